@@ -1,0 +1,31 @@
+"""The errors that a user can cause; each message is one line: file, rule, value, remedy."""
+
+from __future__ import annotations
+
+
+class MitoInstanceError(Exception):
+    """Base of every error that is the input's fault and not ours.
+
+    Commands print it as one line ``error: …`` and exit with 2; a batch notes it in the
+    failed input's row and goes on.
+    """
+
+
+class ImageError(MitoInstanceError):
+    """An image file cannot be read, or holds something that is no micrograph."""
+
+
+class AnnotationError(MitoInstanceError):
+    """A mask, an ROI or a COCO JSON breaks a rule of its format or does not fit its image."""
+
+
+class ConfigError(MitoInstanceError):
+    """A config file, a key or a combination of options is not usable."""
+
+
+class WeightsError(MitoInstanceError):
+    """Model weights are missing, unsafe to load, or do not fit the model."""
+
+
+class MissingDependencyError(MitoInstanceError):
+    """A command needs a package that is not installed."""

@@ -1,0 +1,1 @@
+"""Masks of instances: run-length encoding and label images."""

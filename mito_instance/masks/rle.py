@@ -1,0 +1,253 @@
+"""COCO run-length masks: encode, decode, place and measure without full-image arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from mito_instance.errors import AnnotationError
+
+RLE = dict[str, Any]
+"""A compressed COCO RLE: ``{"size": [height, width], "counts": bytes or ASCII str}``."""
+
+BoolMask = npt.NDArray[np.bool_]
+
+
+def encode(mask: npt.NDArray[Any]) -> RLE:
+    """Compressed RLE of a mask.
+
+    Args:
+        mask: bool or 0/non-zero array (H, W).
+
+    Returns:
+        RLE whose ``counts`` is an ASCII string, ready for JSON. An empty mask gives area 0.
+    """
+    rle: RLE = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(mask.shape[0]), int(mask.shape[1])], "counts": rle["counts"].decode()}
+
+
+def decode(rle: RLE) -> BoolMask:
+    """Bool mask (H, W) of an RLE."""
+    decoded: npt.NDArray[np.uint8] = coco_mask.decode(_as_bytes(rle))
+    return decoded.astype(bool)
+
+
+def area_px(rle: RLE) -> int:
+    """Number of pixels in the mask."""
+    return int(coco_mask.area(_as_bytes(rle)))
+
+
+def box_xywh(rle: RLE) -> tuple[int, int, int, int]:
+    """Tight box (x, y, width, height) in pixels; all 0 for an empty mask."""
+    if area_px(rle) == 0:
+        return (0, 0, 0, 0)
+    x, y, width, height = coco_mask.toBbox(_as_bytes(rle))
+    return (int(x), int(y), int(width), int(height))
+
+
+def run_lengths(rle: RLE) -> npt.NDArray[np.int64]:
+    """Uncompressed run lengths, column-major, background first.
+
+    Source: the compressed string of pycocotools (``rleFrString`` in maskApi.c): 5 bits a
+    character, little end first, a continuation bit, and differences to the run two before.
+    """
+    counts = rle["counts"]
+    data = counts.encode() if isinstance(counts, str) else counts
+    runs: list[int] = []
+    position = 0
+    while position < len(data):
+        value = 0
+        shift = 0
+        more = True
+        while more:
+            chunk = data[position] - 48
+            value |= (chunk & 0x1F) << shift
+            more = bool(chunk & 0x20)
+            position += 1
+            shift += 5
+            if not more and chunk & 0x10:
+                value |= -1 << shift
+        if len(runs) > 2:
+            value += runs[-2]
+        runs.append(value)
+    return np.asarray(runs, dtype=np.int64)
+
+
+def from_run_lengths(runs: npt.NDArray[np.int64], image_hw: tuple[int, int]) -> RLE:
+    """Compressed RLE of column-major run lengths (background first)."""
+    height, width = image_hw
+    rle: RLE = coco_mask.frPyObjects(
+        {"size": [height, width], "counts": [int(run) for run in runs]}, height, width
+    )
+    return {"size": [height, width], "counts": rle["counts"].decode()}
+
+
+def crop(rle: RLE, box: tuple[int, int, int, int]) -> BoolMask:
+    """Pixels of the mask inside a box, decoded without the rest of the image.
+
+    Args:
+        rle: mask of an image (H, W).
+        box: (x, y, width, height) in pixels, inside the image.
+
+    Returns:
+        bool array (height, width).
+    """
+    x, y, width, height = box
+    image_height = int(rle["size"][0])
+    out = np.zeros((width, height), dtype=bool)  # transposed: RLE runs down the columns
+    edges = np.cumsum(run_lengths(rle))
+    starts, stops = edges[0::2][: len(edges) // 2], edges[1::2]
+    first = int(np.searchsorted(stops, x * image_height, side="right"))
+    last = int(np.searchsorted(starts, (x + width) * image_height, side="left"))
+    for start, stop in zip(starts[first:last].tolist(), stops[first:last].tolist(), strict=True):
+        for column in range(max(start // image_height, x), min(stop - 1, (x + width) * image_height - 1) // image_height + 1):
+            top = max(start - column * image_height, 0) - y
+            bottom = min(stop - column * image_height, image_height) - y
+            if bottom > 0 and top < height:
+                out[column - x, max(top, 0) : min(bottom, height)] = True
+    return out.T
+
+
+def place(mask: npt.NDArray[Any], x: int, y: int, image_hw: tuple[int, int]) -> RLE:
+    """RLE, in an image of ``image_hw``, of a mask whose top-left pixel lies at (x, y).
+
+    Works on run lengths: memory is that of ``mask``, not of the image. Pixels outside the
+    image are cut off.
+
+    Args:
+        mask: bool array (h, w).
+        x: column of the mask's first pixel; may be negative.
+        y: row of the mask's first pixel; may be negative.
+        image_hw: height and width of the image in pixels.
+    """
+    height, width = image_hw
+    top, left = max(0, -y), max(0, -x)
+    inside = np.asarray(mask, dtype=bool)[top : max(top, height - y), left : max(left, width - x)]
+    if not inside.any():
+        return from_run_lengths(np.array([height * width], dtype=np.int64), image_hw)
+    x, y = max(x, 0), max(y, 0)
+    padded = np.zeros((inside.shape[1], inside.shape[0] + 2), dtype=np.int8)
+    padded[:, 1:-1] = inside.T
+    steps = np.diff(padded, axis=1)
+    columns, starts = np.nonzero(steps == 1)
+    _, stops = np.nonzero(steps == -1)
+    offsets = (columns + x) * height + y
+    edges = np.stack([offsets + starts, offsets + stops], axis=1).astype(np.int64)
+    # A run that reaches the last row continues in the next column's first row.
+    joined = np.flatnonzero(edges[1:, 0] == edges[:-1, 1])
+    flat = np.delete(edges.ravel(), np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    boundaries = np.concatenate([[0], flat, [height * width]])
+    runs = np.diff(boundaries)
+    return from_run_lengths(runs if runs[-1] > 0 else runs[:-1], image_hw)
+
+
+def iou_matrix(masks_true: list[RLE], masks_pred: list[RLE]) -> npt.NDArray[np.float64]:
+    """IoU of every true mask with every predicted mask.
+
+    Args:
+        masks_true: M RLEs of one image.
+        masks_pred: N RLEs of the same image.
+
+    Returns:
+        float64 (M, N) in [0, 1]; 0 where both masks are empty.
+
+    Raises:
+        AnnotationError: if the image sizes differ.
+    Source: Lin et al. 2014, COCO; pycocotools ``mask.iou`` with iscrowd = 0.
+    """
+    if not masks_true or not masks_pred:
+        return np.zeros((len(masks_true), len(masks_pred)))
+    sizes = {tuple(rle["size"]) for rle in [*masks_true, *masks_pred]}
+    if len(sizes) > 1:
+        raise AnnotationError(
+            f"masks of one image must have one size, got {sorted(sizes)}; "
+            "check that both files belong to the same images"
+        )
+    iou: npt.NDArray[np.float64] = np.asarray(
+        coco_mask.iou(
+            [_as_bytes(rle) for rle in masks_true],
+            [_as_bytes(rle) for rle in masks_pred],
+            [0] * len(masks_pred),
+        ),
+        dtype=np.float64,
+    )
+    return np.nan_to_num(iou)
+
+
+def union(masks: list[RLE], image_hw: tuple[int, int]) -> RLE:
+    """Union of masks of one image; the empty mask for an empty list."""
+    if not masks:
+        return from_run_lengths(np.array([image_hw[0] * image_hw[1]], dtype=np.int64), image_hw)
+    merged: RLE = coco_mask.merge([_as_bytes(rle) for rle in masks], intersect=False)
+    return {"size": list(image_hw), "counts": merged["counts"].decode()}
+
+
+def intersection_px(first: RLE, second: RLE) -> int:
+    """Number of pixels that two masks of one image share."""
+    return int(coco_mask.area(coco_mask.merge([_as_bytes(first), _as_bytes(second)], intersect=True)))
+
+
+def check(rle: Any, image_hw: tuple[int, int], where: str) -> RLE:
+    """Validate a compressed RLE that came from a file.
+
+    pycocotools trusts its input and can crash the process on a malformed string, so
+    everything from outside passes here first.
+
+    Args:
+        rle: what the file holds.
+        image_hw: size of the image that the mask belongs to.
+        where: file and annotation, for the message.
+
+    Raises:
+        AnnotationError: if the size is not the image's, or the runs are malformed or do not
+            add up to the number of pixels.
+    """
+    if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
+        raise AnnotationError(f"{where}: an RLE needs 'size' and 'counts'; convert the masks anew")
+    if list(rle["size"]) != list(image_hw):
+        raise AnnotationError(
+            f"{where}: mask is {rle['size']} (height, width) but its image is {list(image_hw)}; "
+            "check that masks and images belong together"
+        )
+    total = image_hw[0] * image_hw[1]
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        runs = np.asarray(counts, dtype=np.int64)
+    elif isinstance(counts, (str, bytes)):
+        runs = _checked_runs(counts, where)
+    else:
+        raise AnnotationError(f"{where}: RLE counts must be text or a list, got {type(counts).__name__}")
+    if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != total:
+        raise AnnotationError(
+            f"{where}: RLE runs must be >= 0 and add up to {total} px, got {int(runs.sum())}; "
+            "the mask is damaged, convert it anew"
+        )
+    if isinstance(counts, list):
+        return from_run_lengths(runs, image_hw)
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    return {"size": [int(image_hw[0]), int(image_hw[1])], "counts": text}
+
+
+def _checked_runs(counts: str | bytes, where: str) -> npt.NDArray[np.int64]:
+    """Run lengths of a compressed string whose every character is a legal one."""
+    try:
+        data = counts.encode("ascii") if isinstance(counts, str) else counts
+        if any(byte < 48 or byte > 111 for byte in data) or (data and (data[-1] - 48) & 0x20):
+            raise ValueError("illegal character")
+        return run_lengths({"counts": data})
+    except (ValueError, IndexError, OverflowError, UnicodeEncodeError) as error:
+        raise AnnotationError(
+            f"{where}: RLE counts are not a COCO run-length string ({error}); convert the masks anew"
+        ) from error
+
+
+def _as_bytes(rle: RLE) -> RLE:
+    """The form that pycocotools accepts fastest."""
+    counts = rle["counts"]
+    return {
+        "size": rle["size"],
+        "counts": counts.encode() if isinstance(counts, str) else counts,
+    }
