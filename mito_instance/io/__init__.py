@@ -1,0 +1,1 @@
+"""Reading and writing files: images and their metadata, COCO JSON, ImageJ ROIs, tables."""

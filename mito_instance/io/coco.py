@@ -1,0 +1,318 @@
+"""COCO JSON: read what strangers wrote, write the one form that this toolkit uses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco_polygons import rasterise
+from mito_instance.io.files import write_text_atomic
+from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.rle import RLE
+
+logger = logging.getLogger(__name__)
+
+MITOCHONDRION = {"id": 1, "name": "mitochondrion"}
+MAX_JSON_BYTES = 2 * 1024**3
+MAX_IMAGE_PX = 4_000_000_000  # run lengths of pycocotools are 32 bit
+_Id = int | str
+
+
+def write_coco(
+    path: Path, images: Sequence[ImageInstances], *, info: Mapping[str, Any] | None = None
+) -> None:
+    """Write instances as COCO JSON, atomically; equal input gives equal bytes.
+
+    ``file_name`` is relative to the folder of ``path``, with forward slashes. Images and
+    annotations are numbered from 1 in the given order.
+
+    Args:
+        path: the JSON file.
+        images: instances of each image or page; may be empty, as may each image.
+        info: content of the ``info`` entry; JSON values only.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    folder = os.path.abspath(path.parent)  # noqa: PTH100 - links in the path are kept as they are
+    image_entries: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, instances in enumerate(images, start=1):
+        image_entries.append(_image_entry(image_id, instances, folder))
+        for position, mask in enumerate(instances.masks):
+            annotation = _annotation_entry(len(annotations) + 1, image_id, mask)
+            annotation["category_id"] = int(instances.category_ids[position])
+            if instances.scores is not None:
+                annotation["score"] = float(instances.scores[position])
+            annotations.append(annotation)
+    others = sorted({entry["category_id"] for entry in annotations} - {MITOCHONDRION["id"]})
+    document = {
+        "info": dict(info or {}),
+        "images": image_entries,
+        "categories": [MITOCHONDRION, *({"id": i, "name": f"category {i}"} for i in others)],
+        "annotations": annotations,
+    }
+    write_text_atomic(path, json.dumps(document, allow_nan=False) + "\n")
+
+
+def read_coco(path: Path) -> list[ImageInstances]:
+    """Instances of every image of a COCO JSON, in the order of its ``images``.
+
+    Compressed and uncompressed RLE and polygons are accepted. Polygons are in COCO's
+    pixel-corner convention (pixel (0, 0) lies between 0 and 1), are cut at the image border
+    and rasterised as pycocotools does; several polygons of one annotation are united, so a
+    polygon cannot describe a hole. Annotations with ``iscrowd`` 1 (regions to ignore) and
+    empty masks are left out, with a warning.
+
+    Args:
+        path: the JSON file.
+
+    Returns:
+        One `ImageInstances` for each image, also for those without annotations. ``image`` is
+        the path of the image file (``file_name`` seen from the folder of the JSON),
+        ``category_ids`` are the file's, ``scores`` are given when every annotation of the file
+        carries one, and the pixel size has the source ``"coco"``.
+
+    Raises:
+        AnnotationError: if the file is not such a JSON, or an entry breaks a rule.
+    """
+    document = _load(path)
+    images = _images_by_id(path, document)
+    annotations = _list_of_objects(path, document, "annotations")
+    scored = bool(annotations) and all("score" in entry for entry in annotations)
+    if not scored and any("score" in entry for entry in annotations):
+        logger.warning("%s: only some annotations carry a score; all scores are ignored", path)
+    masks: dict[_Id, list[RLE]] = {key: [] for key in images}
+    scores: dict[_Id, list[float]] = {key: [] for key in images}
+    categories: dict[_Id, list[int]] = {key: [] for key in images}
+    seen: set[_Id] = set()
+    n_crowd = n_empty = 0
+    for position, entry in enumerate(annotations):
+        where = f"{path}: annotations[{position}]"
+        if "id" in entry and _identifier(entry["id"], f"{where} id") in seen:
+            raise AnnotationError(f"{where}: id {entry['id']!r} is used twice; ids must be unique")
+        seen.add(entry.get("id", f"annotations[{position}]"))
+        key = _identifier(entry.get("image_id"), f"{where} image_id")
+        if key not in images:
+            raise AnnotationError(
+                f"{where}: image_id {_short(key)} is not among the {len(images)} images; "
+                "list the image or remove the annotation"
+            )
+        if entry.get("iscrowd", 0) not in (0, False, None):
+            n_crowd += 1
+            continue
+        mask = _mask(entry.get("segmentation"), images[key].image_hw, f"{where} segmentation")
+        score = _score(entry["score"], where) if scored else 0.0
+        category = _whole_number(entry.get("category_id", 1), f"{where} category_id", minimum=0)
+        if rle_masks.area_px(mask) == 0:
+            n_empty += 1
+            continue
+        masks[key].append(mask)
+        scores[key].append(score)
+        categories[key].append(category)
+    if n_crowd:
+        logger.warning("%s: %d crowd regions (iscrowd 1) are no instances, left out", path, n_crowd)
+    if n_empty:
+        logger.warning("%s: %d annotations have no pixel in the image, left out", path, n_empty)
+    return [
+        ImageInstances(
+            image=image.image,
+            image_hw=image.image_hw,
+            masks=tuple(masks[key]),
+            scores=np.asarray(scores[key], dtype=np.float64) if scored else None,
+            frame=image.frame,
+            pixel_size=image.pixel_size,
+            category_ids=tuple(categories[key]),
+        )
+        for key, image in images.items()
+    ]
+
+
+def _image_entry(image_id: int, instances: ImageInstances, folder: str) -> dict[str, Any]:
+    """The ``images[]`` entry; keys in a fixed order."""
+    try:
+        name = os.path.relpath(instances.image, folder)
+    except ValueError:  # another drive on Windows
+        name = os.path.abspath(instances.image)  # noqa: PTH100
+    entry: dict[str, Any] = {
+        "id": image_id,
+        "file_name": name.replace(os.sep, "/"),
+        "width": int(instances.image_hw[1]),
+        "height": int(instances.image_hw[0]),
+        "frame": int(instances.frame),
+    }
+    if instances.pixel_size is not None:
+        entry["pixel_size_nm"] = float(instances.pixel_size.nm)
+    return entry
+
+
+def _annotation_entry(annotation_id: int, image_id: int, mask: RLE) -> dict[str, Any]:
+    """The ``annotations[]`` entry of a mask, without category and score."""
+    counts = mask["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    height, width = (int(length) for length in mask["size"])
+    return {
+        "id": annotation_id,
+        "image_id": image_id,
+        "category_id": MITOCHONDRION["id"],
+        "segmentation": {"size": [height, width], "counts": text},
+        "area": rle_masks.area_px(mask),
+        "bbox": list(rle_masks.box_xywh(mask)),
+        "iscrowd": 0,
+    }
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The JSON object of a file, or one line that says why there is none."""
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_JSON_BYTES:
+            raise AnnotationError(
+                f"{path}: COCO JSON must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; split the file"
+            )
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{path}: JSON is nested too deeply; this is no COCO file") from error
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, too many digits
+        reason = str(error).splitlines()[0][:120]
+        raise AnnotationError(f"{path}: not a JSON file ({reason}); give a COCO JSON") from error
+    if not isinstance(document, dict):
+        raise AnnotationError(
+            f"{path}: COCO JSON must be an object with images and annotations, "
+            f"got {type(document).__name__}; a bare result list lacks the image sizes"
+        )
+    return document
+
+
+def _list_of_objects(path: Path, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The entries of ``document[name]``."""
+    entries = document.get(name)
+    if not isinstance(entries, list):
+        raise AnnotationError(f"{path}: COCO JSON needs a list {name!r}; give a COCO JSON")
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise AnnotationError(
+                f"{path}: {name}[{position}] must be an object, got {type(entry).__name__}; "
+                "give a COCO JSON"
+            )
+    return entries
+
+
+def _images_by_id(path: Path, document: dict[str, Any]) -> dict[_Id, ImageInstances]:
+    """Every image of the file, still without instances."""
+    entries = _list_of_objects(path, document, "images")
+    if not entries:
+        raise AnnotationError(f"{path}: COCO JSON lists no images; give at least one")
+    images: dict[_Id, ImageInstances] = {}
+    pages: set[tuple[str, int]] = set()
+    for position, entry in enumerate(entries):
+        where = f"{path}: images[{position}]"
+        key = _identifier(entry.get("id"), f"{where} id")
+        if key in images:
+            raise AnnotationError(f"{where}: id {_short(key)} is used twice; ids must be unique")
+        image = _image(path, entry, where)
+        if (image.image, image.frame) in pages:
+            raise AnnotationError(
+                f"{where}: {image.image} page {image.frame} is listed twice; list each page once"
+            )
+        pages.add((image.image, image.frame))
+        images[key] = image
+    return images
+
+
+def _image(path: Path, entry: dict[str, Any], where: str) -> ImageInstances:
+    """One image without instances."""
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise AnnotationError(f"{where}: file_name must be a path, got {_short(name)}; name the image")
+    height = _whole_number(entry.get("height"), f"{where} height", minimum=1)
+    width = _whole_number(entry.get("width"), f"{where} width", minimum=1)
+    if height * width > MAX_IMAGE_PX:
+        raise AnnotationError(
+            f"{where}: image must have <= {MAX_IMAGE_PX} px, got {_short(width)} x {_short(height)};"
+            " correct width and height"
+        )
+    frame = _whole_number(entry.get("frame", 0), f"{where} frame", minimum=0)
+    pixel_size = None
+    if entry.get("pixel_size_nm") is not None:
+        number = _number(entry["pixel_size_nm"], f"{where} pixel_size_nm")
+        try:
+            pixel_size = PixelSize(number, "coco")
+        except ConfigError as error:
+            raise AnnotationError(f"{where}: {error}") from error
+    return ImageInstances(
+        image=os.path.normpath(path.parent / name),
+        image_hw=(height, width),
+        frame=frame,
+        pixel_size=pixel_size,
+    )
+
+
+def _mask(segmentation: Any, image_hw: tuple[int, int], where: str) -> RLE:
+    """The mask of an annotation, whatever the form."""
+    if isinstance(segmentation, dict):
+        return rle_masks.check(segmentation, image_hw, where)
+    if isinstance(segmentation, list):
+        return rasterise(segmentation, image_hw, where)
+    raise AnnotationError(
+        f"{where}: must be an RLE or a list of polygons, got {type(segmentation).__name__}; "
+        "an annotation with a box alone has no mask"
+    )
+
+
+def _score(value: Any, where: str) -> float:
+    """A score in [0, 1]."""
+    score = _number(value, f"{where} score")
+    if not 0.0 <= score <= 1.0:  # also refuses NaN
+        raise AnnotationError(f"{where}: score must lie in [0, 1], got {score}; correct the score")
+    return score
+
+
+def _number(value: Any, where: str) -> float:
+    """A JSON number as float."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:
+        pass
+    raise AnnotationError(f"{where}: must be a number, got {_short(value)}; correct the value")
+
+
+def _whole_number(value: Any, where: str, *, minimum: int) -> int:
+    """A JSON integer, or a float without fraction."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise AnnotationError(
+            f"{where}: must be a whole number >= {minimum}, got {_short(value)}; correct the value"
+        )
+    return value
+
+
+def _identifier(value: Any, where: str) -> _Id:
+    """An id: a whole number or a text."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise AnnotationError(
+            f"{where}: must be a whole number or a text, got {_short(value)}; correct the id"
+        )
+    return value
+
+
+def _short(value: Any) -> str:
+    """A value as it can stand in one line of an error."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of more than 20 digits"
+    text = type(value).__name__ if isinstance(value, (list, dict)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,101 @@
+"""Atomic output: a result file is either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mito_instance.errors import ConfigError, MitoInstanceError
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT, errno.EACCES})
+_MAX_SUFFIX = 16
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of ``path`` that becomes ``path`` when the block succeeds.
+
+    The folder is made if absent. The temporary file keeps the suffix of ``path``, because
+    many writers choose the format by it. A symbolic link is followed, not replaced. Devices
+    and pipes (``/dev/stdout``) are written to, not replaced.
+
+    Args:
+        path: where the result shall lie.
+
+    Yields:
+        A path that does not exist yet; write the result there. Writing nothing leaves
+        ``path`` as it was.
+
+    Raises:
+        ConfigError: if the folder cannot be made or written, the disk is full, or ``path`` is
+            a folder.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: output must be a file, but this is a folder; give a file name")
+    if _is_special(path):
+        with _copied_into(path) as temporary:
+            yield temporary
+        return
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(f"{path}: no permission to write in this folder; choose another output")
+    suffix = target.suffix if len(target.suffix) <= _MAX_SUFFIX else ""
+    temporary = target.parent / f".{uuid.uuid4().hex}.tmp{suffix}"
+    try:
+        yield temporary
+        if temporary.exists():
+            temporary.replace(target)
+    except OSError as error:
+        if error.errno in _DISK_ERRORS or error.filename == str(temporary):
+            raise _cannot_write(path, error) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    r"""Write ``text`` as UTF-8 with ``\n`` line ends; the file is either whole or unchanged.
+
+    Raises:
+        ConfigError: as `atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+@contextmanager
+def _copied_into(path: Path) -> Iterator[Path]:
+    """A temporary path whose content is copied into a device or pipe at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"output{path.suffix}"
+        yield temporary
+        if temporary.exists():
+            try:
+                with temporary.open("rb") as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or a file descriptor, which must not be replaced."""
+    absolute = path.absolute()
+    if any(absolute.is_relative_to(root) for root in ("/dev", "/proc")):
+        return not absolute.is_relative_to("/dev/shm")  # noqa: S108 - a file system, not a device
+    return path.exists() and not path.is_file()
+
+
+def _cannot_write(path: Path, error: OSError) -> MitoInstanceError:
+    """One line for an output that the system refuses."""
+    reason = error.strerror or str(error)
+    return ConfigError(f"{path}: cannot write the output ({reason}); choose another output")
