@@ -188,4 +188,4 @@ def _photograph(
     picture = (picture - 128.0) * rng.uniform(0.93, 1.07) + 128.0 + rng.normal(-3, 5)
     sigma = noise * np.sqrt(np.clip(picture, 20, 255) / 150.0) ** 0.5
     picture = picture + sigma * rng.standard_normal(image_hw, dtype=np.float32)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(picture), 0, 255), dtype=np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,38 +10,15 @@ import numpy.typing as npt
 
 from mito_instance.synthetic.cells import Cells
 from mito_instance.synthetic.fields import FloatImage, smooth_noise
-
-BoolMask = npt.NDArray[np.bool_]
-Points = npt.NDArray[np.float64]
-
-MIN_AREA_PX = 25
-_CLEARANCE_NM = 26.0
-_MIN_RADIUS_NM = 70.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mitochondrion:
-    """One shape on the canvas.
-
-    Args:
-        x: canvas column of the mask's first pixel.
-        y: canvas row of the mask's first pixel.
-        mask: bool (h, w), one 4-connected component of at least 25 px, outer membrane included.
-        axis_nm: float32 (h, w), distance to the centre line.
-        arc_nm: float32 (h, w), position along the centre line.
-    """
-
-    x: int
-    y: int
-    mask: BoolMask
-    axis_nm: FloatImage
-    arc_nm: FloatImage
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the canvas that ``mask`` covers."""
-        height, width = self.mask.shape
-        return slice(self.y, self.y + height), slice(self.x, self.x + width)
+from mito_instance.synthetic.growth import (
+    CLEARANCE_NM,
+    MIN_AREA_PX,
+    MIN_RADIUS_NM,
+    BoolMask,
+    Mitochondrion,
+    grow_shape,
+    largest_part,
+)
 
 
 def place_mitochondria(
@@ -69,6 +45,7 @@ def place_mitochondria(
         The shapes, in the order of placing; empty for ``count`` 0.
     """
     placed: list[Mitochondrion] = []
+    single: list[Mitochondrion] = []  # those that may still get a partner
     if count == 0:
         return placed
     occupied = np.zeros(cells.labels.shape, dtype=np.uint8)
@@ -76,15 +53,22 @@ def place_mitochondria(
     for _ in range(count * 12):
         if n_inside >= count:
             break
-        touching = bool(placed) and rng.random() < touching_fraction * 2.0
-        grow = _grow_against if touching else _grow_alone
-        shape = grow(rng, cells, nm, placed, occupied)
+        touching = bool(single) and rng.random() < 2.0 * touching_fraction  # half of them fail
+        partner = int(rng.integers(len(single))) if touching else -1
+        if touching:
+            shape = _grow_against(rng, cells, nm, single[partner], occupied)
+        else:
+            shape = _grow_alone(rng, cells, nm, occupied)
         if shape is None:
             continue
         pieces = list(pieces_inside(shape, margin_px, cells.labels.shape))
         if any(int(piece.sum()) < MIN_AREA_PX for _, _, piece in pieces):
             continue
         placed.append(shape)
+        if touching:
+            single.pop(partner)
+        else:
+            single.append(shape)
         occupied[shape.window] |= shape.mask.astype(np.uint8)
         n_inside += len(pieces)
     return placed
@@ -149,7 +133,7 @@ def draw_mitochondrion(
     wave = np.sin(2 * np.pi * phase)
     patches = np.clip(0.65 + 0.5 * smooth_noise(rng, mask_hw, 90.0 / nm), 0.1, 1.3)
     grey = matrix_grey + rng.normal(0, 4) + 9.0 * texture[shape.window]
-    grey = grey + rng.uniform(24.0, 46.0) * patches * np.where(wave > 0, wave, 0.8 * wave)
+    grey = grey + rng.uniform(14.0, 36.0) * patches * np.where(wave > 0, wave, 0.8 * wave)
 
     inner = np.clip(0.75 + 0.2 * smooth_noise(rng, mask_hw, 100.0 / nm), 0.2, 1.0)
     rim = np.maximum(
@@ -164,20 +148,26 @@ def _grow_alone(
     rng: np.random.Generator,
     cells: Cells,
     nm: float,
-    placed: list[Mitochondrion],
     occupied: npt.NDArray[np.uint8],
 ) -> Mitochondrion | None:
     """A shape that keeps its distance from all others, or None when the place is taken."""
-    radius_nm = float(np.clip(rng.lognormal(np.log(125.0), 0.3), _MIN_RADIUS_NM, 260.0))
+    radius_nm = float(np.clip(rng.lognormal(np.log(125.0), 0.3), MIN_RADIUS_NM, 260.0))
     for _ in range(30):
         y, x = (int(rng.integers(length)) for length in cells.labels.shape)
-        if cells.inner_radius_nm[cells.labels[y, x]] < _MIN_RADIUS_NM + _CLEARANCE_NM:
+        if cells.inner_radius_nm[cells.labels[y, x]] < MIN_RADIUS_NM + CLEARANCE_NM:
             continue
         depth_nm = float(cells.depth_nm[y, x])
-        if depth_nm < 0.7 * _MIN_RADIUS_NM + _CLEARANCE_NM:
+        if depth_nm < 0.7 * MIN_RADIUS_NM + CLEARANCE_NM:
             continue
-        radius_nm = min(radius_nm, max(_MIN_RADIUS_NM, 1.1 * (depth_nm - _CLEARANCE_NM)))
-        shape = _grow(rng, cells, nm, (x, y), radius_nm, rng.uniform(0, 2 * np.pi))
+        radius_nm = min(radius_nm, max(MIN_RADIUS_NM, 1.1 * (depth_nm - CLEARANCE_NM)))
+        length_nm = radius_nm * float(
+            rng.choice(
+                [rng.uniform(0.1, 1.2), rng.uniform(1.5, 6.0), rng.uniform(7.0, 16.0)],
+                p=[0.45, 0.42, 0.13],
+            )
+        )
+        heading = rng.uniform(0, 2 * np.pi)
+        shape = grow_shape(rng, cells, nm, (x, y), radius_nm, heading, length_nm)
         if shape is None:
             return None
         gap = 2 * max(1, round(15.0 / nm)) + 1
@@ -186,7 +176,7 @@ def _grow_alone(
         near = np.pad(occupied, gap)[
             rows.start : rows.stop + 2 * gap, columns.start : columns.stop + 2 * gap
         ]
-        return None if bool((around & near).any()) else shape
+        return None if bool(near[around > 0].any()) else shape
     return None
 
 
@@ -194,11 +184,10 @@ def _grow_against(
     rng: np.random.Generator,
     cells: Cells,
     nm: float,
-    placed: list[Mitochondrion],
+    partner: Mitochondrion,
     occupied: npt.NDArray[np.uint8],
 ) -> Mitochondrion | None:
-    """A shape that shares a border with one already placed, or None when there is no room."""
-    partner = placed[int(rng.integers(len(placed)))]
+    """A shape that shares a border with the partner, or None when there is no room."""
     rows, columns = np.nonzero(partner.mask)
     centre = np.array([columns.mean() + partner.x, rows.mean() + partner.y])
     edge = partner.mask & ~cv2.erode(np.pad(partner.mask.astype(np.uint8), 1), np.ones((3, 3)))[
@@ -208,130 +197,21 @@ def _grow_against(
     pick = int(rng.integers(len(edge_rows)))
     point = np.array([edge_columns[pick] + partner.x, edge_rows[pick] + partner.y])
     outward = (point - centre) / max(float(np.hypot(*(point - centre))), 1.0)
-    radius_nm = float(np.clip(rng.lognormal(np.log(110.0), 0.2), _MIN_RADIUS_NM, 200.0))
+    radius_nm = float(np.clip(rng.lognormal(np.log(110.0), 0.2), MIN_RADIUS_NM, 200.0))
     x, y = np.rint(point + outward * 0.9 * radius_nm / nm).astype(int).tolist()
     if not (0 <= y < cells.labels.shape[0] and 0 <= x < cells.labels.shape[1]):
         return None
     py, px = int(point[1]), int(point[0])
-    if cells.labels[y, x] != cells.labels[py, px] or cells.depth_nm[y, x] < _CLEARANCE_NM + 40.0:
+    if cells.labels[y, x] != cells.labels[py, px] or cells.depth_nm[y, x] < CLEARANCE_NM + 40.0:
         return None
     heading = float(np.arctan2(outward[1], outward[0])) + np.pi / 2
-    shape = _grow(rng, cells, nm, (x, y), radius_nm, heading)
+    length_nm = radius_nm * rng.uniform(0.1, 3.5)
+    shape = grow_shape(rng, cells, nm, (x, y), radius_nm, heading, length_nm)
     if shape is None:
         return None
-    free = _largest(shape.mask & (occupied[shape.window] == 0), 15.0 / nm)
+    free = largest_part(shape.mask & (occupied[shape.window] == 0), 15.0 / nm)
     around_partner = cv2.dilate(occupied, np.ones((3, 3), np.uint8))[shape.window]
     shared_px = int((free & (around_partner > 0)).sum())
     if free.sum() < 0.55 * shape.mask.sum() or shared_px < 60.0 / nm:
         return None
     return Mitochondrion(shape.x, shape.y, free, shape.axis_nm, shape.arc_nm)
-
-
-def _grow(
-    rng: np.random.Generator,
-    cells: Cells,
-    nm: float,
-    start_xy: tuple[int, int],
-    radius_nm: float,
-    heading: float,
-) -> Mitochondrion | None:
-    """Grow a centre line from a point, thicken it, and trim it to its cell profile."""
-    length_nm = radius_nm * float(
-        rng.choice(
-            [rng.uniform(0.1, 1.2), rng.uniform(1.5, 6.0), rng.uniform(7.0, 16.0)],
-            p=[0.45, 0.42, 0.13],
-        )
-    )
-    line = _walk(rng, cells, nm, start_xy, radius_nm, heading, length_nm / 2)
-    back = _walk(rng, cells, nm, start_xy, radius_nm, heading + np.pi, length_nm / 2)
-    line = np.vstack([back[::-1], line[1:]])
-    arc = np.arange(len(line)) * _step_nm(nm)
-    if length_nm > 5 * radius_nm and rng.random() < 0.35:
-        root = int(rng.integers(len(line) // 4, 3 * len(line) // 4 + 1))
-        side = heading + rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.4)
-        xy = (int(line[root, 0]), int(line[root, 1]))
-        branch = _walk(rng, cells, nm, xy, radius_nm, side, rng.uniform(2, 5) * radius_nm)
-        line = np.vstack([line, branch])
-        arc = np.append(arc, arc[root] + np.arange(len(branch)) * _step_nm(nm))
-    reach = int(np.ceil(1.5 * radius_nm / nm)) + 2
-    height, width = cells.labels.shape
-    left, top = np.maximum(np.floor(line.min(axis=0)).astype(int) - reach, 0).tolist()
-    right = min(width, int(line[:, 0].max()) + reach)
-    bottom = min(height, int(line[:, 1].max()) + reach)
-    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
-    axis = np.full(rows.shape, np.inf, dtype=np.float32)
-    nearest = np.zeros(rows.shape, dtype=np.int32)
-    for number, (x, y) in enumerate(line.astype(np.float32)):
-        distance = (columns - x) ** 2 + (rows - y) ** 2
-        closer = distance < axis
-        axis[closer] = distance[closer]
-        nearest[closer] = number
-    axis_nm = np.sqrt(axis) * np.float32(nm)
-    box_hw = (bottom - top, right - left)
-    swelling = 1 + 0.13 * smooth_noise(rng, box_hw, 1.6 * radius_nm / nm)
-    swelling += 0.04 * smooth_noise(rng, box_hw, 0.5 * radius_nm / nm)
-    window = slice(top, bottom), slice(left, right)
-    home = cells.labels[window] == cells.labels[start_xy[1], start_xy[0]]
-    mask = (axis_nm < radius_nm * np.clip(swelling, 0.6, 1.45)) & home
-    trimmed = mask & (cells.depth_nm[window] > _CLEARANCE_NM)
-    mask = _largest(trimmed, 0.55 * radius_nm / nm)  # round the corners that trimming left
-    if int(mask.sum()) * nm**2 < 0.6 * np.pi * _MIN_RADIUS_NM**2 or mask.sum() < MIN_AREA_PX:
-        return None
-    side_nm = (columns - line[nearest, 0]) * np.cos(heading + np.pi / 2)
-    side_nm = side_nm + (rows - line[nearest, 1]) * np.sin(heading + np.pi / 2)
-    signed_nm = np.where(side_nm < 0, -axis_nm, axis_nm).astype(np.float32)
-    beyond_nm = (columns - line[nearest, 0]) * np.cos(heading)
-    beyond_nm = (beyond_nm + (rows - line[nearest, 1]) * np.sin(heading)) * nm
-    arc_nm = (arc[nearest] + beyond_nm).astype(np.float32)
-    return Mitochondrion(left, top, mask, signed_nm, arc_nm)
-
-
-def _step_nm(nm: float) -> float:
-    """Spacing of the points on a centre line: fine enough that no scallops show."""
-    return max(15.0, nm)
-
-
-def _walk(
-    rng: np.random.Generator,
-    cells: Cells,
-    nm: float,
-    start_xy: tuple[int, int],
-    radius_nm: float,
-    heading: float,
-    length_nm: float,
-) -> Points:
-    """Points (N, 2) as x, y of a path that bends and steers away from membranes."""
-    height, width = cells.labels.shape
-    step_px = _step_nm(nm) / nm
-    home = cells.labels[start_xy[1], start_xy[0]]
-    points = [np.array(start_xy, dtype=np.float64)]
-    bend = rng.normal(0, 0.02)
-    for _ in range(int(length_nm / _step_nm(nm))):
-        bend = 0.9 * bend + rng.normal(0, 0.012)
-        best: tuple[float, float, Points] | None = None
-        for turn in (0.0, -0.22, 0.22):
-            angle = heading + bend + turn
-            candidate = points[-1] + step_px * np.array([np.cos(angle), np.sin(angle)])
-            x, y = int(candidate[0]), int(candidate[1])
-            if not (0 <= x < width and 0 <= y < height) or cells.labels[y, x] != home:
-                continue
-            room_nm = min(float(cells.depth_nm[y, x]), radius_nm + _CLEARANCE_NM) - 40 * abs(turn)
-            if best is None or room_nm > best[0]:
-                best = (room_nm, angle, candidate)
-        if best is None or best[0] < 0.5 * radius_nm + _CLEARANCE_NM:
-            break
-        heading = best[1]
-        points.append(best[2])
-    return np.array(points)
-
-
-def _largest(mask: BoolMask, opening_px: float) -> BoolMask:
-    """The largest 4-connected component after an opening that removes thin spurs."""
-    size = 2 * max(1, round(opening_px)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    padded = np.pad(mask.astype(np.uint8), size)
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, kernel)[size:-size, size:-size]
-    n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if n_labels == 1:
-        return np.zeros(mask.shape, dtype=bool)
-    return np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))

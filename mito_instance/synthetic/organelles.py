@@ -44,8 +44,8 @@ def draw_vesicles(
             _ring(dark, x, y, max(radius_nm, 6.0) / nm, max(1, round(9.0 / nm)))
             if bouton:
                 cv2.circle(haze, (int(x), int(y)), max(1, round(26.0 / nm)), (1.0,), -1)
-    haze = cv2.GaussianBlur(haze, (0, 0), max(0.5, 10.0 / nm))
-    _darken(canvas, np.asarray(0.42 * haze, dtype=np.float32), grey + 25.0)
+    soft = cv2.GaussianBlur(haze, (0, 0), max(0.5, 10.0 / nm))
+    _darken(canvas, np.asarray(0.42 * soft, dtype=np.float32), grey + 25.0)
     _darken(canvas, dark * 0.72, grey)
 
 
