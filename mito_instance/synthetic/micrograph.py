@@ -86,9 +86,10 @@ def make_micrograph(
     texture = power_noise(rng, canvas_hw, 2.3, 400.0 / nm)
     membrane_grey = float(rng.uniform(46.0, 58.0))
     canvas = _cytoplasm(rng, cells, texture, nm)
-    draw_tubes(rng, canvas, cells, nm, membrane_grey)
-    draw_vesicles(rng, canvas, cells, nm, membrane_grey)
     nuclei = draw_nuclei(rng, canvas, cells, nm, membrane_grey)
+    cytoplasm = _without(cells, nuclei)
+    draw_tubes(rng, canvas, cytoplasm, nm, membrane_grey)
+    draw_vesicles(rng, canvas, cytoplasm, nm, membrane_grey)
     darkness = membrane_darkness(rng, cells, nm)
     canvas += (np.float32(membrane_grey) - canvas) * darkness
     draw_densities(rng, canvas, cells, nm, membrane_grey)

@@ -49,11 +49,11 @@ def place_mitochondria(
     if count == 0:
         return placed
     occupied = np.zeros(cells.labels.shape, dtype=np.uint8)
-    n_inside = 0
+    n_inside = n_touching = 0
     for _ in range(count * 12):
         if n_inside >= count:
             break
-        touching = bool(single) and rng.random() < 2.0 * touching_fraction  # half of them fail
+        touching = bool(single) and n_touching < touching_fraction * count and rng.random() < 0.5
         partner = int(rng.integers(len(single))) if touching else -1
         if touching:
             shape = _grow_against(rng, cells, nm, single[partner], occupied)
@@ -67,6 +67,7 @@ def place_mitochondria(
         placed.append(shape)
         if touching:
             single.pop(partner)
+            n_touching += 1
         else:
             single.append(shape)
         occupied[shape.window] |= shape.mask.astype(np.uint8)

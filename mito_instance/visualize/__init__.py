@@ -1,0 +1,1 @@
+"""Pictures of results: overlays on micrographs, plots and the HTML report."""
