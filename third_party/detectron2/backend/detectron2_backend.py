@@ -91,7 +91,7 @@ PATCHES = (
     Patch(
         path="detectron2/model_zoo/model_zoo.py",
         before="import pkg_resources\n",
-        after="# Changed by mito-instance: `import pkg_resources` removed (gone in setuptools 81).\n",
+        after="# Changed by mito-instance: no pkg_resources (gone in setuptools 81).\n",
         reason="setuptools 81 removed pkg_resources",
     ),
     Patch(
@@ -112,7 +112,7 @@ PATCHES = (
     Patch(
         path="detectron2/__init__.py",
         before='__version__ = "0.7.2"\n',
-        after='__version__ = "0.6"  # Changed by mito-instance: upstream\'s number at this commit\n',
+        after='__version__ = "0.6"  # Changed by mito-instance: the number that upstream has\n',
         reason="0.7.2 is the number of the repackaged wheel; upstream says 0.6",
     ),
 )
