@@ -39,12 +39,13 @@ _BAR_STEPS = (1.0, 2.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class _Label:
-    """A number, the innermost point of its object and the room there, in pixels."""
+    """A number; the innermost point of its object and the room there; its two tips, in pixels."""
 
     text: str
     centre_xy: tuple[float, float]
     room_px: float
-    box: tuple[int, int, int, int]
+    top_xy: tuple[float, float]
+    bottom_xy: tuple[float, float]
 
 
 def draw_overlay(
@@ -90,8 +91,7 @@ def draw_overlay(
         inside = rle.crop(mask, box)
         window = _window(box)
         picture[window][_border(inside, line_px)] = colours[number]
-        centre_xy, room_px = _innermost(inside, box)
-        labels.append(_Label(str(number + 1), centre_xy, room_px, box))
+        labels.append(_label(str(number + 1), inside, box))
     if show_ids:
         _draw_labels(picture, labels)
     if instances.pixel_size is not None:
@@ -192,13 +192,19 @@ def _draw_halos(
         part[halo] = (0.35 * part[halo] + 0.65 * np.array(_HALO)).astype(np.uint8)
 
 
-def _innermost(
-    inside: npt.NDArray[np.bool_], box: tuple[int, int, int, int]
-) -> tuple[tuple[float, float], float]:
-    """The pixel of the mask farthest from its border, as image x and y, and that distance."""
+def _label(text: str, inside: npt.NDArray[np.bool_], box: tuple[int, int, int, int]) -> _Label:
+    """Where the number of a mask, cropped to its box, can stand."""
+    x, y, _, height = box
     depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 3)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return (float(box[0] + column - 1), float(box[1] + row - 1)), float(depth.max())
+    top_x, bottom_x = (float(x + np.flatnonzero(line).mean()) for line in inside[[0, -1]])
+    return _Label(
+        text,
+        centre_xy=(float(x + column - 1), float(y + row - 1)),
+        room_px=float(depth.max()),
+        top_xy=(top_x, float(y)),
+        bottom_xy=(bottom_x, float(y + height)),
+    )
 
 
 def _draw_labels(picture: ColourImage, labels: list[_Label]) -> None:
@@ -209,10 +215,9 @@ def _draw_labels(picture: ColourImage, labels: list[_Label]) -> None:
         (text_width, text_height), _ = cv2.getTextSize(label.text, _FONT, scale, thickness)
         x, y = label.centre_xy[0] - text_width / 2, label.centre_xy[1] + text_height / 2
         if label.room_px < 0.5 * math.hypot(text_width, text_height):
-            left, top, box_width, box_height = label.box
-            x = left + (box_width - text_width) / 2
-            above = top - 4
-            y = above if above > text_height + 2 else top + box_height + text_height + 4
+            above = label.top_xy[1] - 4 > text_height + 2
+            x = (label.top_xy if above else label.bottom_xy)[0] - text_width / 2
+            y = label.top_xy[1] - 4 if above else label.bottom_xy[1] + text_height + 4
         x = min(max(round(x), 2), max(2, width - text_width - 2))
         y = min(max(round(y), text_height + 2), max(text_height + 2, height - 3))
         _write(picture, label.text, (x, y), scale, thickness)
