@@ -1,0 +1,101 @@
+"""Reads predictions: a COCO JSON, or a COCO results list that leans on the truth's images."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mito_instance.errors import AnnotationError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import MAX_JSON_BYTES, read_coco
+from mito_instance.masks import rle
+
+
+def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
+    """Predictions of a COCO JSON or of a COCO results list.
+
+    Args:
+        path_pred: COCO JSON with scores, or a JSON list of ``{image_id, segmentation (RLE),
+            score}``. A results list names no images: its ids are those of the truth, and an
+            image of the truth without results is one in which nothing was found.
+        path_true: COCO JSON of the truth; read only for the images of a results list.
+
+    Returns:
+        One `ImageInstances` for each predicted image.
+
+    Raises:
+        AnnotationError: if a file cannot be read or breaks a rule of its format.
+    """
+    if not _starts_with_list(path_pred):
+        return read_coco(path_pred)
+    images = [
+        replace(image, masks=(), scores=None, category_ids=()) for image in read_coco(path_true)
+    ]
+    ids = [entry["id"] for entry in json.loads(path_true.read_text("utf-8-sig"))["images"]]
+    by_id = dict(zip(ids, images, strict=True))
+    masks: dict[Any, list[rle.RLE]] = {image_id: [] for image_id in by_id}
+    scores: dict[Any, list[float]] = {image_id: [] for image_id in by_id}
+    for position, entry in enumerate(_load_list(path_pred)):
+        where = f"{path_pred}: result {position}"
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
+        if not isinstance(image_id, (int, str)) or image_id not in by_id:
+            raise AnnotationError(
+                f"{where}: must be an object whose image_id is one of the {len(by_id)} of "
+                f"{path_true}; give the truth that the results were made for"
+            )
+        mask = rle.check(entry.get("segmentation"), by_id[image_id].image_hw, where)
+        score = _score(entry.get("score"), where)
+        if rle.area_px(mask):  # as in a COCO JSON: a mask without pixels is no instance
+            masks[image_id].append(mask)
+            scores[image_id].append(score)
+    return [
+        replace(
+            image,
+            masks=tuple(masks[image_id]),
+            scores=np.asarray(scores[image_id], dtype=np.float64),
+        )
+        for image_id, image in by_id.items()
+    ]
+
+
+def _starts_with_list(path: Path) -> bool:
+    """Whether the first character of the JSON opens a list; `read_coco` reports what fails."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    except OSError:
+        return False
+
+
+def _load_list(path: Path) -> list[Any]:
+    """The JSON list of a file."""
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_JSON_BYTES:
+            raise AnnotationError(
+                f"{path}: results must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; split the file"
+            )
+        results: list[Any] = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{path}: JSON is nested too deeply; give COCO results") from error
+    except ValueError as error:
+        reason = str(error).splitlines()[0][:120]
+        raise AnnotationError(f"{path}: not a JSON file ({reason}); give COCO results") from error
+    return results
+
+
+def _score(value: Any, where: str) -> float:
+    """A score in [0, 1]."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not 0 <= value <= 1:
+        shown = repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__
+        raise AnnotationError(f"{where}: score must be a number in [0, 1], got {shown}; correct it")
+    return float(value)

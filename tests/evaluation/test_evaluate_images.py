@@ -1,0 +1,192 @@
+"""From instances to metrics: synthetic splits and merges, undefined figures, options."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.evaluation.evaluate import evaluate
+from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle
+
+HW = (60, 100)
+
+
+def image(boxes=(), scores=None, name="a.png"):
+    """Rectangles (x, y, width, height) as instances; scored ones if scores are given."""
+    masks = tuple(rle.place(np.ones((h, w), dtype=bool), x, y, HW) for x, y, w, h in boxes)
+    return ImageInstances(name, HW, masks, None if scores is None else np.array(scores, float))
+
+
+def scored(boxes, name="a.png"):
+    return image(boxes, np.linspace(0.9, 0.5, len(boxes)), name)
+
+
+def test_split_merge_missed_and_false_are_found():
+    truth = image(
+        [(0, 0, 10, 10), (20, 0, 10, 10), (40, 0, 20, 10), (0, 20, 10, 10), (11, 20, 9, 10)]
+    )
+    pred = scored([(0, 0, 10, 10), (40, 0, 9, 10), (51, 0, 9, 10), (0, 20, 20, 10), (80, 40, 5, 5)])
+    metrics = evaluate([truth], [pred])
+    summary = metrics.summary()
+    kinds = ("one_to_one", "missed", "false", "split", "merge", "many_to_many")
+    assert [summary[f"n_{kind}"] for kind in kinds] == [1, 1, 1, 1, 1, 0]
+    assert (summary["excess_fragments"], summary["excess_merged"]) == (1, 1)
+    split = next(g for g in metrics.images[0].groups if g.association.kind == "split")
+    assert split.association.true_indices == (2,)
+    assert split.association.pred_indices == (1, 2)
+    assert split.box_xywh == (40, 0, 20, 10)
+    assert (split.area_true_px, split.area_pred_px) == (200, 180)
+
+
+def test_figures_by_hand():
+    # One match of IoU 0.8, one of 0.6, one missed, one false.
+    truth = image([(0, 0, 10, 10), (20, 0, 10, 10), (40, 0, 10, 10)])
+    pred = scored([(0, 0, 8, 10), (20, 0, 6, 10), (80, 40, 10, 10)])
+    summary = evaluate([truth], [pred]).summary()
+    assert summary["f1_50"] == pytest.approx(4 / 6)
+    assert summary["f1_75"] == pytest.approx(2 / 6)
+    assert summary["pq"] == pytest.approx(1.4 / 3)
+    assert summary["iou_foreground"] == pytest.approx(140 / 400)
+    assert summary["dice_foreground"] == pytest.approx(280 / 540)
+
+
+def test_counts_are_added_over_images_and_divided_last():
+    truth = [image([(0, 0, 5, 5)], name="a.png"), image([(0, 0, 9, 9)] * 1, name="b.png")]
+    pred = [
+        scored([(0, 0, 5, 5)], "a.png"),
+        scored([(50, 0, 5, 5), (60, 0, 5, 5), (70, 0, 5, 5)], "b.png"),
+    ]
+    metrics = evaluate(truth, pred)
+    summary = metrics.summary()
+    assert [result.figures()["f1_50"] for result in metrics.images] == [1.0, 0.0]
+    assert summary["f1_50"] == pytest.approx(2 / 6)  # not the mean of 1 and 0
+    assert (summary["count_bias"], summary["count_mae"]) == (1.0, 1.0)
+    assert (summary["n_true"], summary["n_pred"], summary["n_images"]) == (2, 4, 2)
+
+
+FRACTIONS = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ar",
+    "f1_50",
+    "f1_75",
+    "pq",
+    "iou_foreground",
+    "dice_foreground",
+)
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred", "ap", "others"),
+    [
+        pytest.param(image(), scored([]), math.nan, math.nan, id="both-empty"),
+        pytest.param(image(), image(), math.nan, math.nan, id="both-empty-without-scores"),
+        pytest.param(image(), scored([(0, 0, 5, 5)]), math.nan, 0.0, id="no-truth"),
+        pytest.param(image([(0, 0, 5, 5)]), image(), 0.0, 0.0, id="no-predictions"),
+        pytest.param(image([(0, 0, 5, 5)]), scored([(0, 0, 5, 5)]), 1.0, 1.0, id="perfect"),
+    ],
+)
+def test_undefined_is_nan_and_nothing_else_is(truth, pred, ap, others):
+    summary = evaluate([truth], [pred]).summary()
+    expected = [ap] * 4 + [others] * 5
+    assert [summary[name] for name in FRACTIONS] == pytest.approx(expected, nan_ok=True)
+    assert summary["count_mae"] == abs(len(pred) - len(truth))
+
+
+def test_overlapping_truth_is_matched_one_to_one():
+    boxes = [(0, 0, 10, 10), (8, 0, 10, 10)]
+    summary = evaluate([image(boxes)], [scored(boxes[::-1])]).summary()
+    assert (summary["f1_50"], summary["pq"], summary["ap"]) == (1.0, 1.0, 1.0)
+    assert summary["n_one_to_one"] == 2
+    assert summary["iou_foreground"] == 1.0
+
+
+def test_a_duplicate_is_false_for_f1_and_a_split_for_associations():
+    summary = evaluate([image([(0, 0, 10, 10)])], [scored([(0, 0, 10, 10)] * 2)]).summary()
+    assert summary["f1_50"] == pytest.approx(2 / 3)
+    assert (summary["n_split"], summary["n_false"], summary["excess_fragments"]) == (1, 0, 1)
+
+
+def test_small_instances_leave_truth_and_predictions():
+    truth = image([(0, 0, 2, 2), (20, 0, 5, 5)])
+    pred = scored([(20, 0, 5, 5), (40, 0, 2, 2)])
+    metrics = evaluate([truth], [pred], min_area_px=5)
+    summary = metrics.summary()
+    assert (summary["n_true"], summary["n_pred"], summary["ap"]) == (1, 1, 1.0)
+    # Positions still are those of the file.
+    assert metrics.images[0].groups[0].association.true_indices == (1,)
+    assert evaluate([truth], [pred], min_area_px=4).summary()["n_true"] == 2
+
+
+def test_score_threshold_leaves_ap_alone():
+    truth = image([(0, 0, 5, 5), (20, 0, 5, 5)])
+    pred = image([(0, 0, 5, 5), (20, 0, 5, 5)], [0.9, 0.4])
+    summary = evaluate([truth], [pred], score_threshold=0.9).summary()
+    assert (summary["n_pred"], summary["recall_50"], summary["ap"]) == (1, 0.5, 1.0)
+
+
+def test_threshold_needs_scores():
+    boxes = [(0, 0, 5, 5)]
+    with pytest.raises(ConfigError, match=r"a.png: a score threshold of 0.5 needs scores"):
+        evaluate([image(boxes)], [image(boxes)], score_threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"min_area_px": -1}, {"score_threshold": 1.5}, {"score_threshold": math.nan}]
+)
+def test_options_out_of_range(options):
+    with pytest.raises(ConfigError, match="minimum area must be >= 0 px and the score threshold"):
+        evaluate([image()], [image()], **options)
+
+
+def test_only_images_in_both_are_scored():
+    truth = [image([(0, 0, 5, 5)], name="a.png"), image([(0, 0, 5, 5)], name="b.png")]
+    pred = [scored([(0, 0, 5, 5)], "x/c.png"), scored([(0, 0, 5, 5)], "x/b.png")]
+    metrics = evaluate(truth, pred)
+    assert metrics.summary()["n_true"] == 1
+    assert metrics.unpaired_true == (("a.png", 0),)
+    assert metrics.unpaired_pred == (("x/c.png", 0),)
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred"),
+    [
+        pytest.param([image(name="a.png")], [image(name="b.png")], id="other-images"),
+        pytest.param([], [], id="no-images"),
+    ],
+)
+def test_no_common_image(truth, pred):
+    with pytest.raises(AnnotationError, match="truth and prediction share no image"):
+        evaluate(truth, pred)
+
+
+boxes = st.lists(
+    st.tuples(st.integers(0, 80), st.integers(0, 40), st.integers(1, 20), st.integers(1, 20)),
+    max_size=6,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(boxes_true=boxes, boxes_pred=boxes, data=st.data())
+def test_metrics_ignore_the_order_of_images_and_instances(boxes_true, boxes_pred, data):
+    levels = st.lists(
+        st.sampled_from([0.25, 0.5, 1.0]), min_size=len(boxes_pred), max_size=len(boxes_pred)
+    )
+    truth = [image(boxes_true, name="a.png"), image([(0, 0, 5, 5)], name="b.png")]
+    pred = [image(boxes_pred, data.draw(levels), "a.png"), scored([(1, 0, 5, 5)], "b.png")]
+    shuffled_true = [
+        truth[1],
+        truth[0].select(np.array(data.draw(st.permutations(range(len(boxes_true)))), dtype=int)),
+    ]
+    shuffled_pred = [
+        pred[0].select(np.array(data.draw(st.permutations(range(len(boxes_pred)))), dtype=int)),
+        pred[1],
+    ]
+    first = evaluate(truth, pred, score_threshold=0.5).summary()
+    second = evaluate(shuffled_true, shuffled_pred, score_threshold=0.5).summary()
+    assert second == pytest.approx(first, nan_ok=True)
