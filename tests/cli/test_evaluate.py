@@ -1,0 +1,241 @@
+"""The command evaluate: table, files, exit status and messages."""
+
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mito_instance.cli.evaluate import main
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import write_coco
+from mito_instance.masks import rle
+
+HW = (40, 60)
+KEYS = {
+    "ap",
+    "ap50",
+    "ap75",
+    "ar",
+    "f1_50",
+    "f1_75",
+    "pq",
+    "iou_foreground",
+    "dice_foreground",
+    "n_true",
+    "n_pred",
+    "count_mae",
+    "count_bias",
+    "n_one_to_one",
+    "n_missed",
+    "n_false",
+    "n_split",
+    "n_merge",
+    "n_many_to_many",
+}
+REPOSITORY = Path(__file__).parents[2]
+
+
+def write(path, images, *, scored):
+    """COCO JSON from {file name: rectangles (x, y, width, height)}."""
+    write_coco(
+        path,
+        [
+            ImageInstances(
+                str(path.parent / name),
+                HW,
+                tuple(rle.place(np.ones((h, w), dtype=bool), x, y, HW) for x, y, w, h in boxes),
+                np.linspace(0.9, 0.5, len(boxes)) if scored else None,
+            )
+            for name, boxes in images.items()
+        ],
+    )
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Truth and prediction: one perfect image, one with a split."""
+    truth = write(
+        tmp_path / "truth.json",
+        {"a.png": [(0, 0, 10, 10)], "b.png": [(0, 0, 20, 10), (30, 0, 10, 10)]},
+        scored=False,
+    )
+    pred = write(
+        tmp_path / "pred.json",
+        {"b.png": [(30, 0, 10, 10), (0, 0, 9, 10), (11, 0, 9, 10)], "a.png": [(0, 0, 10, 10)]},
+        scored=True,
+    )
+    return truth, pred
+
+
+def test_table_goes_to_stdout_and_nothing_else(files, capfd):
+    assert main(list(files)) == 0
+    out, err = capfd.readouterr()
+    lines = dict(line.split() for line in out.splitlines() if line.startswith("  "))
+    assert lines["n_true"] == "3"
+    assert lines["n_pred"] == "4"
+    assert lines["n_split"] == "1"
+    assert lines["f1_50"] == "0.5714"
+    assert len(out.splitlines()) == len(lines) + 7
+    assert err == ""
+
+
+def test_files(files, tmp_path):
+    folder = tmp_path / "new" / "results"
+    assert main([*files, "-o", str(folder), "--score-threshold", "0.6"]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.keys() >= KEYS
+    assert (metrics["n_true"], metrics["n_pred"], metrics["count_bias"]) == (3, 3, 0.0)
+    assert metrics["unpaired_true"] == []
+    assert metrics["run"]["options"] == {"min_area_px": 0, "score_threshold": 0.6}
+    digest = hashlib.sha256(Path(files[0]).read_bytes()).hexdigest()
+    assert metrics["run"]["inputs"]["truth"]["sha256"] == digest
+    assert {"mito-instance", "faster-coco-eval", "python"} <= metrics["run"]["versions"].keys()
+    with (folder / "per_image.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == ["a.png", "b.png"]
+    assert [row["count_error"] for row in rows] == ["0", "0"]
+    assert [row["f1_50"] for row in rows] == ["1.0", "0.5"]
+    with (folder / "associations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # The prediction with score 0.5 is left out, the numbers of the others stay.
+    assert [(r["kind"], r["true_ids"], r["pred_ids"]) for r in rows] == [
+        ("one-to-one", "1", "1"),
+        ("one-to-one", "1", "2"),
+        ("one-to-one", "2", "1"),
+    ]
+    assert rows[1]["bbox_w_px"] == "20"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "associations.csv",
+        "metrics.json",
+        "per_image.csv",
+    ]
+
+
+def test_undefined_is_null_and_an_empty_cell(tmp_path, capsys):
+    truth = write(tmp_path / "t.json", {"a.png": []}, scored=False)
+    pred = write(tmp_path / "p.json", {"a.png": []}, scored=True)
+    assert main([truth, pred, "-o", str(tmp_path / "o")]) == 0
+    metrics = json.loads((tmp_path / "o" / "metrics.json").read_text())
+    assert metrics["ap"] is None
+    assert metrics["pq"] is None
+    assert metrics["count_mae"] == 0
+    with (tmp_path / "o" / "per_image.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["f1_50"] == ""
+    assert "undefined" in capsys.readouterr().out
+
+
+def test_small_instances_are_left_out_on_both_sides(tmp_path):
+    truth = write(tmp_path / "t.json", {"a.png": [(0, 0, 2, 2), (9, 0, 5, 5)]}, scored=False)
+    pred = write(tmp_path / "p.json", {"a.png": [(9, 0, 5, 5), (30, 0, 2, 2)]}, scored=True)
+    assert main([truth, pred, "-o", str(tmp_path), "--min-area-px", "5"]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["n_true"], metrics["n_pred"], metrics["ap"]) == (1, 1, 1.0)
+
+
+def test_predictions_for_part_of_the_truth_are_normal(tmp_path, capsys):
+    truth = write(
+        tmp_path / "t.json", {f"{i}.png": [(0, 0, 5, 5)] for i in range(15)}, scored=False
+    )
+    pred = write(tmp_path / "p.json", {"3.png": [(0, 0, 5, 5)]}, scored=True)
+    assert main([truth, pred, "-o", str(tmp_path)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("notice: true images without a prediction, not scored (14): ")
+    assert line.endswith("and 4 more")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert len(metrics["unpaired_true"]) == 14
+    assert metrics["n_images"] == 1
+
+
+def test_each_predicted_image_without_truth_is_named(tmp_path, capsys):
+    truth = write(tmp_path / "t.json", {"a.png": [(0, 0, 5, 5)]}, scored=False)
+    pred = write(tmp_path / "p.json", {"a.png": [(0, 0, 5, 5)], "b.png": []}, scored=True)
+    assert main([truth, pred]) == 1
+    out, err = capsys.readouterr()
+    assert "n_true" in out
+    assert err == f"warning: {tmp_path / 'b.png'}: predicted, but not in the truth\n"
+
+
+def test_results_list(files, tmp_path, capsys):
+    truth = json.loads(Path(files[0]).read_text())
+    results = tmp_path / "results.json"
+    results.write_text(
+        json.dumps(
+            [
+                {k: a[k] for k in ("image_id", "category_id", "segmentation")} | {"score": 0.9}
+                for a in truth["annotations"]
+            ]
+        )
+    )
+    assert main([files[0], str(results), "-o", str(tmp_path)]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["ap"], metrics["n_one_to_one"]) == (1.0, 3)
+
+
+def test_no_common_image(files, tmp_path, capsys):
+    other = write(tmp_path / "other.json", {"z.png": []}, scored=True)
+    assert main([files[0], other, "-o", str(tmp_path / "o")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: truth and prediction share no image")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["{dir}/none.json", "{pred}"], "error: .*none.json: cannot read", id="truth"),
+        pytest.param(["{truth}", "{dir}/none.json"], "error: .*none.json: cannot read", id="pred"),
+        pytest.param(["{truth}", "{bad}"], "error: .*bad.json: not a JSON file", id="no-json"),
+        pytest.param(
+            ["{truth}", "{pred}", "-o", "{bad}"], "error: .*bad.json: cannot make", id="o"
+        ),
+        pytest.param(
+            ["{truth}", "{truth}", "--score-threshold", "0.5"], "error: .*needs scores", id="scores"
+        ),
+    ],
+)
+def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    names = {"truth": files[0], "pred": files[1], "bad": bad, "dir": tmp_path}
+    assert main([argument.format(**names) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert re.match(message, err)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        pytest.param(["--min-area-px", "-3"], "whole number of pixels >= 0, got '-3'", id="area"),
+        pytest.param(["--min-area-px", "2.5"], "whole number of pixels", id="area-fraction"),
+        pytest.param(["--score-threshold", "50"], r"number in [0, 1], got '50'", id="percent"),
+        pytest.param(["--score-threshold", "nan"], r"number in [0, 1]", id="nan"),
+    ],
+)
+def test_options_out_of_range(files, capsys, option, message):
+    with pytest.raises(SystemExit) as caught:
+        main([*files, *option])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_script_and_help():
+    run = subprocess.run(
+        [sys.executable, REPOSITORY / "tools" / "evaluate.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0
+    assert "example:" in run.stdout
+    assert "--min-area-px" in run.stdout
