@@ -1,0 +1,55 @@
+"""The commands: ``mito NAME`` is the same as ``tools/NAME.py``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mito_instance import __version__
+
+COMMANDS = {
+    "convert-masks": "mask images to COCO JSON",
+    "convert-roi": "ImageJ ROI files to COCO JSON",
+    "train-net": "train or evaluate a model",
+    "quantify": "count and measure mitochondria in micrographs",
+    "evaluate": "compare predictions with the truth",
+    "demo": "the whole way on a few synthetic micrographs",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the command's name and its arguments; by default those of the process.
+
+    Returns:
+        The command's exit code; 2 for an unknown command.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0].replace("_", "-") if words else "--help"
+    if name in {"-h", "--help", "help"}:
+        print(_usage())
+        return 0
+    if name == "--version":
+        print(f"mito-instance {__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(
+            f"error: {words[0]}: no such command; known are {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 2
+    # Loaded only now: a converter must not wait for the libraries of the detector.
+    module = importlib.import_module(f"mito_instance.cli.{name.replace('-', '_')}")
+    status: int = module.main(words[1:])
+    return status
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        ["usage: mito COMMAND …   (mito COMMAND --help explains one)", "", "commands:", *lines]
+    )

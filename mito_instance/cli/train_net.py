@@ -1,0 +1,183 @@
+"""``mito train-net``: train or evaluate a model, by config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mito_instance.cli.command import OK, CommandParser, run
+from mito_instance.errors import ConfigError
+from mito_instance.io.files import write_text_atomic
+
+if TYPE_CHECKING:
+    from mito_instance.detection.trainer import Validate
+    from mito_instance.instances import ImageInstances
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = """\
+Trains the model that a config describes, or with --eval-only measures it. DATASETS.TRAIN and
+DATASETS.TEST are paths of COCO JSON files; --train and --val set them. Checkpoints, TensorBoard
+curves and metrics.json go to OUTPUT_DIR; OUTPUT_DIR/model is what `mito quantify --weights`
+takes. KEY VALUE pairs at the end override the config."""
+
+_EXAMPLE = """\
+example:
+  tools/train_net.py --config-file configs/mask_rcnn_R_50_FPN.yaml \\
+      --train train.json --val val.json OUTPUT_DIR runs/first SOLVER.MAX_ITER 3000"""
+
+
+def build_parser() -> CommandParser:
+    """The arguments of ``train-net``."""
+    parser = CommandParser("train-net", _DESCRIPTION, _EXAMPLE)
+    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--train", nargs="+", metavar="JSON", help="COCO files to train on (sets DATASETS.TRAIN)"
+    )
+    parser.add_argument(
+        "--val", nargs="+", metavar="JSON", help="COCO files to measure on (sets DATASETS.TEST)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument(
+        "--eval-only", action="store_true", help="measure MODEL.WEIGHTS on the validation files"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of all randomness (default: 1)")
+    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs a machine")
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="K")
+    parser.add_argument(
+        "--dist-url", default="auto", metavar="URL", help="where the processes meet"
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+
+    Returns:
+        Exit code: 0 done, 2 usage or input error.
+    """
+    return run(_train, build_parser().parse_args(argv))
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Check everything that can be wrong at once, then start the processes."""
+    from mito_instance.detection import require_detectron2
+
+    require_detectron2()
+    from detectron2.engine import launch
+
+    cfg = _config(args)
+    if args.eval_only and not cfg.DATASETS.TEST:
+        raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
+    if not args.eval_only and not cfg.DATASETS.TRAIN:
+        raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
+    _make_folder(Path(cfg.OUTPUT_DIR))
+    launch(
+        _worker,
+        args.num_gpus if cfg.MODEL.DEVICE.startswith("cuda") else 1,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+    return OK
+
+
+def _config(args: argparse.Namespace) -> Any:
+    from mito_instance.detection.config import load_config
+
+    overrides = list(args.opts[1:] if args.opts[:1] == ["--"] else args.opts)
+    for key, paths in (("DATASETS.TRAIN", args.train), ("DATASETS.TEST", args.val)):
+        if paths:
+            overrides += [key, repr(tuple(paths))]
+    return load_config(args.config_file, overrides)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot make the output folder ({error.strerror}); set OUTPUT_DIR"
+        ) from error
+
+
+def _worker(args: argparse.Namespace) -> None:
+    """Training in one process; with several GPUs, each runs this."""
+    from detectron2.utils import comm
+
+    from mito_instance.detection.data import load_records
+    from mito_instance.detection.trainer import Trainer, seed_everything
+
+    logging.getLogger("detectron2").setLevel(logging.INFO)
+    cfg = _config(args)
+    truth = load_records(cfg.DATASETS.TEST, cfg) if cfg.DATASETS.TEST else []
+    output = Path(cfg.OUTPUT_DIR)
+    if args.eval_only:
+        results = _evaluate_weights(cfg, truth)
+        write_text_atomic(output / "validation.json", json.dumps(results, indent=1) + "\n")
+        print("\n".join(f"{name}\t{value:.4f}" for name, value in results.items()))
+        return
+    seed_everything(args.seed + comm.get_rank())
+    trainer = Trainer(cfg, _validation(truth) if truth else None, args.seed)
+    trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+    if comm.is_main_process():
+        threshold = trainer.best_score_threshold
+        folder = trainer.save_final_model()
+        logger.info("model saved in %s, score threshold %.2f", folder, threshold)
+        print(folder)
+
+
+def _evaluate_weights(cfg: Any, truth: list[ImageInstances]) -> dict[str, float]:
+    from mito_instance.detection.model import build_network
+    from mito_instance.detection.predictor import MaskRCNNPredictor
+    from mito_instance.detection.weights import load_for_prediction, resolve_weights
+
+    network = build_network(cfg)
+    load_for_prediction(network, resolve_weights(cfg.MODEL.WEIGHTS))
+    return _validation(truth)(MaskRCNNPredictor(cfg, network))
+
+
+def _validation(truth: list[ImageInstances]) -> Validate:
+    """A function that scores a predictor on these images."""
+    from tqdm import tqdm
+
+    from mito_instance.evaluation.evaluate import evaluate
+    from mito_instance.evaluation.thresholds import best_score_threshold
+    from mito_instance.inference.pipeline import predict_page
+    from mito_instance.io.images import read_page
+
+    def validate(predictor: Any) -> dict[str, float]:
+        predicted = [
+            predict_page(
+                predictor, read_page(Path(image.image), image.frame), score_threshold=0.0
+            )
+            for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
+        ]
+        area = int(predictor.cfg.MITO.MIN_AREA_PX)
+        threshold = best_score_threshold(truth, predicted, min_area_px=area)
+        figures = evaluate(
+            truth, predicted, min_area_px=area, score_threshold=threshold
+        ).summary()
+        chosen = ("ap", "ap50", "ap75", "ar", "f1_50", "f1_75", "pq", "iou_foreground",
+                  "dice_foreground", "count_mae", "count_bias")
+        results = {name: float(figures[name]) for name in chosen}
+        results["score_threshold"] = threshold
+        return {name: value for name, value in results.items() if math.isfinite(value)}
+
+    return validate
+

@@ -1,0 +1,25 @@
+"""Mask R-CNN on Detectron2: config, data, training and prediction."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from mito_instance.errors import MissingDependencyError
+
+
+def require_detectron2() -> None:
+    """Check that the detector's libraries are installed, without importing them.
+
+    Raises:
+        MissingDependencyError: says what to install and how.
+    """
+    for package, remedy in (
+        ("torch", "pip install torch torchvision"),
+        ("torchvision", "pip install torchvision"),
+        ("detectron2", "pip install ./third_party/detectron2 in a clone of mito-instance"),
+    ):
+        if find_spec(package) is None:
+            raise MissingDependencyError(
+                f"{package}: this command needs it, and it is not installed; "
+                f"run `make setup`, or {remedy}"
+            )

@@ -1,0 +1,112 @@
+"""Configs: Detectron2's keys, ours, YAML files with ``_BASE_`` and ``KEY VALUE`` overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from mito_instance.detection.precision import choose_device
+from mito_instance.errors import ConfigError
+
+
+def add_mito_config(cfg: CfgNode) -> None:
+    """Add the keys of this project, with their defaults, to a Detectron2 config."""
+    cfg.MITO = CfgNode()
+    # Arithmetic of the forward pass: auto, fp32, bf16 or fp16.
+    cfg.MITO.PRECISION = "auto"
+    # channels_last memory: much faster convolutions on CPUs and tensor cores.
+    cfg.MITO.CHANNELS_LAST = True
+    # Blocks in the last stage of a light backbone; 0 keeps all.
+    cfg.MITO.RES5_BLOCKS = 0
+    # Instances smaller than this many pixels (after augmentation) are specks: not trained on.
+    cfg.MITO.MIN_AREA_PX = 25
+    # Grey-level percentiles of the whole image that are stretched to 0 and 255.
+    cfg.MITO.CONTRAST_PERCENTILES = (0.5, 99.5)
+    # Score at and above which a detection counts as a mitochondrion; chosen on validation.
+    cfg.MITO.SCORE_THRESHOLD = 0.5
+    # Edge of the square tiles that larger images are cut into, and their overlap.
+    cfg.MITO.TILE_PX = 1024
+    cfg.MITO.TILE_OVERLAP_PX = 256
+
+    cfg.MITO.AUGMENT = CfgNode()
+    # Edge of the square training crop.
+    cfg.MITO.AUGMENT.CROP_PX = 320
+    # Chance that a crop is centred near an instance instead of anywhere.
+    cfg.MITO.AUGMENT.CROP_ON_INSTANCE = 0.7
+    # Flips and turns by 90°: all eight orientations, each equally likely.
+    cfg.MITO.AUGMENT.ORIENTATIONS = True
+    # Zoom factor, log-uniform in this range.
+    cfg.MITO.AUGMENT.SCALE = (1.0, 1.0)
+    # Contrast factor around the crop's mean, and brightness shift as a fraction of 255.
+    cfg.MITO.AUGMENT.CONTRAST = (0.8, 1.2)
+    cfg.MITO.AUGMENT.BRIGHTNESS = (-0.1, 0.1)
+    # Exponent on grey levels in [0, 1], log-uniform.
+    cfg.MITO.AUGMENT.GAMMA = (1.0, 1.0)
+    # Largest sigma of a Gaussian blur in px, and of Gaussian noise in grey levels; the
+    # chance of each.
+    cfg.MITO.AUGMENT.BLUR_SIGMA_PX = 0.0
+    cfg.MITO.AUGMENT.NOISE_SIGMA = 0.0
+    cfg.MITO.AUGMENT.BLUR_PROBABILITY = 0.3
+    cfg.MITO.AUGMENT.NOISE_PROBABILITY = 0.3
+    # How often an epoch shows each image of each file in DATASETS.TRAIN; empty: once.
+    cfg.MITO.DATASET_REPEATS = ()
+
+
+def default_config() -> CfgNode:
+    """Detectron2's defaults with ours added."""
+    cfg = get_cfg()
+    add_mito_config(cfg)
+    cfg.MODEL.DEVICE = "auto"
+    cfg.MODEL.META_ARCHITECTURE = "MitoMaskRCNN"
+    cfg.MODEL.ROI_HEADS.NAME = "MitoROIHeads"
+    cfg.DATASETS.TRAIN = ()
+    cfg.DATASETS.TEST = ()
+    cfg.OUTPUT_DIR = "./output"
+    return cfg
+
+
+def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgNode:
+    """Read a config file, apply overrides, choose the device and freeze the result.
+
+    Args:
+        config_file: YAML file, or None for the defaults alone. It is read with the safe
+            loader: tags that run code are refused.
+        overrides: ``KEY VALUE`` pairs as on the command line.
+
+    Raises:
+        ConfigError: if the file is missing or no YAML, or a key or a value is wrong.
+    """
+    cfg = default_config()
+    if config_file is not None:
+        if not config_file.is_file():
+            raise ConfigError(f"{config_file}: config file not found; see configs/ for examples")
+        try:
+            loaded = CfgNode.load_yaml_with_base(str(config_file), allow_unsafe=False)
+            cfg.merge_from_other_cfg(CfgNode(loaded))
+        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+            raise ConfigError(f"{config_file}: not a YAML config ({_one_line(error)})") from error
+        except (KeyError, ValueError, AssertionError, OSError, TypeError) as error:
+            raise ConfigError(
+                f"{config_file}: {_one_line(error)}; see configs/ for the keys that exist"
+            ) from error
+    if len(overrides) % 2:
+        raise ConfigError(
+            f"overrides must be KEY VALUE pairs, got {len(overrides)} words: {' '.join(overrides)}"
+        )
+    try:
+        cfg.merge_from_list(list(overrides))
+    except (KeyError, ValueError, AssertionError, AttributeError) as error:
+        raise ConfigError(
+            f"command line override: {_one_line(error)}; see configs/ for the keys that exist"
+        ) from error
+    cfg.MODEL.DEVICE = choose_device(cfg.MODEL.DEVICE)
+    cfg.freeze()
+    return cfg
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return " ".join(text.split())

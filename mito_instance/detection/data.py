@@ -1,0 +1,216 @@
+"""Training data: COCO JSON to dataset records, crops with their masks, and the loader."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import build_detection_train_loader
+from detectron2.data import transforms as T
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+from detectron2.structures import BitMasks, Instances
+
+from mito_instance.detection.augment import build_augmentations, log_uniform
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import read_coco
+from mito_instance.io.contrast import stretch_contrast
+from mito_instance.io.images import read_page
+from mito_instance.masks import rle
+
+CACHE_BYTES = 1 << 30
+
+
+def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
+    """All images of several COCO files, empty ones included.
+
+    Args:
+        paths: COCO JSON files.
+        cfg: ``MODEL.ROI_HEADS.NUM_CLASSES`` limits the category ids.
+
+    Raises:
+        ConfigError: if no file is named.
+        AnnotationError: if a file is missing or damaged, holds no image, or an image that it
+            names is not there, or has more categories than the network.
+    """
+    if not paths:
+        raise ConfigError("DATASETS: no COCO JSON named; pass --train FILE or DATASETS.TRAIN")
+    records: list[ImageInstances] = []
+    for path in paths:
+        images = read_coco(Path(path))
+        missing = [image.image for image in images if not Path(image.image).is_file()]
+        if missing:
+            raise AnnotationError(
+                f"{path}: {len(missing)} of {len(images)} images are missing, first: {missing[0]}; "
+                "file_name is relative to the JSON's folder"
+            )
+        classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        used = {category for image in images for category in image.category_ids}
+        if used and (max(used) > classes or min(used) < 1):
+            raise AnnotationError(
+                f"{path}: category ids must be 1 to MODEL.ROI_HEADS.NUM_CLASSES ({classes}), "
+                f"got {sorted(used)}"
+            )
+        records.extend(images)
+    return records
+
+
+class MicrographMapper:
+    """Turns one record into a training example: a zoomed, turned crop with its masks.
+
+    Masks are decoded inside the crop only, so that a 4864×3704 px image with 500 instances
+    costs no more than a small one.
+
+    Args:
+        cfg: reads ``MITO`` and ``MODEL``.
+        seed: start of the random numbers; every worker process continues on its own.
+    """
+
+    def __init__(self, cfg: CfgNode, seed: int) -> None:
+        self.cfg = cfg
+        self.seed = seed
+        self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
+        self.rng: np.random.Generator | None = None
+        self.augmentations: T.AugmentationList | None = None
+
+    def __call__(self, record: ImageInstances) -> dict[str, Any]:
+        """Example in Detectron2's format.
+
+        Returns:
+            ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
+            possibly none.
+        """
+        if self.rng is None or self.augmentations is None:
+            worker = torch.utils.data.get_worker_info()
+            self.rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+            self.augmentations = build_augmentations(self.cfg, self.rng)
+        image = self._image(record)
+        boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
+        zoom = log_uniform(self.rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
+        window = self._window(image.shape, boxes, zoom)
+        crop, masks, classes = _cut(image, record, boxes, window, zoom)
+        augmented = T.AugInput(crop)
+        transform = self.augmentations(augmented)
+        masks = [transform.apply_segmentation(mask) for mask in masks]
+        return _example(augmented.image, masks, classes, self.cfg.MITO.MIN_AREA_PX)
+
+    def _image(self, record: ImageInstances) -> npt.NDArray[np.uint8]:
+        key = (record.image, record.frame)
+        if key in self.cache:
+            self.cache.move_to_end(key)
+            return self.cache[key]
+        pixels = read_page(Path(record.image), record.frame).pixels
+        if pixels.shape != record.image_hw:
+            raise AnnotationError(
+                f"{record.image}: image is {pixels.shape} (height, width) but its annotation "
+                f"says {record.image_hw}; convert the annotations anew"
+            )
+        image = stretch_contrast(pixels, tuple(self.cfg.MITO.CONTRAST_PERCENTILES))
+        self.cache[key] = image
+        while sum(cached.nbytes for cached in self.cache.values()) > CACHE_BYTES:
+            self.cache.popitem(last=False)
+        return image
+
+    def _window(
+        self, image_hw: tuple[int, ...], boxes: npt.NDArray[np.int64], zoom: float
+    ) -> tuple[int, int, int, int]:
+        """Random (x, y, width, height) in the image whose zoomed copy has the crop's size."""
+        rng = self.rng or np.random.default_rng(self.seed)
+        edge = max(1, round(self.cfg.MITO.AUGMENT.CROP_PX / zoom))
+        height, width = min(edge, image_hw[0]), min(edge, image_hw[1])
+        last_x, last_y = image_hw[1] - width, image_hw[0] - height
+        if len(boxes) and rng.random() < self.cfg.MITO.AUGMENT.CROP_ON_INSTANCE:
+            x, y, box_width, box_height = boxes[rng.integers(len(boxes))]
+            centre_x = rng.uniform(x, x + box_width) - rng.uniform(0.2, 0.8) * width
+            centre_y = rng.uniform(y, y + box_height) - rng.uniform(0.2, 0.8) * height
+            return int(np.clip(centre_x, 0, last_x)), int(np.clip(centre_y, 0, last_y)), width, height
+        return int(rng.integers(last_x + 1)), int(rng.integers(last_y + 1)), width, height
+
+
+def _cut(
+    image: npt.NDArray[np.uint8],
+    record: ImageInstances,
+    boxes: npt.NDArray[np.int64],
+    window: tuple[int, int, int, int],
+    zoom: float,
+) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8]], list[int]]:
+    """Window of the image and of the masks that reach into it, zoomed."""
+    x, y, width, height = window
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    inside = (
+        (boxes[:, 0] < x + width)
+        & (boxes[:, 0] + boxes[:, 2] > x)
+        & (boxes[:, 1] < y + height)
+        & (boxes[:, 1] + boxes[:, 3] > y)
+    )
+    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    crop = cv2.resize(image[y : y + height, x : x + width], size, interpolation=interpolation)
+    masks, classes = [], []
+    for index in np.flatnonzero(inside):
+        mask = rle.crop(record.masks[index], window).astype(np.uint8)
+        # 255 levels, so that interpolation puts the edge where half of a pixel is covered.
+        zoomed = cv2.resize(mask * np.uint8(255), size, interpolation=interpolation)
+        masks.append((zoomed >= 128).astype(np.uint8))
+        classes.append(record.category_ids[index] - 1)
+    return np.asarray(crop, dtype=np.uint8), masks, classes
+
+
+def _example(
+    image: npt.NDArray[np.uint8],
+    masks: list[npt.NDArray[np.uint8]],
+    classes: list[int],
+    min_area_px: int,
+) -> dict[str, Any]:
+    kept = [number for number, mask in enumerate(masks) if mask.sum() >= max(1, min_area_px)]
+    instances = Instances(image.shape)
+    stack = np.zeros((len(kept), *image.shape), dtype=bool)
+    for row, number in enumerate(kept):
+        stack[row] = masks[number]
+    bit_masks = BitMasks(torch.from_numpy(stack))
+    instances.gt_masks = bit_masks
+    instances.gt_boxes = bit_masks.get_bounding_boxes()
+    instances.gt_classes = torch.tensor([classes[number] for number in kept], dtype=torch.int64)
+    return {"image": to_network_input(image), "instances": instances}
+
+
+def to_network_input(grey: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """float32 (3, H, W) of a grey image (H, W): pretrained backbones expect three channels."""
+    return torch.from_numpy(np.ascontiguousarray(grey)).float().expand(3, -1, -1)
+
+
+def build_train_loader(cfg: CfgNode, records: list[ImageInstances], seed: int) -> Iterable[Any]:
+    """Endless loader of batches of ``SOLVER.IMS_PER_BATCH`` examples.
+
+    Args:
+        cfg: reads ``SOLVER``, ``DATALOADER``, ``DATASETS.TRAIN`` and ``MITO``.
+        records: from ``load_records``; empty images are kept, they teach what is none.
+        seed: makes the order and the augmentation repeatable for a number of workers.
+    """
+    repeats = np.ones(len(records))
+    if len(cfg.MITO.DATASET_REPEATS):
+        if len(cfg.MITO.DATASET_REPEATS) != len(cfg.DATASETS.TRAIN):
+            raise ConfigError(
+                f"MITO.DATASET_REPEATS: needs one number a file of DATASETS.TRAIN "
+                f"({len(cfg.DATASETS.TRAIN)}), got {len(cfg.MITO.DATASET_REPEATS)}"
+            )
+        sizes = [len(read_coco(Path(path))) for path in cfg.DATASETS.TRAIN]
+        repeats = np.repeat(np.asarray(cfg.MITO.DATASET_REPEATS, dtype=float), sizes)
+    sampler = RepeatFactorTrainingSampler(
+        torch.from_numpy(repeats.astype(np.float32)), shuffle=True, seed=seed
+    )
+    loader: Iterable[Any] = build_detection_train_loader(
+        records,
+        mapper=MicrographMapper(cfg, seed),
+        sampler=sampler,
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+    return loader

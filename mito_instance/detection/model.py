@@ -1,0 +1,92 @@
+"""Mask R-CNN with autocast per forward pass and channels-last memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, build_model
+from detectron2.modeling.meta_arch import GeneralizedRCNN
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
+from detectron2.structures import ImageList
+from torch import nn
+
+from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
+from mito_instance.detection.precision import Precision
+
+
+class Float32BoxPredictor(FastRCNNOutputLayers):  # type: ignore[misc] # detectron2 is untyped
+    """Class scores and box deltas in fp32, also under autocast.
+
+    bf16 holds 8 significant bits: scores near 1 would tie by the dozen, and their ranking,
+    hence AP and the choice among duplicates, would be arbitrary.
+    """
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Scores and deltas of the box features ``x`` (N, C)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+@ROI_HEADS_REGISTRY.register()
+class MitoROIHeads(StandardROIHeads):  # type: ignore[misc] # detectron2 is untyped
+    """Standard ROI heads with an fp32 box predictor."""
+
+    @classmethod
+    def _init_box_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
+        parts: dict[str, Any] = super()._init_box_head(cfg, input_shape)
+        parts["box_predictor"] = Float32BoxPredictor(cfg, parts["box_head"].output_shape)
+        return parts
+
+
+@META_ARCH_REGISTRY.register()
+class MitoMaskRCNN(GeneralizedRCNN):  # type: ignore[misc] # detectron2 is untyped
+    """``GeneralizedRCNN`` that enters autocast once a forward pass.
+
+    Its state dict is that of Detectron2's own Mask R-CNN: weights pass between the two.
+    """
+
+    @configurable
+    def __init__(self, *, precision: Precision, channels_last: bool, **kwargs: Any) -> None:
+        """Keep the arithmetic; everything else is ``GeneralizedRCNN``."""
+        super().__init__(**kwargs)
+        self.precision = precision
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Constructor arguments of a config."""
+        parts: dict[str, Any] = super().from_config(cfg)
+        parts["precision"] = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
+        parts["channels_last"] = cfg.MITO.CHANNELS_LAST
+        return parts
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Losses in training, instances otherwise; see ``GeneralizedRCNN.forward``."""
+        with self.precision.autocast():
+            return super().forward(batched_inputs)
+
+    def inference(self, *args: Any, **kwargs: Any) -> Any:
+        """Raw or post-processed instances; see ``GeneralizedRCNN.inference``."""
+        with self.precision.autocast():
+            return super().inference(*args, **kwargs)
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """Normalised, padded batch in the network's memory format."""
+        images = super().preprocess_image(batched_inputs)
+        if self.channels_last:
+            images.tensor = images.tensor.contiguous(memory_format=torch.channels_last)
+        return images
+
+
+def build_network(cfg: CfgNode) -> nn.Module:
+    """The untrained network of a config, on its device.
+
+    Args:
+        cfg: a config from ``load_config`` (``MODEL.DEVICE`` resolved).
+    """
+    network: nn.Module = build_model(cfg)
+    return network

@@ -1,0 +1,104 @@
+"""Where and in which arithmetic the network runs: device, autocast and memory format."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mito_instance.errors import ConfigError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def choose_device(requested: str) -> str:
+    """Device name for ``MODEL.DEVICE``.
+
+    Args:
+        requested: ``"auto"`` (a GPU when there is one), or any torch device name.
+
+    Raises:
+        ConfigError: if a GPU is asked for by name and there is none.
+    """
+    if requested == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if requested.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"MODEL.DEVICE: {requested!r} asked for, but torch {torch.__version__} sees no GPU; "
+            "use MODEL.DEVICE auto or cpu"
+        )
+    return requested
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX or AVX512-BF16).
+
+    Elsewhere bf16 on the CPU is slower than fp32. False where it cannot be found out.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Arithmetic of the network's forward pass on one device.
+
+    Args:
+        device_type: ``"cpu"`` or ``"cuda"``.
+        dtype: autocast dtype, or None for plain fp32.
+    """
+
+    device_type: str
+    dtype: torch.dtype | None
+
+    @classmethod
+    def choose(cls, requested: str, device: str) -> Precision:
+        """The fastest safe arithmetic of a device, or the one asked for.
+
+        Args:
+            requested: one of ``PRECISIONS``; ``"auto"`` takes bf16 where the hardware has it,
+                else fp16 on a GPU, else fp32.
+            device: torch device name.
+
+        Raises:
+            ConfigError: for another word, or fp16 on a CPU.
+        """
+        device_type = device.split(":")[0]
+        if requested not in PRECISIONS:
+            raise ConfigError(
+                f"MITO.PRECISION: must be one of {', '.join(PRECISIONS)}, got {requested!r}"
+            )
+        if requested == "fp16" and device_type == "cpu":
+            raise ConfigError("MITO.PRECISION: fp16 needs a GPU; use auto, bf16 or fp32 on a CPU")
+        if requested == "auto":
+            if device_type == "cuda":
+                requested = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            else:
+                requested = "bf16" if device_type == "cpu" and cpu_has_bf16() else "fp32"
+        dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+        return cls(device_type, dtypes[requested])
+
+    @property
+    def needs_loss_scaling(self) -> bool:
+        """Whether gradients underflow without a scaler (fp16 only)."""
+        return self.dtype is torch.float16
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """A context for ONE forward pass.
+
+        Autocast keeps the casted weights until its context ends: around a whole training
+        loop, the network would go on computing with the weights of the first step.
+        """
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, dtype=self.dtype)
+
+    @property
+    def name(self) -> str:
+        """Short name for logs and run records."""
+        return {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]

@@ -1,0 +1,187 @@
+"""A trained Mask R-CNN as a ``MaskPredictor``: grey tiles in, ``ImageInstances`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from detectron2.structures import Instances
+from torch import nn
+
+from mito_instance.detection.config import load_config
+from mito_instance.detection.data import to_network_input
+from mito_instance.detection.model import build_network
+from mito_instance.detection.weights import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    load_for_prediction,
+    shipped_model,
+)
+from mito_instance.errors import ConfigError, WeightsError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.contrast import stretch_contrast
+from mito_instance.masks import rle
+
+
+class MaskRCNNPredictor:
+    """Predicts the instances of grey tiles with a network in evaluation mode.
+
+    Args:
+        cfg: the network's config.
+        network: the network, weights loaded.
+    """
+
+    def __init__(self, cfg: CfgNode, network: nn.Module) -> None:
+        self.cfg = cfg
+        self.network = network
+
+    @property
+    def score_threshold(self) -> float:
+        """The score that the model's authors recommend for counting."""
+        return float(self.cfg.MITO.SCORE_THRESHOLD)
+
+    @property
+    def tile_px(self) -> int:
+        """Recommended edge of a tile in pixels."""
+        return int(self.cfg.MITO.TILE_PX)
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """Recommended overlap of neighbouring tiles in pixels."""
+        return int(self.cfg.MITO.TILE_OVERLAP_PX)
+
+    def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Whole page (H, W) of any dtype to the grey levels that the network was trained on."""
+        return stretch_contrast(pixels, tuple(self.cfg.MITO.CONTRAST_PERCENTILES))
+
+    def predict(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> list[ImageInstances]:
+        """Instances of each tile, by falling score.
+
+        Args:
+            tiles: uint8 (h, w) arrays from ``prepare``; sizes may differ.
+
+        Returns:
+            One ``ImageInstances`` of size (h, w) a tile, every detection above the network's
+            own test threshold; masks may overlap.
+        """
+        batch = [
+            {"image": to_network_input(tile), "height": tile.shape[0], "width": tile.shape[1]}
+            for tile in tiles
+        ]
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                outputs = self.network.inference(batch, do_postprocess=False)
+        finally:
+            self.network.train(training)
+        return [
+            _to_instances(output, (tile.shape[0], tile.shape[1]))
+            for output, tile in zip(outputs, tiles, strict=True)
+        ]
+
+
+def load_predictor(
+    weights: Path | None = None,
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> MaskRCNNPredictor:
+    """Build a predictor from a model folder, from weights and config, or the shipped model.
+
+    Args:
+        weights: a model folder (``model.safetensors`` and ``config.yaml``), a weights file, or
+            None for the model that ships with the package.
+        config_file: config of a weights file; a folder brings its own.
+        overrides: ``KEY VALUE`` pairs.
+
+    Raises:
+        WeightsError: if the weights are missing or do not fit.
+        ConfigError: if there is no config for them.
+    """
+    if weights is None and config_file is None:
+        weights = shipped_model()
+    if weights is None:
+        raise WeightsError(
+            f"{config_file}: a config without weights; pass --weights FILE, or neither of the two "
+            "for the model that ships with the package"
+        )
+    if weights.is_dir():
+        config_file = config_file or weights / CONFIG_NAME
+        weights = weights / WEIGHTS_NAME
+    elif not weights.is_file():
+        raise WeightsError(f"{weights}: weights not found; pass a model folder or a weights file")
+    if config_file is None:
+        neighbour = weights.parent / CONFIG_NAME
+        if not neighbour.is_file():
+            raise ConfigError(f"{weights}: no config for these weights; pass --config-file")
+        config_file = neighbour
+    cfg = load_config(config_file, overrides)
+    network = build_network(cfg)
+    load_for_prediction(network, weights)
+    return MaskRCNNPredictor(cfg, network.eval())
+
+
+def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstances:
+    """Paste each soft mask inside its box only, and encode it there."""
+    boxes = output.pred_boxes.tensor.float().cpu().numpy()
+    scores = output.scores.double().cpu().numpy().clip(0, 1)
+    classes = output.pred_classes.cpu().numpy()
+    soft_masks = output.pred_masks[:, 0].float().cpu().numpy() if len(output) else []
+    masks, kept = [], []
+    for index, (box, soft) in enumerate(zip(boxes, soft_masks, strict=True)):
+        pasted, x, y = paste_mask(soft, box, image_hw)
+        if pasted.any():
+            masks.append(rle.place(pasted, x, y, image_hw))
+            kept.append(index)
+    return ImageInstances(
+        image="tile",
+        image_hw=image_hw,
+        masks=tuple(masks),
+        scores=scores[kept],
+        category_ids=tuple(int(classes[index]) + 1 for index in kept),
+    )
+
+
+def paste_mask(
+    soft: npt.NDArray[np.float32],
+    box_xyxy: npt.NDArray[np.float32],
+    image_hw: tuple[int, int],
+    threshold: float = 0.5,
+) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """Resample a mask head's output to the pixels of its box.
+
+    Bilinear at pixel centres, zero outside the box, as ``paste_masks_in_image`` of Detectron2
+    does it, but without an array of the image's size.
+
+    Args:
+        soft: (m, m) probabilities.
+        box_xyxy: corners in pixels.
+        image_hw: the image, which clips the box.
+        threshold: probability from which a pixel belongs to the mask.
+
+    Returns:
+        bool (h, w) and the column and row of its first pixel; (0, 0) sized if the box is empty.
+    """
+    x0, y0 = max(0, int(np.floor(box_xyxy[0]))), max(0, int(np.floor(box_xyxy[1])))
+    x1 = min(image_hw[1], int(np.ceil(box_xyxy[2])))
+    y1 = min(image_hw[0], int(np.ceil(box_xyxy[3])))
+    if x1 <= x0 or y1 <= y0:
+        return np.zeros((0, 0), dtype=bool), 0, 0
+    columns = _bilinear_weights(x0, x1, box_xyxy[0], box_xyxy[2], soft.shape[1])
+    rows = _bilinear_weights(y0, y1, box_xyxy[1], box_xyxy[3], soft.shape[0])
+    return rows @ soft @ columns.T >= threshold, x0, y0
+
+
+def _bilinear_weights(
+    first: int, stop: int, low: float, high: float, samples: int
+) -> npt.NDArray[np.float32]:
+    """(stop - first, samples) weights of samples spread evenly over [low, high]."""
+    centres = np.arange(first, stop, dtype=np.float64) + 0.5
+    positions = (centres - low) / max(high - low, 1e-6) * samples - 0.5
+    distance = np.abs(positions[:, None] - np.arange(samples)[None, :])
+    return np.clip(1.0 - distance, 0.0, None).astype(np.float32)

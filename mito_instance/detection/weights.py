@@ -1,0 +1,247 @@
+"""Weights in and out without running a stranger's code: safetensors, ``.pth`` and ``.pkl``."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle  # only behind the allow-list of _TensorUnpickler
+from collections import OrderedDict
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+try:
+    from numpy._core import multiarray as _multiarray
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray as _multiarray  # type: ignore[no-redef]
+
+from mito_instance.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+SHIPPED_PREFIX = "shipped://"
+SHIPPED_MODEL = "mask_rcnn_light"
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.yaml"
+
+
+def shipped_model() -> Path:
+    """Folder of the model that the package carries.
+
+    Raises:
+        WeightsError: if the installation is incomplete.
+    """
+    folder = Path(str(resources.files("mito_instance"))) / "models" / SHIPPED_MODEL
+    if not (folder / WEIGHTS_NAME).is_file():
+        raise WeightsError(
+            f"{folder / WEIGHTS_NAME}: the model that ships with the package is missing; "
+            "reinstall mito-instance or pass --weights"
+        )
+    return folder
+
+
+def resolve_weights(weights: str) -> Path:
+    """Local path of ``MODEL.WEIGHTS``: a file, a model folder or ``shipped://NAME``.
+
+    Raises:
+        WeightsError: if none is named or the shipped one is missing.
+    """
+    if not weights:
+        raise WeightsError("MODEL.WEIGHTS: empty; name the weights to use")
+    if weights.startswith(SHIPPED_PREFIX):
+        return shipped_model() / WEIGHTS_NAME
+    path = Path(weights)
+    return path / WEIGHTS_NAME if path.is_dir() else path
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """What old pickles of byte strings call; any other codec is refused."""
+    if encoding not in {"latin1", "latin-1"}:
+        raise pickle.UnpicklingError(f"codec {encoding!r} is not allowed")
+    return text.encode("latin-1")
+
+
+def _load_storage(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _multiarray._reconstruct,
+    ("numpy.core.multiarray", "scalar"): _multiarray.scalar,
+    ("numpy._core.multiarray", "_reconstruct"): _multiarray._reconstruct,
+    ("numpy._core.multiarray", "scalar"): _multiarray.scalar,
+    ("_codecs", "encode"): _encode_latin1,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch.storage", "_load_from_bytes"): _load_storage,
+}
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Unpickles arrays, tensors and plain containers; every other global is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The allowed global of that name."""
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
+        return _ALLOWED[module, name]
+
+
+def read_weights_file(path: Path) -> dict[str, Any]:
+    """Content of a weights file, by its suffix.
+
+    Args:
+        path: ``.safetensors``, ``.pkl`` (Detectron2's zoo, Caffe2 or a pickled state dict) or
+            anything else that ``torch.load(weights_only=True)`` reads.
+
+    Returns:
+        ``{"model": name → tensor or array, …}`` as Detectron2's checkpointer expects it.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, or would run code.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: weights file not found; pass --weights or MODEL.WEIGHTS with a "
+            ".safetensors, .pth or .pkl file"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return {"model": dict(load_file(str(path)))}
+        if path.suffix == ".pkl":
+            with path.open("rb") as file:
+                content = _TensorUnpickler(file, encoding="latin1").load()
+            return _interpret_pickle(content)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError,
+        KeyError, IndexError, AttributeError, OSError, ImportError, MemoryError,
+    ) as error:
+        raise WeightsError(
+            f"{path}: not a weights file that is safe to load ({_first_line(error)}); "
+            "use .safetensors, or a .pth or .pkl that holds nothing but tensors"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: holds a {type(content).__name__}, not named weights")
+    return dict(content) if "model" in content else _interpret_pickle(dict(content))
+
+
+def _interpret_pickle(content: Any) -> dict[str, Any]:
+    """Tell Detectron2's, Caffe2's and torchvision's layouts apart by their keys."""
+    if not isinstance(content, Mapping):
+        raise TypeError(f"holds a {type(content).__name__}, not named weights")
+    if "model" in content and "__author__" in content:
+        return dict(content)
+    weights = content.get("blobs", content)
+    if "layer1.0.conv1.weight" in weights:
+        return {
+            "model": torchvision_to_detectron2(weights),
+            "__author__": "torchvision",
+            "matching_heuristics": True,
+        }
+    weights = {name: value for name, value in weights.items() if not name.endswith("_momentum")}
+    if any(name.startswith("backbone.") for name in weights):
+        return {"model": weights}
+    return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def torchvision_to_detectron2(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename a torchvision ResNet's weights; the classifier is left out.
+
+    Args:
+        weights: ``conv1.weight``, ``layer1.0.bn1.running_mean``, …
+
+    Returns:
+        ``stem.conv1.weight``, ``res2.0.conv1.norm.running_mean``, …
+    """
+    renamed = {}
+    for name, value in weights.items():
+        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
+            continue
+        parts = name.split(".")
+        if parts[0].startswith("layer"):
+            parts[0] = f"res{int(parts[0][5:]) + 1}"
+        else:
+            parts.insert(0, "stem")
+        new = ".".join(parts)
+        for number in "123":
+            new = new.replace(f".bn{number}.", f".conv{number}.norm.")
+        new = new.replace(".downsample.0.", ".shortcut.").replace(".downsample.1.", ".shortcut.norm.")
+        renamed[new] = value
+    return renamed
+
+
+class SafeCheckpointer(DetectionCheckpointer):  # type: ignore[misc] # detectron2 is untyped
+    """Detectron2's checkpointer with a reader that runs no code."""
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        """Load weights by path, zoo address or ``shipped://NAME``.
+
+        Raises:
+            WeightsError: if the file cannot be had, for example without a network.
+        """
+        if path.startswith(SHIPPED_PREFIX) or (path and Path(path).is_dir()):
+            path = str(resolve_weights(path))
+        try:
+            return super().load(path, *args, **kwargs)
+        except WeightsError:
+            raise
+        except (OSError, AssertionError, ValueError) as error:
+            raise WeightsError(
+                f"{path}: cannot get these weights ({_first_line(error)}); without a network, "
+                "pass a local file as MODEL.WEIGHTS (or '' to start from random weights)"
+            ) from error
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        return read_weights_file(Path(filename))
+
+
+def load_for_prediction(network: nn.Module, path: Path) -> None:
+    """Load trained weights into a network; every tensor must be there and fit.
+
+    Raises:
+        WeightsError: if one is missing or has another shape: such a network would predict noise.
+    """
+    content = read_weights_file(path)
+    weights = {
+        name: torch.as_tensor(value)
+        for name, value in content["model"].items()
+        if "anchor_generator" not in name and not name.endswith(("pixel_mean", "pixel_std"))
+    }
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in weights]
+    unfit = [
+        name for name, value in weights.items()
+        if name in expected and expected[name].shape != value.shape
+    ]
+    if missing or unfit:
+        raise WeightsError(
+            f"{path}: {len(missing)} of {len(expected)} tensors are missing and {len(unfit)} have "
+            f"another shape (first: {(missing or unfit)[0]}); pass the --config-file that these "
+            "weights were trained with"
+        )
+    network.load_state_dict({name: weights[name].to(expected[name].dtype) for name in expected})
+
+
+def save_model(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors: matrices in fp16, vectors (norms, biases) fp32."""
+    tensors = {
+        name: (value.half() if value.ndim > 1 else value.float()).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
+    save_file(tensors, str(path), metadata={"format": "pt"})
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,54 @@
+"""One page through a model: prepare, cut into tiles, predict, stitch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.stitching import Detection, detections_of, stitch
+from mito_instance.inference.tiling import tiles_of
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page
+
+
+def predict_page(
+    predictor: MaskPredictor,
+    page: Page,
+    *,
+    score_threshold: float | None = None,
+    tile_px: int | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> ImageInstances:
+    """Instances of one page of any size.
+
+    Args:
+        predictor: the model.
+        page: pixels of any real dtype.
+        score_threshold: detections below it are no instances; None for the model's own.
+        tile_px: edge of the tiles; None for the model's own. A page that is no larger is one
+            tile.
+        on_tile: called after each tile with the number done and the number of all.
+
+    Returns:
+        The page's instances by falling score; none for a page that shows none.
+    """
+    threshold = predictor.score_threshold if score_threshold is None else score_threshold
+    tile_px = predictor.tile_px if tile_px is None else tile_px
+    overlap_px = min(predictor.tile_overlap_px, tile_px // 2)
+    prepared = predictor.prepare(page.pixels)
+    image_hw = (int(prepared.shape[0]), int(prepared.shape[1]))
+    tiles = tiles_of(image_hw, tile_px, overlap_px)
+    detections: list[Detection] = []
+    for number, tile in enumerate(tiles, start=1):
+        (found,) = predictor.predict([np.ascontiguousarray(prepared[tile.slices])])
+        if found.scores is not None:
+            found = found.select(found.scores >= threshold)
+        detections += detections_of(found, tile, image_hw)
+        if on_tile is not None:
+            on_tile(number, len(tiles))
+    empty = ImageInstances(
+        image=str(page.path), image_hw=image_hw, frame=page.frame, pixel_size=page.pixel_size
+    )
+    return stitch(detections, empty)

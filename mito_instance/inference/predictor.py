@@ -1,0 +1,38 @@
+"""What a model must offer to be used here; this package knows no deep-learning library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.instances import ImageInstances
+
+
+class MaskPredictor(Protocol):
+    """Anything that finds instances in grey tiles."""
+
+    @property
+    def score_threshold(self) -> float:
+        """Score from which a detection counts, as recommended by the model's authors."""
+        ...
+
+    @property
+    def tile_px(self) -> int:
+        """Recommended edge of a tile in pixels."""
+        ...
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """Recommended overlap of neighbouring tiles in pixels."""
+        ...
+
+    def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Whole page (H, W) of any dtype to the grey levels that the model expects."""
+        ...
+
+    def predict(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> list[ImageInstances]:
+        """Instances of each prepared tile (h, w), with scores; one result a tile."""
+        ...

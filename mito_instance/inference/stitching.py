@@ -1,0 +1,207 @@
+"""Objects of overlapping tiles become objects of the page: whole, and each only once.
+
+An object is *complete* in a tile when it does not reach an edge of the tile that is not also
+an edge of the page; otherwise the tile shows a *piece* of it. Two detections of different
+tiles show the same object when they agree in the region that both tiles see. Complete
+detections win over pieces; pieces that no tile shows complete are joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.inference.tiling import Tile
+from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle
+
+SAME_OBJECT = 0.5
+"""Least intersection over the smaller mask, in the region that both tiles see."""
+
+EDGE_MARGIN_PX = 4
+"""A network may stop a few pixels short of the edge that cuts its object."""
+
+DUPLICATE = 0.7
+"""Intersection over the smaller mask from which the lower-scored of two objects goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A mask inside its box, in page coordinates.
+
+    Args:
+        x: column of the mask's first pixel in the page.
+        y: row of the mask's first pixel in the page.
+        mask: bool (h, w), tight.
+        score: in [0, 1].
+        category_id: COCO category.
+        tile: the tile that it was seen in.
+        complete: whether no inner edge of that tile cuts it.
+    """
+
+    x: int
+    y: int
+    mask: npt.NDArray[np.bool_]
+    score: float
+    category_id: int
+    tile: Tile
+    complete: bool
+
+    @property
+    def box_xyxy(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom; right and bottom exclusive."""
+        return self.x, self.y, self.x + self.mask.shape[1], self.y + self.mask.shape[0]
+
+
+def detections_of(
+    instances: ImageInstances, tile: Tile, image_hw: tuple[int, int]
+) -> list[Detection]:
+    """Detections of one tile in page coordinates, empty masks left out."""
+    height, width = image_hw
+    found = []
+    scores = np.ones(len(instances)) if instances.scores is None else instances.scores
+    for mask, score, category_id in zip(
+        instances.masks, scores, instances.category_ids, strict=True
+    ):
+        x, y, box_width, box_height = rle.box_xywh(mask)
+        if box_width == 0:
+            continue
+        cut = (
+            (x < EDGE_MARGIN_PX and tile.x > 0)
+            or (y < EDGE_MARGIN_PX and tile.y > 0)
+            or (x + box_width > tile.width - EDGE_MARGIN_PX and tile.x + tile.width < width)
+            or (y + box_height > tile.height - EDGE_MARGIN_PX and tile.y + tile.height < height)
+        )
+        pixels = rle.crop(mask, (x, y, box_width, box_height))
+        found.append(
+            Detection(
+                tile.x + x, tile.y + y, pixels, float(score), category_id, tile, not cut
+            )
+        )
+    return found
+
+
+def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInstances:
+    """Whole objects of a page from the detections of all its tiles.
+
+    Args:
+        detections: of all tiles, in any order.
+        image: identity and size of the page; its own masks are ignored.
+
+    Returns:
+        ``image`` with the objects, by falling score (then top to bottom, left to right).
+    """
+    ordered = sorted(detections, key=lambda d: (-d.score, d.y, d.x, d.mask.shape, d.tile.y, d.tile.x))
+    whole = _without_duplicates([d for d in ordered if d.complete])
+    pieces = [
+        piece for piece in ordered
+        if not piece.complete and not any(_same_object(piece, other) for other in _near(piece, whole))
+    ]
+    objects = _without_duplicates(sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x)))
+    return ImageInstances(
+        image=image.image,
+        image_hw=image.image_hw,
+        masks=tuple(rle.place(d.mask, d.x, d.y, image.image_hw) for d in objects),
+        scores=np.array([d.score for d in objects], dtype=np.float64),
+        frame=image.frame,
+        pixel_size=image.pixel_size,
+        category_ids=tuple(d.category_id for d in objects),
+    )
+
+
+def _without_duplicates(ordered: list[Detection]) -> list[Detection]:
+    """Drop every detection that mostly lies in, or contains, a higher-scored one."""
+    kept: list[Detection] = []
+    for detection in ordered:
+        shared = (
+            (_intersection(detection, other), other) for other in _near(detection, kept)
+        )
+        if not any(
+            common >= DUPLICATE * min(detection.mask.sum(), other.mask.sum())
+            or (detection.tile != other.tile and _same_object(detection, other))
+            for common, other in shared
+        ):
+            kept.append(detection)
+    return kept
+
+
+def _join(pieces: list[Detection]) -> list[Detection]:
+    """Unite pieces that show the same object; the score is that of the best piece."""
+    groups = list(range(len(pieces)))
+
+    def root(index: int) -> int:
+        while groups[index] != index:
+            groups[index] = groups[groups[index]]
+            index = groups[index]
+        return index
+
+    for first, piece in enumerate(pieces):
+        for second in range(first):
+            if piece.tile != pieces[second].tile and _same_object(piece, pieces[second]):
+                groups[root(first)] = root(second)
+    members: dict[int, list[Detection]] = {}
+    for index, piece in enumerate(pieces):
+        members.setdefault(root(index), []).append(piece)
+    return [_union(group) for group in members.values()]
+
+
+def _union(group: list[Detection]) -> Detection:
+    boxes = np.array([piece.box_xyxy for piece in group])
+    left, top = int(boxes[:, 0].min()), int(boxes[:, 1].min())
+    mask = np.zeros((int(boxes[:, 3].max()) - top, int(boxes[:, 2].max()) - left), dtype=bool)
+    for piece in group:
+        x0, y0, x1, y1 = piece.box_xyxy
+        mask[y0 - top : y1 - top, x0 - left : x1 - left] |= piece.mask
+    best = max(group, key=lambda piece: piece.score)
+    return Detection(left, top, mask, best.score, best.category_id, best.tile, complete=True)
+
+
+def _near(detection: Detection, others: Sequence[Detection]) -> list[Detection]:
+    """Those whose boxes overlap the detection's."""
+    x0, y0, x1, y1 = detection.box_xyxy
+    return [
+        other for other in others
+        if other.x < x1
+        and other.y < y1
+        and other.x + other.mask.shape[1] > x0
+        and other.y + other.mask.shape[0] > y0
+    ]
+
+
+def _same_object(first: Detection, second: Detection) -> bool:
+    """Whether two detections agree where both their tiles look."""
+    tile, other = first.tile, second.tile
+    x0, y0 = max(tile.x, other.x), max(tile.y, other.y)
+    x1 = min(tile.x + tile.width, other.x + other.width)
+    y1 = min(tile.y + tile.height, other.y + other.height)
+    if x1 <= x0 or y1 <= y0:
+        return False
+    common = _intersection(first, second)
+    if common == 0:
+        return False
+    inside = [
+        int(_window(detection, (x0, y0, x1, y1)).sum()) for detection in (first, second)
+    ]
+    return common >= SAME_OBJECT * min(inside)
+
+
+def _window(
+    detection: Detection, box_xyxy: tuple[int, int, int, int]
+) -> npt.NDArray[np.bool_]:
+    """View of the part of the mask that lies in a box of the page."""
+    x0, y0, x1, y1 = box_xyxy
+    rows = slice(max(0, y0 - detection.y), max(0, y1 - detection.y))
+    columns = slice(max(0, x0 - detection.x), max(0, x1 - detection.x))
+    return detection.mask[rows, columns]
+
+
+def _intersection(first: Detection, second: Detection) -> int:
+    """Pixels that two detections share."""
+    a, b = first.box_xyxy, second.box_xyxy
+    box = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return 0
+    return int(np.count_nonzero(_window(first, box) & _window(second, box)))

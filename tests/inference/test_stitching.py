@@ -1,0 +1,132 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mito_instance.inference.pipeline import predict_page
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page
+from mito_instance.masks import rle
+
+
+class Oracle:
+    """Returns the truth inside each tile: its pixels are the labels of the objects."""
+
+    score_threshold = 0.5
+    tile_px = 128
+    tile_overlap_px = 48
+
+    def prepare(self, pixels):
+        return pixels
+
+    def predict(self, tiles):
+        results = []
+        for tile in tiles:
+            masks = [rle.encode(tile == label) for label in np.unique(tile) if label]
+            scores = np.linspace(0.9, 0.6, len(masks))
+            results.append(ImageInstances("tile", tile.shape, tuple(masks), scores))
+        return results
+
+
+def page_of(labels, tmp_path):
+    return Page(path=tmp_path / "page.png", frame=0, n_frames=1, pixels=labels, pixel_size=None)
+
+
+def pixel_sets(instances):
+    return sorted(sorted(map(tuple, np.argwhere(rle.decode(mask)))) for mask in instances.masks)
+
+
+def truth_sets(labels):
+    return sorted(
+        sorted(map(tuple, np.argwhere(labels == label))) for label in np.unique(labels) if label
+    )
+
+
+def draw_scene(rng, height, width, n_objects, max_length):
+    """Non-overlapping round and long objects, many of them touching."""
+    labels = np.zeros((height, width), dtype=np.uint8)
+    for label in range(1, n_objects + 1):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(4, max_length // 2)), int(rng.integers(4, 12)))
+        shape = np.zeros_like(labels)
+        cv2.ellipse(shape, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+        free = (shape > 0) & (labels == 0)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8))
+        if len(stats) > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 30:
+            labels[parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()] = label
+    return labels
+
+
+def test_an_empty_page_has_no_instances(tmp_path):
+    found = predict_page(Oracle(), page_of(np.zeros((300, 200), np.uint8), tmp_path))
+    assert len(found) == 0
+    assert found.image_hw == (300, 200)
+
+
+def test_an_object_longer_than_the_overlap_is_joined_whole(tmp_path):
+    labels = np.zeros((64, 900), dtype=np.uint8)
+    labels[20:30, 5:890] = 1
+    found = predict_page(Oracle(), page_of(labels, tmp_path), tile_px=128)
+    assert pixel_sets(found) == truth_sets(labels)
+
+
+def test_two_touching_objects_across_a_seam_stay_two(tmp_path):
+    labels = np.zeros((100, 400), dtype=np.uint8)
+    labels[30:40, 60:330] = 1
+    labels[40:50, 60:330] = 2
+    found = predict_page(Oracle(), page_of(labels, tmp_path), tile_px=128)
+    assert pixel_sets(found) == truth_sets(labels)
+
+
+def test_a_lower_score_twin_is_removed(tmp_path):
+    class Stutterer(Oracle):
+        def predict(self, tiles):
+            (found,) = super().predict(tiles)
+            twice = ImageInstances(
+                "tile", found.image_hw, found.masks * 2, np.array([0.9, 0.8, 0.7, 0.6])
+            )
+            return [twice]
+
+    labels = np.zeros((80, 80), dtype=np.uint8)
+    labels[10:30, 10:30] = 1
+    labels[10:30, 30:50] = 2
+    found = predict_page(Stutterer(), page_of(labels, tmp_path))
+    assert pixel_sets(found) == truth_sets(labels)
+    assert found.scores.tolist() == [0.9, 0.8]
+
+
+def test_detections_under_the_threshold_are_no_instances(tmp_path):
+    labels = np.zeros((80, 80), dtype=np.uint8)
+    labels[10:30, 10:30] = 1
+    assert len(predict_page(Oracle(), page_of(labels, tmp_path), score_threshold=0.95)) == 0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3)))[::2])
+def test_the_result_does_not_depend_on_the_order_of_detections(order, tmp_path):
+    from mito_instance.inference.stitching import detections_of, stitch
+    from mito_instance.inference.tiling import tiles_of
+
+    labels = draw_scene(np.random.default_rng(5), 128, 300, 12, 60)
+    tiles = tiles_of(labels.shape, 128, 40)
+    parts = [
+        detections_of(Oracle().predict([labels[tile.slices]])[0], tile, labels.shape)
+        for tile in tiles
+    ]
+    image = ImageInstances("page", labels.shape)
+    expected = stitch([d for part in parts for d in part], image)
+    shuffled = stitch([d for number in order for d in parts[number]], image)
+    assert pixel_sets(shuffled) == pixel_sets(expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), tile_px=st.integers(96, 300))
+def test_tile_then_stitch_gives_the_original(seed, tile_px, tmp_path_factory):
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(64, 400)), int(rng.integers(64, 400))
+    labels = draw_scene(rng, height, width, int(rng.integers(0, 25)), 120)
+    page = page_of(labels, tmp_path_factory.getbasetemp())
+    found = predict_page(Oracle(), page, tile_px=tile_px)
+    assert pixel_sets(found) == truth_sets(labels)

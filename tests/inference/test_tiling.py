@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mito_instance.errors import ConfigError
+from mito_instance.inference.tiling import tile_starts, tiles_of
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "overlap", "expected"),
+    [
+        pytest.param(50, 64, 8, [0], id="shorter-than-a-tile"),
+        pytest.param(64, 64, 8, [0], id="exactly-a-tile"),
+        pytest.param(65, 64, 8, [0, 1], id="one-pixel-more"),
+        pytest.param(200, 100, 0, [0, 100], id="no-overlap"),
+        pytest.param(240, 100, 20, [0, 80, 140], id="last-tile-ends-at-the-border"),
+    ],
+)
+def test_tile_starts(length, tile, overlap, expected):
+    assert tile_starts(length, tile, overlap) == expected
+
+
+def test_overlap_must_be_smaller_than_the_tile():
+    with pytest.raises(ConfigError, match=r"0 <= overlap < tile \(100 px\), got 100 px"):
+        tile_starts(500, 100, 100)
+
+
+def test_tiny_tiles_are_refused():
+    with pytest.raises(ConfigError, match="at least 64 px, got 10 px"):
+        tiles_of((500, 500), 10, 0)
+
+
+@given(
+    length=st.integers(1, 3000),
+    tile=st.integers(64, 600),
+    fraction=st.floats(0, 0.9),
+)
+def test_tiles_cover_every_pixel_with_at_least_the_overlap(length, tile, fraction):
+    overlap = int(tile * fraction)
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert starts[-1] + min(tile, length) == length
+    for first, second in zip(starts, starts[1:], strict=False):
+        assert first < second
+        assert first + tile - second >= overlap
