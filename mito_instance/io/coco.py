@@ -14,7 +14,9 @@ import numpy as np
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
+from mito_instance.io import coco_values as values
 from mito_instance.io.coco_polygons import rasterise
+from mito_instance.io.coco_values import Identifier
 from mito_instance.io.files import write_text_atomic
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.rle import RLE
@@ -24,7 +26,6 @@ logger = logging.getLogger(__name__)
 MITOCHONDRION = {"id": 1, "name": "mitochondrion"}
 MAX_JSON_BYTES = 2 * 1024**3
 MAX_IMAGE_PX = 4_000_000_000  # run lengths of pycocotools are 32 bit
-_Id = int | str
 
 
 def write_coco(
@@ -91,28 +92,30 @@ def read_coco(path: Path) -> list[ImageInstances]:
     scored = bool(annotations) and all("score" in entry for entry in annotations)
     if not scored and any("score" in entry for entry in annotations):
         logger.warning("%s: only some annotations carry a score; all scores are ignored", path)
-    masks: dict[_Id, list[RLE]] = {key: [] for key in images}
-    scores: dict[_Id, list[float]] = {key: [] for key in images}
-    categories: dict[_Id, list[int]] = {key: [] for key in images}
-    seen: set[_Id] = set()
+    masks: dict[Identifier, list[RLE]] = {key: [] for key in images}
+    scores: dict[Identifier, list[float]] = {key: [] for key in images}
+    categories: dict[Identifier, list[int]] = {key: [] for key in images}
+    seen: set[Identifier] = set()
     n_crowd = n_empty = 0
     for position, entry in enumerate(annotations):
         where = f"{path}: annotations[{position}]"
-        if "id" in entry and _identifier(entry["id"], f"{where} id") in seen:
+        if "id" in entry and values.identifier(entry["id"], f"{where} id") in seen:
             raise AnnotationError(f"{where}: id {entry['id']!r} is used twice; ids must be unique")
         seen.add(entry.get("id", f"annotations[{position}]"))
-        key = _identifier(entry.get("image_id"), f"{where} image_id")
+        key = values.identifier(entry.get("image_id"), f"{where} image_id")
         if key not in images:
             raise AnnotationError(
-                f"{where}: image_id {_short(key)} is not among the {len(images)} images; "
+                f"{where}: image_id {values.short(key)} is not among the {len(images)} images; "
                 "list the image or remove the annotation"
             )
         if entry.get("iscrowd", 0) not in (0, False, None):
             n_crowd += 1
             continue
         mask = _mask(entry.get("segmentation"), images[key].image_hw, f"{where} segmentation")
-        score = _score(entry["score"], where) if scored else 0.0
-        category = _whole_number(entry.get("category_id", 1), f"{where} category_id", minimum=0)
+        score = values.score(entry["score"], where) if scored else 0.0
+        category = values.whole_number(
+            entry.get("category_id", 1), f"{where} category_id", minimum=0
+        )
         if rle_masks.area_px(mask) == 0:
             n_empty += 1
             continue
@@ -177,7 +180,8 @@ def _load(path: Path) -> dict[str, Any]:
         n_bytes = path.stat().st_size
         if n_bytes > MAX_JSON_BYTES:
             raise AnnotationError(
-                f"{path}: COCO JSON must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; split the file"
+                f"{path}: COCO JSON must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; "
+                "split the file"
             )
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -210,18 +214,20 @@ def _list_of_objects(path: Path, document: dict[str, Any], name: str) -> list[di
     return entries
 
 
-def _images_by_id(path: Path, document: dict[str, Any]) -> dict[_Id, ImageInstances]:
+def _images_by_id(path: Path, document: dict[str, Any]) -> dict[Identifier, ImageInstances]:
     """Every image of the file, still without instances."""
     entries = _list_of_objects(path, document, "images")
     if not entries:
         raise AnnotationError(f"{path}: COCO JSON lists no images; give at least one")
-    images: dict[_Id, ImageInstances] = {}
+    images: dict[Identifier, ImageInstances] = {}
     pages: set[tuple[str, int]] = set()
     for position, entry in enumerate(entries):
         where = f"{path}: images[{position}]"
-        key = _identifier(entry.get("id"), f"{where} id")
+        key = values.identifier(entry.get("id"), f"{where} id")
         if key in images:
-            raise AnnotationError(f"{where}: id {_short(key)} is used twice; ids must be unique")
+            raise AnnotationError(
+                f"{where}: id {values.short(key)} is used twice; ids must be unique"
+            )
         image = _image(path, entry, where)
         if (image.image, image.frame) in pages:
             raise AnnotationError(
@@ -236,18 +242,20 @@ def _image(path: Path, entry: dict[str, Any], where: str) -> ImageInstances:
     """One image without instances."""
     name = entry.get("file_name")
     if not isinstance(name, str) or not name or "\0" in name:
-        raise AnnotationError(f"{where}: file_name must be a path, got {_short(name)}; name the image")
-    height = _whole_number(entry.get("height"), f"{where} height", minimum=1)
-    width = _whole_number(entry.get("width"), f"{where} width", minimum=1)
+        raise AnnotationError(
+            f"{where}: file_name must be a path, got {values.short(name)}; name the image"
+        )
+    height = values.whole_number(entry.get("height"), f"{where} height", minimum=1)
+    width = values.whole_number(entry.get("width"), f"{where} width", minimum=1)
     if height * width > MAX_IMAGE_PX:
         raise AnnotationError(
-            f"{where}: image must have <= {MAX_IMAGE_PX} px, got {_short(width)} x {_short(height)};"
-            " correct width and height"
+            f"{where}: image must have <= {MAX_IMAGE_PX} px, got {values.short(width)} x "
+            f"{values.short(height)}; correct width and height"
         )
-    frame = _whole_number(entry.get("frame", 0), f"{where} frame", minimum=0)
+    frame = values.whole_number(entry.get("frame", 0), f"{where} frame", minimum=0)
     pixel_size = None
     if entry.get("pixel_size_nm") is not None:
-        number = _number(entry["pixel_size_nm"], f"{where} pixel_size_nm")
+        number = values.number(entry["pixel_size_nm"], f"{where} pixel_size_nm")
         try:
             pixel_size = PixelSize(number, "coco")
         except ConfigError as error:
@@ -270,49 +278,3 @@ def _mask(segmentation: Any, image_hw: tuple[int, int], where: str) -> RLE:
         f"{where}: must be an RLE or a list of polygons, got {type(segmentation).__name__}; "
         "an annotation with a box alone has no mask"
     )
-
-
-def _score(value: Any, where: str) -> float:
-    """A score in [0, 1]."""
-    score = _number(value, f"{where} score")
-    if not 0.0 <= score <= 1.0:  # also refuses NaN
-        raise AnnotationError(f"{where}: score must lie in [0, 1], got {score}; correct the score")
-    return score
-
-
-def _number(value: Any, where: str) -> float:
-    """A JSON number as float."""
-    try:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    except OverflowError:
-        pass
-    raise AnnotationError(f"{where}: must be a number, got {_short(value)}; correct the value")
-
-
-def _whole_number(value: Any, where: str, *, minimum: int) -> int:
-    """A JSON integer, or a float without fraction."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise AnnotationError(
-            f"{where}: must be a whole number >= {minimum}, got {_short(value)}; correct the value"
-        )
-    return value
-
-
-def _identifier(value: Any, where: str) -> _Id:
-    """An id: a whole number or a text."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise AnnotationError(
-            f"{where}: must be a whole number or a text, got {_short(value)}; correct the id"
-        )
-    return value
-
-
-def _short(value: Any) -> str:
-    """A value as it can stand in one line of an error."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "a number of more than 20 digits"
-    text = type(value).__name__ if isinstance(value, (list, dict)) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

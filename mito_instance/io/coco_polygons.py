@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from mito_instance.errors import AnnotationError
-from mito_instance.masks.rle import RLE
+from mito_instance.masks.rle import RLE, union
 
 MAX_OUTLINE_PX = 5_000_000  # pycocotools allocates some 40 bytes for each pixel of outline
 
@@ -47,16 +47,9 @@ def rasterise(polygons: list[Any], image_hw: tuple[int, int], where: str) -> RLE
         if len(outline) >= 3:
             outlines.append(outline.ravel().tolist())
     if not outlines:
-        return _empty(image_hw)
+        return union([], image_hw)
     merged = coco_mask.merge(coco_mask.frPyObjects(outlines, height, width), intersect=False)
     return {"size": [height, width], "counts": merged["counts"].decode("ascii")}
-
-
-def _empty(image_hw: tuple[int, int]) -> RLE:
-    """The RLE without a pixel."""
-    height, width = image_hw
-    empty = coco_mask.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
-    return {"size": [height, width], "counts": empty["counts"].decode("ascii")}
 
 
 def _points(polygon: Any, where: str) -> _Points:

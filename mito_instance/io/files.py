@@ -91,7 +91,7 @@ def _is_special(path: Path) -> bool:
     """Whether ``path`` is a device, a pipe or a file descriptor, which must not be replaced."""
     absolute = path.absolute()
     if any(absolute.is_relative_to(root) for root in ("/dev", "/proc")):
-        return not absolute.is_relative_to("/dev/shm")  # noqa: S108 - a file system, not a device
+        return not absolute.is_relative_to("/dev/shm")  # a file system, not a device
     return path.exists() and not path.is_file()
 
 

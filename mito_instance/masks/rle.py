@@ -31,8 +31,11 @@ def encode(mask: npt.NDArray[Any]) -> RLE:
 
 def decode(rle: RLE) -> BoolMask:
     """Bool mask (H, W) of an RLE."""
-    decoded: npt.NDArray[np.uint8] = coco_mask.decode(_as_bytes(rle))
-    return decoded.astype(bool)
+    height, width = rle["size"]
+    runs = run_lengths(rle)
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    mask: BoolMask = flat.reshape(width, height).T
+    return mask
 
 
 def area_px(rle: RLE) -> int:
@@ -55,25 +58,20 @@ def run_lengths(rle: RLE) -> npt.NDArray[np.int64]:
     character, little end first, a continuation bit, and differences to the run two before.
     """
     counts = rle["counts"]
-    data = counts.encode() if isinstance(counts, str) else counts
-    runs: list[int] = []
-    position = 0
-    while position < len(data):
-        value = 0
-        shift = 0
-        more = True
-        while more:
-            chunk = data[position] - 48
-            value |= (chunk & 0x1F) << shift
-            more = bool(chunk & 0x20)
-            position += 1
-            shift += 5
-            if not more and chunk & 0x10:
-                value |= -1 << shift
-        if len(runs) > 2:
-            value += runs[-2]
-        runs.append(value)
-    return np.asarray(runs, dtype=np.int64)
+    text = counts.encode() if isinstance(counts, str) else counts
+    chunks = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
+    if chunks.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    last = np.flatnonzero((chunks & 0x20) == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    n_chunks = last - first + 1
+    shifts = 5 * (np.arange(last[-1] + 1) - np.repeat(first, n_chunks))
+    runs: npt.NDArray[np.int64] = np.add.reduceat((chunks[: last[-1] + 1] & 0x1F) << shifts, first)
+    negative = (chunks[last] & 0x10) != 0
+    runs[negative] -= np.left_shift(1, 5 * n_chunks[negative])
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
 
 
 def from_run_lengths(runs: npt.NDArray[np.int64], image_hw: tuple[int, int]) -> RLE:
@@ -103,7 +101,8 @@ def crop(rle: RLE, box: tuple[int, int, int, int]) -> BoolMask:
     first = int(np.searchsorted(stops, x * image_height, side="right"))
     last = int(np.searchsorted(starts, (x + width) * image_height, side="left"))
     for start, stop in zip(starts[first:last].tolist(), stops[first:last].tolist(), strict=True):
-        for column in range(max(start // image_height, x), min(stop - 1, (x + width) * image_height - 1) // image_height + 1):
+        last_pixel = min(stop, (x + width) * image_height) - 1
+        for column in range(max(start // image_height, x), last_pixel // image_height + 1):
             top = max(start - column * image_height, 0) - y
             bottom = min(stop - column * image_height, image_height) - y
             if bottom > 0 and top < height:
@@ -187,7 +186,8 @@ def union(masks: list[RLE], image_hw: tuple[int, int]) -> RLE:
 
 def intersection_px(first: RLE, second: RLE) -> int:
     """Number of pixels that two masks of one image share."""
-    return int(coco_mask.area(coco_mask.merge([_as_bytes(first), _as_bytes(second)], intersect=True)))
+    shared = coco_mask.merge([_as_bytes(first), _as_bytes(second)], intersect=True)
+    return int(coco_mask.area(shared))
 
 
 def check(rle: Any, image_hw: tuple[int, int], where: str) -> RLE:
@@ -207,40 +207,63 @@ def check(rle: Any, image_hw: tuple[int, int], where: str) -> RLE:
     """
     if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
         raise AnnotationError(f"{where}: an RLE needs 'size' and 'counts'; convert the masks anew")
-    if list(rle["size"]) != list(image_hw):
+    if not isinstance(rle["size"], list | tuple) or list(rle["size"]) != list(image_hw):
         raise AnnotationError(
-            f"{where}: mask is {rle['size']} (height, width) but its image is {list(image_hw)}; "
-            "check that masks and images belong together"
+            f"{where}: mask is {rle['size']!r:.60} (height, width) but its image is "
+            f"{list(image_hw)}; check that masks and images belong together"
         )
     total = image_hw[0] * image_hw[1]
     counts = rle["counts"]
     if isinstance(counts, list):
+        if not all(type(run) is int and 0 <= run <= total for run in counts):
+            raise AnnotationError(
+                f"{where}: RLE runs must be whole numbers from 0 to {total} px; "
+                "the mask is damaged, convert it anew"
+            )
         runs = np.asarray(counts, dtype=np.int64)
-    elif isinstance(counts, (str, bytes)):
+    elif isinstance(counts, str | bytes):
         runs = _checked_runs(counts, where)
     else:
-        raise AnnotationError(f"{where}: RLE counts must be text or a list, got {type(counts).__name__}")
-    if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != total:
         raise AnnotationError(
-            f"{where}: RLE runs must be >= 0 and add up to {total} px, got {int(runs.sum())}; "
+            f"{where}: RLE counts must be text or a list, got {type(counts).__name__}; "
+            "convert the masks anew"
+        )
+    covered = sum(runs.tolist())  # Python numbers: hostile runs cannot wrap around
+    if (runs < 0).any() or covered != total:
+        raise AnnotationError(
+            f"{where}: RLE runs must be >= 0 and add up to {total} px, got {covered}; "
             "the mask is damaged, convert it anew"
         )
-    if isinstance(counts, list):
-        return from_run_lengths(runs, image_hw)
-    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
-    return {"size": [int(image_hw[0]), int(image_hw[1])], "counts": text}
+    return from_run_lengths(_without_empty_runs(runs), image_hw)
+
+
+def _without_empty_runs(runs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The same mask in its only canonical form: no run of 0 px but a leading background."""
+    if (runs[1:] > 0).all():
+        return runs
+    value = np.arange(len(runs)) % 2
+    kept = runs > 0
+    runs, value = runs[kept], value[kept]
+    starts = np.flatnonzero(np.diff(value, prepend=-1))
+    merged: npt.NDArray[np.int64] = np.add.reduceat(runs, starts)
+    return merged if value[0] == 0 else np.concatenate([[0], merged])
 
 
 def _checked_runs(counts: str | bytes, where: str) -> npt.NDArray[np.int64]:
     """Run lengths of a compressed string whose every character is a legal one."""
     try:
         data = counts.encode("ascii") if isinstance(counts, str) else counts
-        if any(byte < 48 or byte > 111 for byte in data) or (data and (data[-1] - 48) & 0x20):
+        codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
+        if ((codes < 0) | (codes > 63)).any() or (len(codes) and codes[-1] & 0x20):
             raise ValueError("illegal character")
+        ends = np.flatnonzero((codes & 0x20) == 0)
+        if np.diff(ends, prepend=-1).max(initial=0) > 8:  # 40 bits: more than any image has
+            raise ValueError("a run of more than 40 bits")
         return run_lengths({"counts": data})
-    except (ValueError, IndexError, OverflowError, UnicodeEncodeError) as error:
+    except (ValueError, UnicodeEncodeError) as error:
         raise AnnotationError(
-            f"{where}: RLE counts are not a COCO run-length string ({error}); convert the masks anew"
+            f"{where}: RLE counts are not a COCO run-length string ({error}); "
+            "convert the masks anew"
         ) from error
 
 

@@ -28,9 +28,8 @@ def test_result_replaces_the_old_file(tmp_path):
 def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path):
     path = tmp_path / "counts.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(TypeError), atomic_path(path) as temporary:
+        temporary.write_text("half") and temporary.write_text(None)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["counts.csv"]
 
@@ -79,9 +78,9 @@ def test_folder_that_is_a_file(tmp_path):
 
 def test_full_disk_is_one_clear_line(tmp_path):
     path = tmp_path / "out.csv"
-    with pytest.raises(ConfigError, match=r"out\.csv: cannot write the output \(No space"):
-        with atomic_path(path):
-            raise OSError(28, "No space left on device")
+    message = r"out\.csv: cannot write the output \(No space"
+    with pytest.raises(ConfigError, match=message), atomic_path(path):
+        raise OSError(28, "No space left on device")
     assert names(tmp_path) == []
 
 

@@ -1,0 +1,55 @@
+"""Single values of a COCO JSON, checked; each error names the entry, the rule and the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mito_instance.errors import AnnotationError
+
+Identifier = int | str
+
+
+def score(value: Any, where: str) -> float:
+    """A score in [0, 1]."""
+    result = number(value, f"{where} score")
+    if not 0.0 <= result <= 1.0:  # also refuses NaN
+        raise AnnotationError(f"{where}: score must lie in [0, 1], got {result}; correct the score")
+    return result
+
+
+def number(value: Any, where: str) -> float:
+    """A JSON number as float."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:
+        pass
+    raise AnnotationError(f"{where}: must be a number, got {short(value)}; correct the value")
+
+
+def whole_number(value: Any, where: str, *, minimum: int) -> int:
+    """A JSON integer, or a float without fraction."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise AnnotationError(
+            f"{where}: must be a whole number >= {minimum}, got {short(value)}; correct the value"
+        )
+    return value
+
+
+def identifier(value: Any, where: str) -> Identifier:
+    """An id: a whole number or a text."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise AnnotationError(
+            f"{where}: must be a whole number or a text, got {short(value)}; correct the id"
+        )
+    return value
+
+
+def short(value: Any) -> str:
+    """A value as it can stand in one line of an error."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of more than 20 digits"
+    text = type(value).__name__ if isinstance(value, (list, dict)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
