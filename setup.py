@@ -39,6 +39,7 @@ LIGHT = [
 DETECTION = [
     "fvcore>=0.1.5",
     "iopath>=0.1.9",
+    "PyYAML>=6.0",
     "safetensors>=0.4",
     "tensorboard>=2.12",
     "torch>=2.4",
