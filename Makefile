@@ -60,7 +60,7 @@ fmt: setup ## format, and fix what ruff can fix
 bench: setup ## run the benchmarks
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
 
-clean: ## remove the environment, the caches and the demo's output
-	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, the caches and the demo's output
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build demo_output *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
