@@ -1,0 +1,224 @@
+"""Find images and read them page by page, in grey and at their own depth."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import ImageError
+from mito_instance.io.contrast import stretch_contrast
+from mito_instance.io.raster import read_raster
+from mito_instance.io.tiff import TiffPages, is_tiff
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_GLOB_SIGNS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of an image file.
+
+    Args:
+        path: the file.
+        frame: 0-based page.
+        n_frames: number of pages of the file.
+        pixels: grey levels (H, W) in the file's own depth: integer or float.
+        pixel_size: what the file says; None when it does not say, never guessed.
+    """
+
+    path: Path
+    frame: int
+    n_frames: int
+    pixels: npt.NDArray[Any]
+    pixel_size: PixelSize | None
+
+
+def find_images(inputs: Sequence[str | Path]) -> list[Path]:
+    """Image files that a user named: files, folders and glob patterns, in natural order.
+
+    A file is always taken, whatever its suffix. Of a folder, the files with an image suffix
+    (`IMAGE_SUFFIXES`) are taken; others and sub-folders are counted in the log. A file that is
+    named twice is taken once.
+
+    Args:
+        inputs: paths and patterns; ``**`` in a pattern descends into folders.
+
+    Returns:
+        At least one path; ``slice2`` comes before ``slice10``.
+
+    Raises:
+        ImageError: if a path does not exist, a folder holds no image, a pattern matches
+            nothing, or ``inputs`` is empty.
+    """
+    if not inputs:
+        raise ImageError("no images given; name image files, folders or patterns")
+    found: dict[Path, Path] = {}
+    n_twice = 0
+    for given in inputs:
+        for path in _expand(given):
+            n_twice += found.setdefault(path.resolve(), path) is not path
+    if n_twice:
+        logger.info("%d images are named twice and taken once", n_twice)
+    return sorted(found.values(), key=_natural_key)
+
+
+def read_pages(path: Path) -> Iterator[Page]:
+    """Pages of an image file, one at a time; a stack is never in memory as a whole.
+
+    PNG, JPEG, BMP and TIFF are told apart by their content, not by the suffix. Colour becomes
+    grey by Rec. 601 luminance in the file's own depth; alpha and EXIF rotation are ignored.
+
+    Args:
+        path: the image file.
+
+    Yields:
+        Each page; PNG, JPEG and BMP have one.
+
+    Raises:
+        ImageError: if the file is missing, empty, damaged, too large, or no such image.
+    """
+    _check_file(path)
+    if not is_tiff(path):
+        yield Page(path, 0, 1, read_raster(path), None)
+        return
+    with TiffPages(path) as pages:
+        for frame in range(len(pages)):
+            yield Page(path, frame, len(pages), pages.pixels(frame), pages.pixel_size(frame))
+
+
+def read_page(path: Path, frame: int = 0) -> Page:
+    """One page of an image file.
+
+    Args:
+        path: the image file.
+        frame: 0-based page.
+
+    Raises:
+        ImageError: as `read_pages`, or if the file has no such page.
+    """
+    _check_file(path)
+    if is_tiff(path):
+        with TiffPages(path) as pages:
+            _check_frame(path, frame, len(pages))
+            return Page(path, frame, len(pages), pages.pixels(frame), pages.pixel_size(frame))
+    _check_frame(path, frame, 1)
+    return Page(path, 0, 1, read_raster(path), None)
+
+
+def n_frames(path: Path) -> int:
+    """Number of pages of an image file, without reading pixels.
+
+    Raises:
+        ImageError: if the file is missing, empty, or a damaged TIFF.
+    """
+    _check_file(path)
+    if not is_tiff(path):
+        return 1
+    with TiffPages(path) as pages:
+        return len(pages)
+
+
+def to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Grey levels as 8 bit, to be looked at.
+
+    Args:
+        pixels: (H, W), integer or float; NaN and infinities allowed.
+
+    Returns:
+        uint8 (H, W). 8-bit images come back unchanged; others are stretched linearly between
+        robust percentiles (`stretch_contrast`), a constant image becomes 128.
+    """
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, dtype=np.uint8)
+    return stretch_contrast(pixels)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what cannot be an image before a decoder sees it."""
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise ImageError(f"{path}: not a regular file; give an image file")
+            raise ImageError(f"{path}: no such file; check the path")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file is empty (0 bytes); copy or export it again")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ImageError(f"{str(path)!r}: cannot be read ({error}); check the path") from error
+
+
+def _check_frame(path: Path, frame: int, count: int) -> None:
+    if not 0 <= frame < count:
+        raise ImageError(
+            f"{path}: page must be in 0 … {count - 1}, got {frame}; check that the annotations "
+            "belong to this file"
+        )
+
+
+def _expand(given: str | Path) -> list[Path]:
+    """Files that one input stands for, at least one."""
+    path = Path(given)
+    try:
+        if path.is_dir():
+            files = _images_of_folder(path)
+            if not files:
+                raise ImageError(
+                    f"{path}: folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+                    f"for sub-folders give a pattern such as '{path / '**' / '*.tif'}'"
+                )
+            return files
+        if path.exists():
+            return [path]
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{str(path)!r}: cannot be read ({error}); check the path") from error
+    if not _GLOB_SIGNS.intersection(str(given)):
+        raise ImageError(f"{path}: no such file or folder; check the path")
+    matches = [Path(match) for match in glob.glob(str(given), recursive=True)]  # noqa: PTH207 - absolute patterns
+    files = [match for match in matches if not match.is_dir()]
+    for folder in (match for match in matches if match.is_dir()):
+        if "**" not in str(given):
+            files += _images_of_folder(folder)
+    if not files:
+        raise ImageError(f"{given}: pattern matches no image file; check the pattern")
+    return files
+
+
+def _images_of_folder(folder: Path) -> list[Path]:
+    """Files with an image suffix; says how much else is there."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise ImageError(
+            f"{folder}: folder cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    images = [
+        entry
+        for entry in entries
+        if entry.suffix.lower() in IMAGE_SUFFIXES
+        and not entry.name.startswith(".")
+        and not entry.is_dir()
+    ]
+    if len(images) < len(entries):
+        logger.info(
+            "%s: %d images; %d other files and folders skipped",
+            folder,
+            len(images),
+            len(entries) - len(images),
+        )
+    return images
+
+
+def _natural_key(path: Path) -> tuple[list[str | int], str]:
+    """Sort key under which numbers in names count as numbers."""
+    parts = re.split(r"([0-9]+)", str(path).casefold())
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], str(path)

@@ -1,0 +1,253 @@
+"""Pages of a TIFF file, read one at a time."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import ImageError
+from mito_instance.io.grey import to_grey
+from mito_instance.io.limits import check_size
+from mito_instance.io.metadata import tiff_pixel_size
+
+logger = logging.getLogger(__name__)
+# What tifffile finds wrong comes back as one line of ours, or is harmless.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
+_WHITE_IS_ZERO, _PALETTE = 0, 3
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file begins as a TIFF or BigTIFF does.
+
+    Raises:
+        ImageError: if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) in _MAGIC
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+class TiffPages:
+    """The full-size pages of one TIFF; a context manager that holds the file open.
+
+    Thumbnails (reduced-resolution pages) and transparency masks are no pages of a micrograph
+    and are skipped. ImageJ's stacks beyond 4 GB have one directory for all pages; they are
+    read at their offsets.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ImageError: if the file is damaged or has no page.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._n_bytes = path.stat().st_size
+        try:
+            self._tif = tifffile.TiffFile(path)
+        except Exception as error:  # a hostile file can raise anything inside the parser
+            raise self._damaged(error) from error
+        try:
+            self._indices = self._full_pages()
+            self._n_contiguous = self._contiguous_planes()
+        except Exception as error:
+            self._tif.close()
+            raise self._damaged(error) from error
+        if not self._indices:
+            self._tif.close()
+            raise ImageError(f"{path}: TIFF holds no full-size page; export it again")
+
+    def __enter__(self) -> TiffPages:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._tif.close()
+
+    def __len__(self) -> int:
+        """Number of pages."""
+        return max(len(self._indices), self._n_contiguous)
+
+    def pixels(self, frame: int) -> npt.NDArray[Any]:
+        """Grey levels (H, W) of a page in its own depth.
+
+        Where the file says that white is zero, the values are inverted, so that greater is
+        always brighter; a colour palette is ignored (it paints ImageJ's grey values).
+
+        Raises:
+            ImageError: if the page is damaged, too large, or compressed in an unknown way.
+        """
+        where = f"{self._path} page {frame + 1}" if len(self) > 1 else str(self._path)
+        try:
+            page = self._page(frame)
+            self._check_page(page, where)
+            array = self._decode(page, frame)
+            axes = str(page.axes)
+        except ImageError:
+            raise
+        except Exception as error:
+            raise self._damaged(error, where) from error
+        if array.ndim == 3 and axes == "SYX" and array.shape == tuple(page.shape):
+            array = np.moveaxis(array, 0, -1)
+        grey = to_grey(array, where)
+        return _invert(grey) if _is_inverted(page) else grey
+
+    def pixel_size(self, frame: int) -> PixelSize | None:
+        """What the file says about the size of a pixel; None if it does not say."""
+        try:
+            return tiff_pixel_size(self._tif, self._page(frame), str(self._path))
+        except Exception as error:  # a damaged tag is no reason to lose the image
+            logger.warning("%s: pixel size is unreadable (%s)", self._path, type(error).__name__)
+            return None
+
+    def _page(self, frame: int) -> Any:
+        """The directory that describes a page."""
+        return self._tif.pages[self._indices[0 if self._n_contiguous else frame]]
+
+    def _full_pages(self) -> list[int]:
+        """Positions of the pages that are no thumbnail and no mask."""
+        self._check_chain()
+        kept = []
+        for index, page in enumerate(self._tif.pages):
+            kind = page.tags.valueof(254, 0) if isinstance(page, tifffile.TiffPage) else 0
+            if not (isinstance(kind, int) and kind & 0b101):
+                kept.append(index)
+        if len(kept) < len(self._tif.pages):
+            logger.info(
+                "%s: %d thumbnail or mask pages skipped",
+                self._path,
+                len(self._tif.pages) - len(kept),
+            )
+        return kept
+
+    def _check_chain(self) -> None:
+        """The last directory must say that it is the last; otherwise pages are missing.
+
+        Source: TIFF 6.0, image file directory: count, entries, offset of the next or 0.
+        """
+        tif, form = self._tif, self._tif.tiff
+        if len(tif.pages) == 0:
+            raise ValueError("no page can be found")
+        directory = tif.pages[len(tif.pages) - 1].offset
+        tif.filehandle.seek(directory)
+        (n_tags,) = struct.unpack(form.tagnoformat, tif.filehandle.read(form.tagnosize))
+        tif.filehandle.seek(directory + form.tagnosize + n_tags * form.tagsize)
+        (following,) = struct.unpack(form.offsetformat, tif.filehandle.read(form.offsetsize))
+        if following != 0:
+            raise ValueError(f"only {len(tif.pages)} pages can be found, more are announced")
+
+    def _contiguous_planes(self) -> int:
+        """Number of planes that follow one directory without their own; 0 if each has one."""
+        description = self._tif.pages.first.description
+        if len(self._indices) != 1 or not description.startswith("ImageJ="):
+            return 0
+        images = (self._tif.imagej_metadata or {}).get("images", 1)
+        page = self._tif.pages.first
+        if not isinstance(images, int) or images < 2 or page.compression != 1:
+            return 0
+        if page.dataoffsets[0] + images * page.nbytes > self._n_bytes:
+            raise ValueError(f"{images} planes are announced but the file is too short")
+        return images
+
+    def _check_page(self, page: Any, where: str) -> None:
+        """Size and completeness, before memory is given."""
+        n_bytes = max(1, int(page.bitspersample if isinstance(page.bitspersample, int) else 8) // 8)
+        check_size(
+            where,
+            int(page.imagewidth),
+            int(page.imagelength),
+            channels=n_bytes * max(1, int(page.samplesperpixel)),
+            n_bytes=self._n_bytes,
+        )
+        if int(page.imagedepth) > 1:
+            raise ImageError(f"{where}: a page must be one plane, got a volume; save as a stack")
+        ends = [
+            offset + count
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+            if count
+        ]
+        if not ends or max(ends) > self._n_bytes:
+            raise ImageError(f"{where}: the TIFF is cut off; copy or export it again")
+
+    def _decode(self, page: Any, frame: int) -> npt.NDArray[Any]:
+        """The page as stored."""
+        if self._n_contiguous:
+            stream = self._tif.filehandle
+            stream.seek(page.dataoffsets[0] + frame * page.nbytes)
+            dtype = np.dtype(page.dtype).newbyteorder(self._tif.byteorder)
+            plane = np.frombuffer(stream.read(page.nbytes), dtype=dtype).reshape(page.shape).copy()
+            return np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
+        try:
+            return np.asarray(page.asarray())
+        except (ValueError, NotImplementedError, ImportError, KeyError) as error:
+            decoded = _decode_by_opencv(self._path, self._indices[frame], page)
+            if decoded is None:
+                raise ImageError(
+                    f"{self._path}: TIFF compression {page.compression!r} cannot be read "
+                    f"({_one_line(error)}); install imagecodecs or save the image uncompressed"
+                ) from error
+            return decoded
+
+    def _damaged(self, error: Exception, where: str | None = None) -> ImageError:
+        """One line for whatever a damaged file made the parser raise."""
+        reason = "not enough memory" if isinstance(error, MemoryError) else _one_line(error)
+        return ImageError(
+            f"{where or self._path}: the TIFF is damaged or cut off ({reason}); "
+            "copy or export it again"
+        )
+
+
+def _decode_by_opencv(path: Path, index: int, page: Any) -> npt.NDArray[Any] | None:
+    """A page that tifffile cannot decompress alone (LZW, JPEG, packed 12 bit), if OpenCV can."""
+    import cv2
+
+    data = np.fromfile(path, dtype=np.uint8)
+    try:
+        done, decoded = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(index, index + 1))
+    except (cv2.error, MemoryError):
+        return None
+    if not done or len(decoded) != 1:
+        return None
+    array: npt.NDArray[Any] = decoded[0]
+    if array.shape[:2] != (page.imagelength, page.imagewidth):
+        return None
+    return array[..., [2, 1, 0]] if array.ndim == 3 and array.shape[2] >= 3 else array
+
+
+def _is_inverted(page: Any) -> bool:
+    """Whether greater values are darker: white is zero, or a falling grey palette."""
+    if page.photometric == _WHITE_IS_ZERO:
+        return True
+    if page.photometric != _PALETTE or page.colormap is None:
+        return False
+    red, green, blue = page.colormap
+    is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
+    return bool(is_grey and red[0] > red[-1])
+
+
+def _invert(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Unsigned integers upside down; other types have no white and stay."""
+    return np.bitwise_not(pixels) if pixels.dtype.kind == "u" else pixels
+
+
+def _one_line(error: BaseException) -> str:
+    """The first line of an error, short."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:100]
