@@ -1,0 +1,82 @@
+"""Composite selections of ImageJ: a path of lines and curves to closed rings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.masks.polygons import Ring
+
+_MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
+_N_NUMBERS = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
+_FLATNESS_PX = 0.01
+_MAX_PIECES = 256
+
+
+def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
+    """Closed rings of a path; rings of fewer than three vertices enclose nothing and are left out.
+
+    Args:
+        path: float (N,): an operation (0 move, 1 line, 2 quadratic, 3 cubic, 4 close), then its
+            coordinates, and so on.
+
+    Raises:
+        ValueError: if the operations and the coordinates do not add up.
+    Source: ImageJ 1.53t, ``ShapeRoi.getMask``: curves are flattened to 0.01 px.
+    """
+    numbers = path.astype(np.float64).tolist()
+    vertices: list[tuple[float, float]] = []
+    place = 0
+    while place < len(numbers):
+        operation = numbers[place]
+        if operation not in _N_NUMBERS:
+            raise ValueError(f"unknown path operation {operation!r}")
+        count = _N_NUMBERS[int(operation)]
+        values = numbers[place + 1 : place + 1 + count]
+        place += 1 + count
+        if len(values) < count:
+            raise ValueError("path ends inside an operation")
+        points = list(zip(values[0::2], values[1::2], strict=True))
+        if operation == _MOVE:
+            yield from _ring(vertices)
+            vertices = points
+        elif operation == _CLOSE:
+            yield from _ring(vertices)
+            vertices = vertices[:1]
+        elif not vertices:
+            raise ValueError("path does not begin with a move")
+        elif operation == _LINE:
+            vertices.extend(points)
+        else:
+            vertices.extend(_flattened([vertices[-1], *points]))
+    yield from _ring(vertices)
+
+
+def _ring(vertices: list[tuple[float, float]]) -> Iterator[Ring]:
+    """The ring of three vertices or more, or nothing."""
+    if len(vertices) >= 3:
+        yield np.array(vertices, dtype=np.float64)
+
+
+def _flattened(control: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points of a Bézier curve after its first, close enough for lines between them.
+
+    Args:
+        control: 3 or 4 control points, the first of them already in the ring.
+    """
+    points = np.array(control, dtype=np.float64)
+    bend = np.abs(np.diff(points, n=2, axis=0)).sum(axis=1).max()
+    if not math.isfinite(bend):
+        raise ValueError("a coordinate is not a finite number")
+    # A piece of 1/n of the curve deviates from its chord by at most degree² · bend / 8n².
+    degree = len(control) - 1
+    pieces = math.ceil(degree * math.sqrt(bend / (8.0 * _FLATNESS_PX)))
+    fractions = np.linspace(0.0, 1.0, min(max(pieces, 1), _MAX_PIECES) + 1)[1:, None]
+    while len(points) > 1:  # de Casteljau, for all fractions at once
+        points = points[:, None] if points.ndim == 2 else points
+        points = points[:-1] + (points[1:] - points[:-1]) * fractions
+    return [(float(x), float(y)) for x, y in points[0]]

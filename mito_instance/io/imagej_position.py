@@ -1,0 +1,106 @@
+"""Which page of a stack an ImageJ ROI belongs to."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import tifffile
+
+from mito_instance.errors import AnnotationError
+
+# ImageJ names ROIs slice-y-x ("0003-0102-0045") when they are drawn on a stack.
+_SLICE_IN_NAME = re.compile(r"(\d{4,})-\d{4,}-\d{4,}(?:-\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class StackPosition:
+    """Position of an ROI as its file gives it; every number is 1-based, 0 means not set.
+
+    Args:
+        index: position in a simple stack.
+        channel: channel of a hyperstack.
+        z: slice of a hyperstack.
+        time: time point of a hyperstack.
+    """
+
+    index: int = 0
+    channel: int = 0
+    z: int = 0
+    time: int = 0
+
+    @classmethod
+    def from_name(cls, name: str) -> StackPosition:
+        """The slice that ImageJ wrote into an ROI's name; not set for other names."""
+        found = _SLICE_IN_NAME.fullmatch(name)
+        return cls(index=int(found.group(1)[:9])) if found else cls()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the ROI names a page at all."""
+        return max(self.index, self.channel, self.z, self.time) > 0
+
+    def page(self, n_pages: int, dimensions_czt: tuple[int, int, int] | None, where: str) -> int:
+        """0-based page of a stack; a single image has page 0 whatever the ROI says.
+
+        Channel, slice and time win over the index when any of them is set.
+
+        Args:
+            n_pages: number of pages of the image.
+            dimensions_czt: channels, slices and time points of the image; None when unknown,
+                then only one of the three may be greater than 1.
+            where: file and ROI, for the message.
+
+        Raises:
+            AnnotationError: if the ROI names no page, or a page that the image does not have.
+        Source: ImageJ 1.53t, ``RoiDecoder`` and ``ImagePlus.getStackIndex`` (order C, Z, T).
+        """
+        if n_pages == 1:
+            return 0
+        if not self.is_set:
+            raise AnnotationError(
+                f"{where}: has no slice position but its image has {n_pages} pages; "
+                "set the position in Fiji (Image > Overlay or ROI Properties)"
+            )
+        page = self.index - 1
+        if max(self.channel, self.z, self.time) > 0:
+            page = self._hyperstack_page(n_pages, dimensions_czt, where)
+        if not 0 <= page < n_pages:
+            raise AnnotationError(
+                f"{where}: lies on page {page + 1} but its image has {n_pages} pages; "
+                "check that this ROI set belongs to this image"
+            )
+        return page
+
+    def _hyperstack_page(
+        self, n_pages: int, dimensions_czt: tuple[int, int, int] | None, where: str
+    ) -> int:
+        """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""
+        position = [max(value, 1) - 1 for value in (self.channel, self.z, self.time)]
+        if dimensions_czt is None:
+            if sum(value > 0 for value in position) > 1:
+                raise AnnotationError(
+                    f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"
+                    f" but the dimensions of its image are unknown ({n_pages} pages); "
+                    "save the image from Fiji as TIFF"
+                )
+            return sum(position)
+        if any(value >= size for value, size in zip(position, dimensions_czt, strict=True)):
+            return n_pages + sum(position)
+        n_channels, n_slices, _ = dimensions_czt
+        return (position[2] * n_slices + position[1]) * n_channels + position[0]
+
+
+def stack_dimensions(path: Path) -> tuple[int, int, int] | None:
+    """Channels, slices and time points that ImageJ wrote into a TIFF; None when it did not."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            metadata = tiff.imagej_metadata or {}
+            sizes = [int(metadata.get(key, 1)) for key in ("channels", "slices", "frames")]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
+        return None
+    if not metadata or min(sizes) < 1:
+        return None
+    return (sizes[0], sizes[1], sizes[2])

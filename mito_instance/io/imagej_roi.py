@@ -1,0 +1,296 @@
+"""ImageJ ROI files: ``.roi``, zips of them and overlays inside TIFFs, read as outlines."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import roifile
+import tifffile
+
+from mito_instance.errors import AnnotationError
+from mito_instance.io.imagej_path import path_rings
+from mito_instance.io.imagej_position import StackPosition
+from mito_instance.masks.polygons import (
+    Ring,
+    ellipse_outline,
+    rectangle_outline,
+    rounded_rectangle_outline,
+)
+
+MAX_ROI_BYTES = 16 * 1024**2
+MAX_TOTAL_BYTES = 512 * 1024**2
+MAX_ENTRIES = 200_000
+MAX_SIDE_PX = 1_000_000
+
+# What decoders raise on bytes that are no ROI; none of it may reach the user as a traceback.
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+)
+
+_TYPES = roifile.ROI_TYPE
+_OUTLINES = {
+    _TYPES.POLYGON: "polygon",
+    _TYPES.FREEHAND: "freehand",
+    _TYPES.TRACED: "traced",
+}
+_NO_AREA = {
+    _TYPES.LINE: "line",
+    _TYPES.FREELINE: "freehand line",
+    _TYPES.POLYLINE: "segmented line",
+    _TYPES.ANGLE: "angle",
+    _TYPES.POINT: "point",
+    _TYPES.NOROI: "empty selection",
+}
+_NO_AREA_SUBTYPES = {
+    roifile.ROI_SUBTYPE.TEXT: "text",
+    roifile.ROI_SUBTYPE.ARROW: "arrow",
+    roifile.ROI_SUBTYPE.IMAGE: "image",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageJRoi:
+    """One area selection.
+
+    Args:
+        name: the ROI's name, without control characters; names may repeat.
+        kind: polygon, freehand, traced, rectangle, oval or composite.
+        rings: closed outlines, float64 (N, 2) x, y in pixel corners; even-odd where they
+            overlap.
+        position: page of the stack, as the file gives it.
+        source: file, and entry inside it, for messages.
+    """
+
+    name: str
+    kind: str
+    rings: tuple[Ring, ...]
+    position: StackPosition
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRoi:
+    """One entry that gives no instance.
+
+    Args:
+        name: the ROI's name, without control characters.
+        source: file, and entry inside it.
+        reason: why there is no instance, and the remedy where there is one.
+        is_damaged: True when the entry should have been an ROI but cannot be read or
+            converted; False for lines, points and the like, which are never instances.
+    """
+
+    name: str
+    source: str
+    reason: str
+    is_damaged: bool
+
+
+def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
+    """Every ROI of a file, in the file's order; the content decides, not the suffix.
+
+    Zips may hold folders of any depth; nothing is extracted to disk. Damaged entries are
+    yielded as `SkippedRoi`, so that the others are still read.
+
+    Args:
+        path: a ``.roi``, a zip of them, or a TIFF with an ImageJ overlay.
+
+    Raises:
+        AnnotationError: if the file cannot be read or is none of these.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
+    if start == b"Iout":
+        yield _single(path)
+    elif start[:2] == b"PK":
+        yield from _zip_rois(path)
+    elif start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        yield from _overlay_rois(path)
+    else:
+        raise AnnotationError(
+            f"{path}: not an ImageJ ROI, a zip of ROIs or a TIFF (starts with {start!r}); "
+            "save the ROIs from Fiji's ROI Manager (More > Save)"
+        )
+
+
+def has_overlay(path: Path) -> bool:
+    """Whether a file is a TIFF in which ImageJ saved an overlay or a selection."""
+    try:
+        return bool(_overlay_items(path))
+    except (OSError, *_DAMAGE):
+        return False
+
+
+def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
+    """One ROI from its bytes.
+
+    Args:
+        data: content of a ``.roi`` file.
+        name: used where the ROI carries no name.
+        source: file, and entry inside it, for messages.
+    """
+    try:
+        roi = roifile.ImagejRoi.frombytes(data)
+        name = _printable(roi.name) or name
+        czt = (roi.c_position, roi.z_position, roi.t_position)
+        position = StackPosition(*(max(int(value), 0) for value in (roi.position, *czt)))
+        if not position.is_set:
+            position = StackPosition.from_name(name)
+        kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
+        if kind is not None:
+            return SkippedRoi(name, source, f"{kind} selection has no area", is_damaged=False)
+        if roi.options & roifile.ROI_OPTIONS.SPLINE_FIT:
+            reason = "spline fits are not converted; use Edit > Selection > Interpolate in Fiji"
+            return SkippedRoi(name, source, reason, is_damaged=True)
+        kind, rings = _outline(roi)
+    except (*_DAMAGE, MemoryError) as error:
+        reason = f"damaged ROI ({_printable(str(error))[:120]}); save it anew from Fiji"
+        return SkippedRoi(name, source, reason, is_damaged=True)
+    return ImageJRoi(name, kind, rings, position, source)
+
+
+def _outline(roi: roifile.ImagejRoi) -> tuple[str, tuple[Ring, ...]]:
+    """Kind and rings of an area selection.
+
+    Raises:
+        ValueError: if it has none that is known, or the file's numbers make no sense.
+    """
+    if roi.composite:
+        if roi.multi_coordinates is None:
+            raise ValueError("a composite of another type than rectangle")
+        return "composite", tuple(path_rings(roi.multi_coordinates))
+    if roi.roitype in _OUTLINES:
+        return _OUTLINES[roi.roitype], (np.asarray(roi.coordinates(), dtype=np.float64),)
+    if roi.roitype not in (_TYPES.RECT, _TYPES.OVAL):
+        raise ValueError(f"unknown type {roi.roitype.value}")
+    x, y, width, height = _box(roi)
+    if roi.roitype == _TYPES.OVAL:
+        return "oval", (ellipse_outline(x, y, width, height),)
+    if roi.rounded_rect_arc_size > 0:
+        arc = roi.rounded_rect_arc_size
+        return "rectangle", (rounded_rectangle_outline(x, y, width, height, arc),)
+    return "rectangle", (rectangle_outline(x, y, width, height),)
+
+
+def _box(roi: roifile.ImagejRoi) -> tuple[int, int, int, int]:
+    """x, y, width, height of a rectangle or oval, in the whole pixels that ImageJ uses."""
+    if roi.subpixelrect:
+        # The header's 16-bit box wraps beyond 65,535 px; the floats do not.
+        x, y = int(roi.xd), int(roi.yd)
+        width, height = int(np.ceil(roi.widthd)), int(np.ceil(roi.heightd))
+    else:
+        x, y = roi.left, roi.top
+        width, height = roi.right - roi.left, roi.bottom - roi.top
+    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+        raise ValueError(f"box of {width} x {height} px")
+    return x, y, width, height
+
+
+def _single(path: Path) -> ImageJRoi | SkippedRoi:
+    """The ROI of a ``.roi`` file."""
+    with path.open("rb") as file:
+        data = file.read(MAX_ROI_BYTES + 1)
+    name, source = _printable(path.stem), _printable(str(path))
+    if len(data) > MAX_ROI_BYTES:
+        return _too_large(name, source)
+    return decode_roi(data, name, source)
+
+
+def _zip_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
+    """The ROIs of a zip; limits hold for what is unpacked, whatever the zip declares."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, *_DAMAGE) as error:
+        raise AnnotationError(
+            f"{path}: damaged zip ({_printable(str(error))[:120]}); save the ROIs anew from Fiji"
+        ) from error
+    with archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        if len(entries) > MAX_ENTRIES:
+            raise AnnotationError(
+                f"{path}: a zip may hold {MAX_ENTRIES} ROIs, got {len(entries)}; split it"
+            )
+        total = 0
+        for entry in entries:
+            name, source = _entry_names(path, entry.filename)
+            if not entry.filename.lower().endswith(".roi") or "__MACOSX" in entry.filename:
+                yield SkippedRoi(name, source, "not an .roi entry", is_damaged=False)
+                continue
+            try:
+                with archive.open(entry) as file:
+                    data = file.read(MAX_ROI_BYTES + 1)
+            except (zipfile.BadZipFile, OSError, EOFError, zlib.error, *_DAMAGE) as error:
+                reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
+                yield SkippedRoi(name, source, reason, is_damaged=True)
+                continue
+            total += len(data)
+            if total > MAX_TOTAL_BYTES:
+                raise AnnotationError(
+                    f"{path}: unpacks to more than {MAX_TOTAL_BYTES} bytes; split the ROI set"
+                )
+            if len(data) > MAX_ROI_BYTES:
+                yield _too_large(name, source)
+                continue
+            yield decode_roi(data, name, source)
+
+
+def _overlay_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
+    """The overlay that ImageJ saved in a TIFF, or its single active selection."""
+    try:
+        items = _overlay_items(path)
+    except (OSError, *_DAMAGE) as error:
+        raise AnnotationError(
+            f"{path}: damaged TIFF ({_printable(str(error))[:120]}); save it anew from Fiji"
+        ) from error
+    if not items:
+        raise AnnotationError(
+            f"{path}: TIFF holds no ImageJ overlay; give the ROI set, or save it as overlay"
+        )
+    for number, data in enumerate(items, start=1):
+        name, source = f"overlay {number}", _printable(f"{path}: overlay {number}")
+        if not isinstance(data, bytes) or len(data) > MAX_ROI_BYTES:
+            yield _too_large(name, source)
+            continue
+        yield decode_roi(data, name, source)
+
+
+def _overlay_items(path: Path) -> list[Any]:
+    """The ROIs in ImageJ's private TIFF tag, as bytes; none in other TIFFs."""
+    with tifffile.TiffFile(path) as tiff:
+        metadata = tiff.imagej_metadata or {}
+    overlay = metadata.get("Overlays", metadata.get("ROI", []))
+    return [overlay] if isinstance(overlay, bytes) else list(overlay)
+
+
+def _entry_names(path: Path, entry: str) -> tuple[str, str]:
+    """Name of the ROI and of its place, from a path inside a zip that is never opened as one."""
+    return _printable(PurePosixPath(entry).stem), _printable(f"{path}: {entry}")
+
+
+def _too_large(name: str, source: str) -> SkippedRoi:
+    """The record of an entry beyond the size limit."""
+    reason = f"ROI must be <= {MAX_ROI_BYTES} bytes; this is no ROI of ImageJ"
+    return SkippedRoi(name, source, reason, is_damaged=True)
+
+
+def _printable(text: str) -> str:
+    """The text in one line, without characters that could steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,414 @@
+"""ImageJ ROI files: every kind, names, positions, and files that are damaged or hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mito_instance.errors import AnnotationError
+from mito_instance.io import imagej_roi
+from mito_instance.io.imagej_path import path_rings
+from mito_instance.io.imagej_position import StackPosition, stack_dimensions
+from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, decode_roi, has_overlay, read_rois
+from mito_instance.masks.polygons import fill
+
+SQUARE = [[2, 3], [6, 3], [6, 7], [2, 7]]
+
+
+def roi_bytes(points=SQUARE, kind=roifile.ROI_TYPE.TRACED, name="m1", **fields):
+    roi = roifile.ImagejRoi.frompoints(np.asarray(points), name=name)
+    roi.roitype = kind
+    for field, value in fields.items():
+        setattr(roi, field, value)
+    return roi.tobytes()
+
+
+def box_bytes(kind, left, top, right, bottom, **fields):
+    roi = roifile.ImagejRoi(roitype=kind, left=left, top=top, right=right, bottom=bottom, **fields)
+    return roi.tobytes()
+
+
+def write_zip(path, entries):
+    with zipfile.ZipFile(path, "w") as archive, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_, **__: None)  # names twice are the point here
+        for name, data in entries:
+            archive.writestr(name, data)
+    return path
+
+
+def area(roi):
+    return int(fill(roi.rings, (0, 0, 64, 64)).sum())
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param(roifile.ROI_TYPE.POLYGON, "polygon", id="polygon"),
+        pytest.param(roifile.ROI_TYPE.FREEHAND, "freehand", id="freehand"),
+        pytest.param(roifile.ROI_TYPE.TRACED, "traced", id="traced"),
+    ],
+)
+def test_outlines(kind, expected):
+    roi = decode_roi(roi_bytes(kind=kind), "x", "x.roi")
+    assert isinstance(roi, ImageJRoi)
+    assert (roi.kind, roi.name, roi.source) == (expected, "m1", "x.roi")
+    assert roi.rings[0].tolist() == SQUARE
+    assert area(roi) == 16
+
+
+def test_sub_pixel_coordinates_win_over_the_rounded_ones():
+    points = np.array([[0.75, 0.0], [3.25, 0.0], [3.25, 2.0], [0.75, 2.0]], dtype=np.float32)
+    roi = decode_roi(roi_bytes(points, kind=roifile.ROI_TYPE.FREEHAND), "x", "x.roi")
+    assert roi.rings[0].tolist() == points.tolist()
+    assert area(roi) == 4
+
+
+def test_negative_coordinates_are_legal():
+    roi = decode_roi(roi_bytes([[-3, -2], [1, -2], [1, 2], [-3, 2]]), "x", "x.roi")
+    assert roi.rings[0].min(axis=0).tolist() == [-3, -2]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "expected_area"),
+    [
+        pytest.param(box_bytes(roifile.ROI_TYPE.RECT, 2, 3, 6, 5), "rectangle", 8, id="rectangle"),
+        pytest.param(
+            box_bytes(roifile.ROI_TYPE.RECT, 0, 0, 12, 8, rounded_rect_arc_size=6),
+            "rectangle",
+            92,
+            id="rounded-rectangle",
+        ),
+        pytest.param(box_bytes(roifile.ROI_TYPE.OVAL, 5, 4, 8, 7), "oval", 9, id="oval-3x3"),
+        pytest.param(box_bytes(roifile.ROI_TYPE.OVAL, 5, 4, 11, 10), "oval", 32, id="oval-6x6"),
+    ],
+)
+def test_boxes(data, kind, expected_area):
+    roi = decode_roi(data, "x", "x.roi")
+    assert (roi.kind, area(roi)) == (kind, expected_area)
+
+
+def test_boxes_beyond_16_bit_are_read_from_the_floats():
+    data = box_bytes(
+        roifile.ROI_TYPE.OVAL, 4464, 10, 4514, 50,
+        options=roifile.ROI_OPTIONS.SUB_PIXEL_RESOLUTION, xd=70000.0, yd=10.0, widthd=50.0,
+        heightd=40.0,
+    )  # fmt: skip
+    roi = decode_roi(data, "x", "x.roi")
+    assert roi.rings[0][:, 0].min() == 70000
+    assert roi.rings[0].max(axis=0).tolist() == [70050, 50]
+
+
+def test_composites_are_even_odd():
+    path = [0, 0, 0, 1, 8, 0, 1, 8, 8, 1, 0, 8, 4, 0, 2, 2, 1, 4, 2, 1, 4, 5, 1, 2, 5, 4]
+    data = box_bytes(
+        roifile.ROI_TYPE.RECT, 0, 0, 8, 8, shape_roi_size=len(path),
+        multi_coordinates=np.asarray(path, dtype=np.float32),
+    )  # fmt: skip
+    roi = decode_roi(data, "x", "x.roi")
+    assert (roi.kind, len(roi.rings), area(roi)) == ("composite", 2, 64 - 6)
+
+
+@pytest.mark.parametrize(
+    ("path", "rings"),
+    [
+        pytest.param([], [], id="empty"),
+        pytest.param([0, 0, 0, 1, 5, 0, 4], [], id="two-vertices-enclose-nothing"),
+        pytest.param(
+            [0, 0, 0, 1, 5, 0, 1, 5, 5], [[[0, 0], [5, 0], [5, 5]]], id="closed-by-its-end"
+        ),
+        pytest.param(
+            [0, 0, 0, 2, 4, 0, 8, 0, 1, 8, 8, 4], [[[0, 0], [8, 0], [8, 8]]], id="straight-curve"
+        ),
+    ],
+)
+def test_path_rings(path, rings):
+    assert [ring.tolist() for ring in path_rings(np.asarray(path, dtype=np.float32))] == rings
+
+
+def test_curves_are_flat_to_a_hundredth_of_a_pixel():
+    k = 0.5522847498307936 * 100  # the usual four cubics of a circle of radius 100
+    quarters = [
+        [3, 100, k, k, 100, 0, 100], [3, -k, 100, -100, k, -100, 0],
+        [3, -100, -k, -k, -100, 0, -100], [3, k, -100, 100, -k, 100, 0],
+    ]  # fmt: skip
+    path = np.array([0, 100, 0, *(value for quarter in quarters for value in quarter), 4.0])
+    (ring,) = path_rings(path)
+    assert np.abs(np.hypot(*ring.T) - 100).max() < 0.03
+    middles = (ring + np.roll(ring, -1, axis=0)) / 2
+    assert np.hypot(*middles.T).min() > 100 - 0.02
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param([7, 0, 0], "unknown path operation 7", id="operation"),
+        pytest.param([np.nan], "unknown path operation nan", id="nan"),
+        pytest.param([0, 1], "ends inside", id="cut"),
+        pytest.param([1, 1, 1], "does not begin with a move", id="no-move"),
+        pytest.param([0, 0, 0, 3, 1, 1, np.inf, 1, 2, 2], "not a finite", id="infinite-curve"),
+    ],
+)
+def test_damaged_paths(path, message):
+    with pytest.raises(ValueError, match=message):
+        list(path_rings(np.asarray(path, dtype=np.float64)))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(roi_bytes(kind=roifile.ROI_TYPE.POLYLINE), "segmented line", id="polyline"),
+        pytest.param(roi_bytes(kind=roifile.ROI_TYPE.FREELINE), "freehand line", id="freeline"),
+        pytest.param(roi_bytes(kind=roifile.ROI_TYPE.ANGLE), "angle", id="angle"),
+        pytest.param(roi_bytes(kind=roifile.ROI_TYPE.POINT), "point", id="point"),
+        pytest.param(box_bytes(roifile.ROI_TYPE.LINE, 0, 0, 9, 9), "line", id="line"),
+        pytest.param(
+            box_bytes(roifile.ROI_TYPE.RECT, 0, 0, 9, 9, subtype=roifile.ROI_SUBTYPE.TEXT),
+            "text",
+            id="text",
+        ),
+    ],
+)
+def test_what_has_no_area_is_skipped_and_not_called_damaged(data, reason):
+    skipped = decode_roi(data, "x", "x.roi")
+    assert isinstance(skipped, SkippedRoi)
+    assert skipped.reason == f"{reason} selection has no area"
+    assert not skipped.is_damaged
+
+
+RECT = roifile.ROI_TYPE.RECT
+OTHER_TYPE = roi_bytes()[:6] + b"\x4d" + roi_bytes()[7:]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(b"Iout", "damaged ROI .*too short", id="header-only"),
+        pytest.param(roi_bytes()[:70], "damaged ROI", id="truncated-coordinates"),
+        pytest.param(b"\0" * 200, "damaged ROI .*not an ImageJ ROI", id="zeros"),
+        pytest.param(box_bytes(RECT, 5, 5, 5, 9), "box of 0 x 4 px", id="no-width"),
+        pytest.param(OTHER_TYPE, "unknown type 77", id="unknown-type"),
+        pytest.param(
+            roi_bytes(kind=roifile.ROI_TYPE.POLYGON, options=roifile.ROI_OPTIONS.SPLINE_FIT),
+            "spline fits are not converted",
+            id="spline",
+        ),
+        pytest.param(
+            box_bytes(
+                roifile.ROI_TYPE.OVAL, 0, 0, 9, 9,
+                options=roifile.ROI_OPTIONS.SUB_PIXEL_RESOLUTION, widthd=1e30, heightd=9.0,
+            ),
+            "box of",
+            id="huge-box",
+        ),
+    ],
+)  # fmt: skip
+def test_damage_is_named(data, reason):
+    skipped = decode_roi(data, "x", "x.roi")
+    assert isinstance(skipped, SkippedRoi)
+    assert skipped.is_damaged
+    assert re.search(reason, skipped.reason)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=300), st.integers(0, 11), st.integers(217, 230))
+def test_random_bytes_never_raise(body, kind, version):
+    data = b"Iout" + struct.pack(">hBx", version, kind) + body
+    assert isinstance(decode_roi(data, "x", "x.roi"), (ImageJRoi, SkippedRoi))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 239), st.integers(0, 255), st.sampled_from(["traced", "float", "composite"]))
+def test_one_changed_byte_never_raises(place, value, kind):
+    path = np.asarray([0, 0, 0, 1, 8, 0, 1, 8, 8, 4], dtype=np.float32)
+    data = bytearray(
+        {
+            "traced": roi_bytes(),
+            "float": roi_bytes(np.asarray(SQUARE, dtype=np.float32) + 0.25),
+            "composite": box_bytes(
+                roifile.ROI_TYPE.RECT, 0, 0, 8, 8, shape_roi_size=10, multi_coordinates=path
+            ),
+        }[kind]
+    )
+    data[place % len(data)] = value
+    assert isinstance(decode_roi(bytes(data), "x", "x.roi"), (ImageJRoi, SkippedRoi))
+
+
+def test_zip_with_folders_and_equal_names(tmp_path):
+    entries = [("a/b/m.roi", roi_bytes()), ("m.roi", roi_bytes()), ("m.roi", roi_bytes(name=""))]
+    rois = list(read_rois(write_zip(tmp_path / "set.zip", entries)))
+    assert [roi.name for roi in rois] == ["m1", "m1", "m"]
+    assert rois[0].source == f"{tmp_path}/set.zip: a/b/m.roi"
+
+
+def test_other_entries_of_a_zip_are_listed(tmp_path):
+    entries = [("readme.txt", b"hello"), ("__MACOSX/._m.roi", b"x"), ("m.roi", roi_bytes())]
+    first, second, third = read_rois(write_zip(tmp_path / "set.zip", entries))
+    assert first.reason == second.reason == "not an .roi entry"
+    assert isinstance(third, ImageJRoi)
+
+
+def test_a_damaged_entry_leaves_the_others(tmp_path):
+    path = write_zip(tmp_path / "set.zip", [("a.roi", roi_bytes()), ("b.roi", roi_bytes())])
+    data = bytearray(path.read_bytes())
+    data[data.index(b"Iout") + 10] ^= 1  # the checksum of a.roi no longer fits
+    path.write_bytes(bytes(data))
+    first, second = read_rois(path)
+    assert "damaged zip entry (Bad CRC-32" in first.reason
+    assert isinstance(second, ImageJRoi)
+
+
+def test_names_that_climb_out_of_the_zip_write_nothing(tmp_path):
+    path = write_zip(tmp_path / "set.zip", [("../../evil\n.roi", roi_bytes(name=""))])
+    (roi,) = read_rois(path)
+    assert roi.name == "evil\N{REPLACEMENT CHARACTER}"
+    assert [item.name for item in tmp_path.iterdir()] == ["set.zip"]
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.roi", b"Iout" + bytes(imagej_roi.MAX_ROI_BYTES + 1))
+    (skipped,) = read_rois(path)
+    assert "ROI must be <= 16777216 bytes" in skipped.reason
+
+
+def test_many_large_entries_end_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagej_roi, "MAX_TOTAL_BYTES", 300)
+    path = write_zip(tmp_path / "set.zip", [(f"{i}.roi", roi_bytes()) for i in range(9)])
+    with pytest.raises(AnnotationError, match="unpacks to more than 300 bytes"):
+        list(read_rois(path))
+
+
+def test_too_many_entries(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagej_roi, "MAX_ENTRIES", 2)
+    path = write_zip(tmp_path / "set.zip", [(f"{i}.roi", roi_bytes()) for i in range(3)])
+    with pytest.raises(AnnotationError, match="may hold 2 ROIs, got 3"):
+        list(read_rois(path))
+
+
+def test_an_empty_zip_holds_nothing(tmp_path):
+    assert list(read_rois(write_zip(tmp_path / "set.zip", []))) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"not a zip", r"not an ImageJ ROI, a zip of ROIs or a TIFF", id="text"),
+        pytest.param(b"", r"starts with b''", id="empty"),
+        pytest.param(b"PK\x03\x04 and then nothing", "damaged zip", id="cut-zip"),
+        pytest.param(b"II*\0 and then nothing", "TIFF", id="cut-tiff"),
+    ],
+)
+def test_files_of_another_kind(tmp_path, content, message):
+    path = tmp_path / "set.zip"
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=message):
+        list(read_rois(path))
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(AnnotationError, match=r"none\.roi: cannot read \(No such file"):
+        list(read_rois(tmp_path / "none.roi"))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_a_changed_byte_in_a_zip_raises_only_our_errors(tmp_path_factory, place, value):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.roi", roi_bytes())
+        archive.writestr("b.roi", roi_bytes())
+    data = bytearray(buffer.getvalue())
+    data[place % len(data)] = value
+    path = tmp_path_factory.mktemp("zip") / "set.zip"
+    path.write_bytes(bytes(data))
+    with contextlib.suppress(AnnotationError):
+        list(read_rois(path))
+
+
+def test_overlay_of_a_tiff(tmp_path):
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(
+        path, np.zeros((8, 9), np.uint8), imagej=True, metadata={"Overlays": [roi_bytes()] * 2}
+    )
+    assert has_overlay(path)
+    assert [roi.kind for roi in read_rois(path)] == ["traced", "traced"]
+
+
+def test_tiff_without_overlay(tmp_path):
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
+    assert not has_overlay(path)
+    with pytest.raises(AnnotationError, match="holds no ImageJ overlay"):
+        list(read_rois(path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "expected"),
+    [
+        pytest.param({}, "m", StackPosition(), id="not-set"),
+        pytest.param({"position": 3}, "m", StackPosition(index=3), id="index"),
+        pytest.param(
+            {"c_position": 1, "z_position": 4, "t_position": 2},
+            "m",
+            StackPosition(channel=1, z=4, time=2),
+            id="hyperstack",
+        ),
+        pytest.param({}, "0003-0102-0045", StackPosition(index=3), id="from-the-name"),
+        pytest.param({"position": 2}, "0003-0102-0045", StackPosition(index=2), id="field-wins"),
+        pytest.param({}, "0102-0045", StackPosition(), id="name-without-slice"),
+    ],
+)
+def test_positions(fields, name, expected):
+    assert decode_roi(roi_bytes(name=name, **fields), "x", "x.roi").position == expected
+
+
+@pytest.mark.parametrize(
+    ("position", "n_pages", "dimensions", "page"),
+    [
+        pytest.param(StackPosition(), 1, None, 0, id="single-image"),
+        pytest.param(StackPosition(index=7), 1, None, 0, id="single-image-with-a-position"),
+        pytest.param(StackPosition(index=3), 5, None, 2, id="index"),
+        pytest.param(StackPosition(index=3, z=5), 5, None, 4, id="z-wins-over-index"),
+        pytest.param(StackPosition(channel=1, z=1, time=1), 5, None, 0, id="first"),
+        pytest.param(StackPosition(channel=2, z=3, time=1), 12, (2, 6, 1), 5, id="c-then-z"),
+        pytest.param(StackPosition(channel=1, z=2, time=2), 12, (2, 3, 2), 8, id="c-z-t"),
+    ],
+)
+def test_pages(position, n_pages, dimensions, page):
+    assert position.page(n_pages, dimensions, "a.roi") == page
+
+
+@pytest.mark.parametrize(
+    ("position", "dimensions", "message"),
+    [
+        pytest.param(StackPosition(), None, "no slice position but its image has 5", id="not-set"),
+        pytest.param(StackPosition(index=6), None, "page 6 but its image has 5", id="too-far"),
+        pytest.param(StackPosition(z=6), (1, 5, 1), "lies on page", id="z-too-far"),
+        pytest.param(StackPosition(channel=2, z=2), None, "dimensions .* unknown", id="unknown"),
+    ],
+)
+def test_pages_that_do_not_exist(position, dimensions, message):
+    with pytest.raises(AnnotationError, match=message):
+        position.page(5, dimensions, "a.roi")
+
+
+def test_stack_dimensions(tmp_path):
+    path = tmp_path / "hyper.tif"
+    stack = np.zeros((2, 3, 4, 8, 9), np.uint8)  # time, z, channel
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TZCYX"})
+    assert stack_dimensions(path) == (4, 3, 2)
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.zeros((8, 9), np.uint8))
+    assert stack_dimensions(plain) is None
+    assert stack_dimensions(tmp_path / "none.tif") is None
