@@ -88,7 +88,7 @@ def compact_labels(labels: npt.NDArray[Any]) -> LabelImage:
     """
     if not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool):
         raise AnnotationError(
-            f"a label image must hold integers, got {labels.dtype}; save it as 16 or 32 bit integers"
+            f"a label image must hold integers, got {labels.dtype}; save it as 16 or 32 bit"
         )
     values, positions = np.unique(labels, return_inverse=True)
     numbers = np.zeros(len(values), dtype=np.int32)

@@ -1,0 +1,30 @@
+"""What a conversion yields: the instances, what was noticed and what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_roi import SkippedRoi
+
+
+@dataclass(slots=True)
+class Conversion:
+    """Result of converting many files; grows while the files are read.
+
+    Args:
+        images: one entry for each converted image or page, also for those without instances.
+        notices: one line each: decisions that the user should know of; nothing is lost.
+        failures: one line each: an input that could not be converted.
+        skipped: ROIs that gave no instance.
+    """
+
+    images: list[ImageInstances] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    skipped: list[SkippedRoi] = field(default_factory=list)
+
+    @property
+    def n_instances(self) -> int:
+        """Number of instances on all images."""
+        return sum(len(image) for image in self.images)

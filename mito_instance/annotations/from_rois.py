@@ -1,0 +1,237 @@
+"""ImageJ ROI sets to instances of the images they were drawn on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mito_instance.annotations.conversion import Conversion
+from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import AnnotationError, MitoInstanceError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_position import stack_dimensions
+from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, has_overlay, read_rois
+from mito_instance.io.images import read_pages
+from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.labels import component_rles
+from mito_instance.masks.polygons import rasterise
+from mito_instance.masks.rle import RLE
+
+
+@dataclass(frozen=True, slots=True)
+class RoiSet:
+    """The ROI files of one image.
+
+    Args:
+        name: path whose name tells the image: a zip, a TIFF, a ``.roi`` or a folder of these.
+        files: the files to read, in natural order.
+    """
+
+    name: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoiPairing:
+    """ROI sets with their images.
+
+    Args:
+        pairs: image and ROI set, in the order of the images.
+        images_alone: images without an ROI set.
+        failures: one line for each ROI set without an image, or with several.
+        notices: one line for a pair that was not made by name.
+    """
+
+    pairs: tuple[tuple[Path, RoiSet], ...]
+    images_alone: tuple[Path, ...]
+    failures: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+def find_roi_sets(inputs: Sequence[Path]) -> list[RoiSet]:
+    """ROI sets of files and folders.
+
+    Each zip and each TIFF with an overlay is a set. The ``.roi`` files of one folder are a set
+    with the name of the folder.
+
+    Args:
+        inputs: files, and folders of any depth.
+
+    Raises:
+        AnnotationError: if an input is absent, or a folder holds no ROI file.
+    """
+    files: dict[Path, None] = {}  # ordered, and each file once
+    for path in inputs:
+        if not path.exists():
+            raise AnnotationError(f"{path}: no such file or folder; check the path")
+        found = _files_in_folder(path) if path.is_dir() else [path]
+        if not found:
+            raise AnnotationError(
+                f"{path}: holds no .roi, no .zip and no TIFF with an overlay; give a folder of ROIs"
+            )
+        files.update(dict.fromkeys(found))
+    sets: dict[Path, list[Path]] = {}
+    for file in files:
+        sets.setdefault(file.parent if file.suffix.lower() == ".roi" else file, []).append(file)
+    return [RoiSet(name, tuple(members)) for name, members in sets.items()]
+
+
+def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
+    """Pair ROI sets with images by name, as `pair_by_name`.
+
+    A folder of ``.roi`` files that fits no image is taken apart: each file may be named like
+    an image. A single set and a single image are paired whatever their names.
+
+    Args:
+        images: image files.
+        sets: what `find_roi_sets` found.
+    """
+    if len(images) == len(sets) == 1:
+        fits = bool(pair_by_name(images, [sets[0].name]).pairs)
+        note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
+        return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
+    by_name = {roi_set.name: roi_set for roi_set in sets}
+    pairing = pair_by_name(images, list(by_name))
+    folders = [name for name in pairing.partners_alone if name.is_dir()]
+    if folders:
+        for folder in folders:
+            files = by_name.pop(folder).files
+            by_name.update({file: RoiSet(file, (file,)) for file in files})
+        pairing = pair_by_name(images, list(by_name))
+    alone = tuple(
+        f"{name}: no image has this name; name the ROI set like its image"
+        for name in pairing.partners_alone
+    )
+    return RoiPairing(
+        tuple((image, by_name[name]) for image, name in pairing.pairs),
+        pairing.images_alone,
+        (*pairing.ambiguous, *alone),
+        (),
+    )
+
+
+def convert_roi_pairs(
+    pairs: Iterable[tuple[Path, RoiSet]], pixel_size: PixelSize | None = None
+) -> Conversion:
+    """Instances of every image of the pairs; a bad ROI or file is named and the others go on.
+
+    Pages of a stack without any ROI are left out: nobody said that they are empty.
+
+    Args:
+        pairs: image and ROI set.
+        pixel_size: of all images, in place of what the files say.
+    """
+    conversion = Conversion()
+    for image, roi_set in pairs:
+        try:
+            images_hw, pixel_sizes = _page_sizes(image)
+            rois = _read_set(roi_set, conversion)
+        except MitoInstanceError as error:
+            conversion.failures.append(str(error))
+            continue
+        by_page = _masks_by_page(image, rois, images_hw, conversion)
+        if rois and not by_page:
+            continue  # every ROI failed and is named; that is not an image without instances
+        if not rois:
+            conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
+        if len(images_hw) == 1:
+            by_page.setdefault(0, [])
+        elif len(by_page) < len(images_hw):
+            conversion.notices.append(
+                f"{image}: {len(images_hw) - len(by_page)} of {len(images_hw)} pages carry no ROI; "
+                "left out"
+            )
+        conversion.images.extend(
+            ImageInstances(
+                image=str(image),
+                image_hw=images_hw[page],
+                masks=tuple(masks),
+                frame=page,
+                pixel_size=pixel_size or pixel_sizes[page],
+            )
+            for page, masks in sorted(by_page.items())
+        )
+    return conversion
+
+
+def _files_in_folder(folder: Path) -> list[Path]:
+    """The ROI files of a folder and of the folders in it."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (
+            path.suffix.lower() in (".roi", ".zip")
+            or (path.suffix.lower() in (".tif", ".tiff") and has_overlay(path))
+        )
+    ]
+
+
+def _page_sizes(image: Path) -> tuple[list[tuple[int, int]], list[PixelSize | None]]:
+    """Size (height, width) and pixel size of each page."""
+    sizes: list[tuple[int, int]] = []
+    pixel_sizes: list[PixelSize | None] = []
+    for page in read_pages(image):
+        sizes.append((int(page.pixels.shape[0]), int(page.pixels.shape[1])))
+        pixel_sizes.append(page.pixel_size)
+    return sizes, pixel_sizes
+
+
+def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
+    """The area ROIs of a set; the others are noted."""
+    rois: list[ImageJRoi] = []
+    for file in roi_set.files:
+        try:
+            for roi in read_rois(file):
+                if isinstance(roi, SkippedRoi):
+                    _note_skipped(roi, conversion)
+                else:
+                    rois.append(roi)
+        except MitoInstanceError as error:
+            if len(roi_set.files) == 1:
+                raise
+            conversion.failures.append(str(error))
+    return rois
+
+
+def _masks_by_page(
+    image: Path,
+    rois: Sequence[ImageJRoi],
+    images_hw: Sequence[tuple[int, int]],
+    conversion: Conversion,
+) -> dict[int, list[RLE]]:
+    """Masks of each page that has any, in the order of the ROIs."""
+    by_page: dict[int, list[RLE]] = {}
+    dimensions = stack_dimensions(image) if len(images_hw) > 1 else None
+    for roi in rois:
+        where = f"{roi.source} (ROI {roi.name!r})"
+        try:
+            page = roi.position.page(len(images_hw), dimensions, where)
+            raster = rasterise(roi.rings, images_hw[page], where)
+        except AnnotationError as error:
+            _note_skipped(SkippedRoi(roi.name, roi.source, str(error), is_damaged=True), conversion)
+            continue
+        if raster.is_clipped:
+            conversion.notices.append(f"{where}: reaches beyond its image; cut at the border")
+        if len(roi.rings) > 1 and (n_parts := _n_parts(raster.rle)) > 1:
+            conversion.notices.append(
+                f"{where}: has {n_parts} separate parts and counts as one instance; "
+                "split it in Fiji (ROI Manager > More > Split) if these are several"
+            )
+        by_page.setdefault(page, []).append(raster.rle)
+    return by_page
+
+
+def _n_parts(rle: RLE) -> int:
+    """Number of connected parts of a mask."""
+    return len(component_rles(rle_masks.crop(rle, rle_masks.box_xywh(rle))))
+
+
+def _note_skipped(roi: SkippedRoi, conversion: Conversion) -> None:
+    """Record an ROI that gave no instance; a damaged one is a failure."""
+    conversion.skipped.append(roi)
+    if roi.is_damaged:
+        line = roi.reason if roi.reason.startswith(roi.source) else f"{roi.source}: {roi.reason}"
+        conversion.failures.append(line)

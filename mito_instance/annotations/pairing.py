@@ -1,0 +1,143 @@
+"""Which mask or ROI file belongs to which image, by name; never by guess."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Words that only say what a file holds; "cell_01_mask.png" belongs to "cell_01.tif".
+_WORDS = (
+    "mask|masks|label|labels|labeled|labelled|seg|segmentation|gt|groundtruth|ground_truth|truth"
+    "|annotation|annotations|instances|mito|mitos|mitochondria|roi|rois|roiset|roi_set"
+    "|image|images|img|raw|em"
+)
+_SEPARATOR = r"[\s._\-]+"
+_LEADING_WORD = re.compile(rf"^(?:{_WORDS})(?:{_SEPARATOR}|(?=\d)|$)", re.IGNORECASE)
+_TRAILING_WORD = re.compile(rf"(?:{_SEPARATOR}|^)(?:{_WORDS})$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp|roi|zip)$", re.IGNORECASE)
+_NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Images with their partners.
+
+    Args:
+        pairs: image and partner, in the order of the images.
+        images_alone: images that no partner was found for.
+        partners_alone: partners that no image was found for.
+        ambiguous: one line for each image or partner that several could belong to; these are
+            in none of the other lists.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    images_alone: tuple[Path, ...]
+    partners_alone: tuple[Path, ...]
+    ambiguous: tuple[str, ...]
+
+
+def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
+    """Pair images with mask or ROI files by their names.
+
+    The rules are tried in this order, each on what the rules before it left over: the same
+    name without suffix; the same but for case; the same without words such as ``mask``,
+    ``_labels``, ``RoiSet``, ``image_``. If none of these finds a single pair, the number at the
+    end decides, where all images have one name before it and all partners have one too
+    (``images.010``, ``mitos_3D.010``). Where several partners or several images share a name,
+    none of them is paired.
+
+    Args:
+        images: image files.
+        partners: mask files, ROI files or folders.
+    """
+    left_images, left_partners = list(images), list(partners)
+    pairs: dict[Path, Path] = {}
+    ambiguous: list[str] = []
+    for key in (_stem, _stem_any_case, _core):
+        _match(left_images, left_partners, key, pairs, ambiguous)
+    if not pairs and not ambiguous and _one_series(images) and _one_series(partners):
+        _match(left_images, left_partners, _number, pairs, ambiguous)
+    return Pairing(
+        tuple((image, pairs[image]) for image in images if image in pairs),
+        tuple(left_images),
+        tuple(left_partners),
+        tuple(ambiguous),
+    )
+
+
+def _match(
+    images: list[Path],
+    partners: list[Path],
+    key: Callable[[Path], str],
+    pairs: dict[Path, Path],
+    ambiguous: list[str],
+) -> None:
+    """Pair files of equal key; what is paired or ambiguous is taken out of the lists."""
+    images_by_key, partners_by_key = _grouped(images, key), _grouped(partners, key)
+    for value, same_images in images_by_key.items():
+        same_partners = partners_by_key.get(value, [])
+        if not value or not same_partners:
+            continue
+        if len(same_images) == len(same_partners) == 1:
+            pairs[same_images[0]] = same_partners[0]
+        elif len(same_partners) > 1:
+            ambiguous.append(_ambiguity(same_images[0], same_partners))
+        else:
+            ambiguous.append(_ambiguity(same_partners[0], same_images))
+        for image in same_images:
+            images.remove(image)
+        for partner in same_partners:
+            partners.remove(partner)
+
+
+def _grouped(paths: Sequence[Path], key: Callable[[Path], str]) -> Mapping[str, list[Path]]:
+    """Paths by key, in the given order."""
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return groups
+
+
+def _ambiguity(one: Path, several: Sequence[Path]) -> str:
+    """The line that names both candidates."""
+    names = " and ".join(str(path) for path in several[:2])
+    more = f" and {len(several) - 2} more" if len(several) > 2 else ""
+    return f"{one}: could belong to {names}{more}; rename the files so that one name fits"
+
+
+def _stem(path: Path) -> str:
+    """The file name without the suffixes of images, ROI files and zips; a folder's whole name."""
+    name = path.name
+    while (shorter := _SUFFIX.sub("", name)) not in (name, ""):
+        name = shorter
+    return name
+
+
+def _stem_any_case(path: Path) -> str:
+    """The stem, upper and lower case taken as equal."""
+    return _stem(path).casefold()
+
+
+def _core(path: Path) -> str:
+    """The stem without words that only say what the file holds; empty when nothing is left."""
+    name = _stem_any_case(path)
+    while True:
+        shorter = _TRAILING_WORD.sub("", _LEADING_WORD.sub("", name)).strip(" ._-")
+        if shorter == name:
+            return name
+        name = shorter
+
+
+def _number(path: Path) -> str:
+    """The number that the stem ends with, without leading zeros; empty when there is none."""
+    found = _NUMBER.match(_stem(path))
+    return str(int(found.group(2)[:40])) if found else ""
+
+
+def _one_series(paths: Sequence[Path]) -> bool:
+    """Whether all names are one text followed by a number."""
+    found = [_NUMBER.match(_stem(path)) for path in paths]
+    return all(found) and len({match.group(1) for match in found if match}) == 1

@@ -1,0 +1,52 @@
+"""End of every conversion command: write the JSON, say what happened, choose the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mito_instance.annotations.conversion import Conversion
+
+
+def write_conversion(conversion: Conversion, output: Path, command: str) -> int:
+    """Write what was converted, summarise on stderr, and give the exit status.
+
+    Args:
+        conversion: the images and what was noticed.
+        output: the COCO JSON.
+        command: name of the command, for the file's ``info``.
+
+    Returns:
+        0 when nothing failed, 1 when something did, 2 when there is nothing to write.
+
+    Raises:
+        ConfigError: if the output cannot be written.
+    """
+    from mito_instance.io.coco import write_coco
+
+    say_lines("notice", conversion.notices)
+    if not conversion.images:
+        reason = conversion.failures[0] if conversion.failures else "no image was converted"
+        say_lines("failed", conversion.failures[1:])
+        print(f"error: {reason}", file=sys.stderr)
+        return 2
+    say_lines("failed", conversion.failures)
+    write_coco(output, conversion.images, info={"description": f"converted by {command}"})
+    n_empty = sum(len(image) == 0 for image in conversion.images)
+    parts = [
+        f"{conversion.n_instances} instances on {len(conversion.images)} images",
+        f"{n_empty} of them empty",
+        f"{len(conversion.skipped)} ROIs skipped" if conversion.skipped else "",
+        f"{len(conversion.failures)} failures",
+    ]
+    print(f"{output}: {', '.join(part for part in parts if part)}", file=sys.stderr)
+    return 1 if conversion.failures else 0
+
+
+def say_lines(kind: str, lines: Sequence[str]) -> None:
+    """One line on stderr for each message."""
+    for line in lines:
+        print(f"{kind}: {line}", file=sys.stderr)

@@ -1,0 +1,217 @@
+"""ROI sets to instances of the images and pages they were drawn on."""
+
+from __future__ import annotations
+
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+import roifile
+import tifffile
+
+from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import AnnotationError
+from mito_instance.masks import rle
+
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+
+
+def square(x, y, side=4, **fields):
+    roi = roifile.ImagejRoi.frompoints(SQUARE * side + np.array([x, y]), name=f"m{x}")
+    roi.roitype = fields.pop("roitype", roifile.ROI_TYPE.TRACED)
+    for field, value in fields.items():
+        setattr(roi, field, value)
+    return roi.tobytes()
+
+
+def save_zip(path, *rois):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, data in enumerate(rois):
+            archive.writestr(f"{number}.roi", data)
+    return path
+
+
+def save_image(path, n_pages=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        pixels = np.zeros((n_pages, 20, 30), np.uint8)
+        tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZYX"})
+    else:
+        cv2.imwrite(str(path), np.zeros((20, 30), np.uint8))
+    return path
+
+
+def convert(image, *inputs, **fields):
+    pairing = pair_roi_sets([image], find_roi_sets(list(inputs)))
+    return convert_roi_pairs(pairing.pairs, **fields)
+
+
+def areas(conversion, position=0):
+    return [rle.area_px(item) for item in conversion.images[position].masks]
+
+
+def test_a_zip_and_its_image(tmp_path):
+    image = save_image(tmp_path / "i" / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(2, 3), square(10, 3, 5)))
+    assert areas(conversion) == [16, 25]
+    assert rle.box_xywh(conversion.images[0].masks[0]) == (2, 3, 4, 4)
+    assert (conversion.notices, conversion.failures, conversion.skipped) == ([], [], [])
+
+
+def test_user_pixel_size(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    size = PixelSize(4.0, "user")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(2, 3)), pixel_size=size)
+    assert conversion.images[0].pixel_size == size
+
+
+def test_an_empty_zip_is_an_image_without_instances(tmp_path):
+    conversion = convert(save_image(tmp_path / "a.png"), save_zip(tmp_path / "a.zip"))
+    assert areas(conversion) == []
+    assert "holds no area ROI" in conversion.notices[0]
+
+
+def test_overlaps_are_kept(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(2, 3), square(4, 3)))
+    assert rle.intersection_px(*conversion.images[0].masks) == 8
+
+
+def test_an_roi_over_the_border_is_cut_with_a_notice(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(28, 18)))
+    assert areas(conversion) == [4]
+    assert "reaches beyond its image; cut at the border" in conversion.notices[0]
+
+
+def test_an_roi_outside_is_a_failure_and_the_others_stay(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(50, 3), square(2, 3)))
+    assert areas(conversion) == [16]
+    assert conversion.failures == [
+        f"{tmp_path}/a.zip: 0.roi (ROI 'm50'): lies outside its image (x 50 to 54, y 3 to 7 px, "
+        "but the image is 30 x 20 px); check that this outline belongs to this image"
+    ]
+    assert conversion.skipped[0].is_damaged
+
+
+def test_an_image_of_which_every_roi_failed_is_left_out(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", square(50, 3)))
+    assert conversion.images == []
+    assert len(conversion.failures) == 1
+
+
+def test_lines_are_listed_and_no_failure(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    line = square(1, 1, roitype=roifile.ROI_TYPE.POLYLINE)
+    conversion = convert(image, save_zip(tmp_path / "a.zip", line, square(2, 3)))
+    assert areas(conversion) == [16]
+    assert [item.reason for item in conversion.skipped] == ["segmented line selection has no area"]
+    assert conversion.failures == []
+
+
+def test_a_composite_of_two_parts_is_one_instance_and_is_noticed(tmp_path):
+    path = [0, 1, 1, 1, 3, 1, 1, 3, 3, 4, 0, 9, 9, 1, 12, 9, 1, 12, 12, 4]
+    roi = roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT, left=1, top=1, right=12, bottom=12,
+        shape_roi_size=len(path), multi_coordinates=np.asarray(path, np.float32),
+    )  # fmt: skip
+    image = save_image(tmp_path / "a.png")
+    conversion = convert(image, save_zip(tmp_path / "a.zip", roi.tobytes()))
+    assert len(conversion.images[0]) == 1
+    assert "has 2 separate parts and counts as one instance" in conversion.notices[0]
+
+
+def test_stack_positions(tmp_path):
+    image = save_image(tmp_path / "a.tif", 4)
+    rois = [
+        square(2, 3, position=1),
+        square(9, 3, position=3),
+        square(2, 9, position=1, c_position=1, z_position=3, t_position=1),
+        square(2, 12),
+        square(2, 12, position=9),
+    ]
+    conversion = convert(image, save_zip(tmp_path / "a.zip", *rois))
+    assert [(item.frame, len(item)) for item in conversion.images] == [(0, 1), (2, 2)]
+    assert "has no slice position but its image has 4 pages" in conversion.failures[0]
+    assert "page 9 but its image has 4 pages" in conversion.failures[1]
+    assert "2 of 4 pages carry no ROI; left out" in conversion.notices[0]
+
+
+def test_loose_files_of_one_folder_are_one_set(tmp_path):
+    image = save_image(tmp_path / "i" / "a.png")
+    folder = tmp_path / "rois"
+    folder.mkdir()
+    (folder / "x.roi").write_bytes(square(2, 3))
+    (folder / "y.roi").write_bytes(square(9, 3))
+    (folder / "broken.roi").write_bytes(b"Iout")
+    conversion = convert(image, folder / "x.roi", folder)
+    assert areas(conversion) == [16, 16]
+    assert "damaged ROI" in conversion.failures[0]
+
+
+def test_loose_files_named_like_images(tmp_path):
+    images = [save_image(tmp_path / "i" / name) for name in ("a.png", "b.png", "c.png")]
+    folder = tmp_path / "rois"
+    folder.mkdir()
+    for name in ("a", "b", "z"):
+        (folder / f"{name}.roi").write_bytes(square(2, 3))
+    pairing = pair_roi_sets(images, find_roi_sets([folder]))
+    assert [(image.name, item.name.name) for image, item in pairing.pairs] == [
+        ("a.png", "a.roi"),
+        ("b.png", "b.roi"),
+    ]
+    assert pairing.images_alone == (images[2],)
+    assert pairing.failures == (
+        f"{folder}/z.roi: no image has this name; name the ROI set like its image",
+    )
+
+
+def test_folders_named_like_images(tmp_path):
+    images = [save_image(tmp_path / "i" / name) for name in ("a.png", "b.png")]
+    for name in ("a", "b"):
+        (tmp_path / "rois" / name).mkdir(parents=True)
+        (tmp_path / "rois" / name / "1.roi").write_bytes(square(2, 3))
+    pairing = pair_roi_sets(images, find_roi_sets([tmp_path / "rois"]))
+    assert [item.name.name for _, item in pairing.pairs] == ["a", "b"]
+
+
+def test_the_only_set_belongs_to_the_only_image_with_a_notice(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    pairing = pair_roi_sets([image], find_roi_sets([save_zip(tmp_path / "RoiSet.zip")]))
+    assert len(pairing.pairs) == 1
+    assert "taken as the ROI set of" in pairing.notices[0]
+
+
+def test_overlay_tiff_is_found_and_a_plain_tiff_is_not(tmp_path):
+    save_image(tmp_path / "plain.tif")
+    tifffile.imwrite(
+        tmp_path / "over.tif",
+        np.zeros((20, 30), np.uint8),
+        imagej=True,
+        metadata={"Overlays": [square(2, 3)]},
+    )
+    sets = find_roi_sets([tmp_path])
+    assert [item.name.name for item in sets] == ["over.tif"]
+    pairing = pair_roi_sets([tmp_path / "over.tif"], sets)
+    assert areas(convert_roi_pairs(pairing.pairs)) == [16]
+
+
+def test_an_unreadable_zip_is_a_failure(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    (tmp_path / "a.zip").write_text("no zip")
+    conversion = convert(image, tmp_path / "a.zip")
+    assert conversion.images == []
+    assert "not an ImageJ ROI, a zip of ROIs or a TIFF" in conversion.failures[0]
+
+
+def test_inputs_without_rois(tmp_path):
+    with pytest.raises(AnnotationError, match="no such file or folder"):
+        find_roi_sets([tmp_path / "none"])
+    with pytest.raises(AnnotationError, match=r"holds no \.roi, no \.zip"):
+        find_roi_sets([tmp_path])
+    assert find_roi_sets([]) == []

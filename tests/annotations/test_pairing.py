@@ -1,0 +1,89 @@
+"""Masks and ROI sets find their images by name, and by nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mito_instance.annotations.pairing import pair_by_name
+
+
+def paths(folder, *names):
+    return [Path(folder) / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("images", "partners", "expected"),
+    [
+        pytest.param([], [], {}, id="nothing"),
+        pytest.param(["a.png"], ["a.tif"], {"a.png": "a.tif"}, id="same-stem"),
+        pytest.param(["a.ome.tif"], ["a.zip"], {"a.ome.tif": "a.zip"}, id="ome"),
+        pytest.param(["a.tif"], ["a.tif.zip"], {"a.tif": "a.tif.zip"}, id="suffix-kept-in-name"),
+        pytest.param(["A1.png"], ["a1.png"], {"A1.png": "a1.png"}, id="case"),
+        pytest.param(["a 1.png"], ["a 1_mask.png"], {"a 1.png": "a 1_mask.png"}, id="suffix"),
+        pytest.param(["c_2.png"], ["mask_c_2.png"], {"c_2.png": "mask_c_2.png"}, id="prefix"),
+        pytest.param(["a.tif"], ["RoiSet_a.zip"], {"a.tif": "RoiSet_a.zip"}, id="roiset-prefix"),
+        pytest.param(["a.tif"], ["a_rois.zip"], {"a.tif": "a_rois.zip"}, id="rois-suffix"),
+        pytest.param(["img_7.png"], ["label_7.png"], {"img_7.png": "label_7.png"}, id="both"),
+        pytest.param(
+            ["images.010.png", "images.011.png"],
+            ["mitos_3D.011.png", "mitos_3D.010.png"],
+            {"images.010.png": "mitos_3D.010.png", "images.011.png": "mitos_3D.011.png"},
+            id="number-at-the-end",
+        ),
+        pytest.param(["x9.png"], ["y09.png"], {"x9.png": "y09.png"}, id="number-leading-zero"),
+        pytest.param(
+            ["a.png", "a_mask.png"],
+            ["a.png"],
+            {"a.png": "a.png"},
+            id="exact-name-first",
+        ),
+        pytest.param(["rat_1.png", "cat_1.png"], ["truth_1.png"], {}, id="two-series-no-number"),
+        pytest.param(["a.png"], ["RoiSet.zip"], {}, id="name-without-image"),
+        pytest.param(["RoiSet.png"], ["mask.zip"], {}, id="only-words"),
+    ],
+)
+def test_pairs(images, partners, expected):
+    pairing = pair_by_name(paths("i", *images), paths("m", *partners))
+    assert {image.name: partner.name for image, partner in pairing.pairs} == expected
+    assert pairing.ambiguous == ()
+    n_files = len(images) + len(partners)
+    assert len(pairing.images_alone) + len(pairing.partners_alone) == n_files - 2 * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "partners", "message"),
+    [
+        pytest.param(
+            ["a.png"],
+            ["a_mask.png", "a_label.png"],
+            "i/a.png: could belong to m/a_mask.png and m/a_label.png; "
+            "rename the files so that one name fits",
+            id="two-masks",
+        ),
+        pytest.param(
+            ["a_img.png", "img_a.png"],
+            ["mask_a.png"],
+            "m/mask_a.png: could belong to i/a_img.png and i/img_a.png; "
+            "rename the files so that one name fits",
+            id="two-images",
+        ),
+        pytest.param(
+            ["x1.png"],
+            ["y1.png", "y01.png", "y001.png"],
+            "i/x1.png: could belong to m/y1.png and m/y01.png and 1 more; "
+            "rename the files so that one name fits",
+            id="one-number-three-times",
+        ),
+    ],
+)
+def test_ambiguous_names_are_refused_and_both_are_named(images, partners, message):
+    pairing = pair_by_name(paths("i", *images), paths("m", *partners))
+    assert pairing.ambiguous == (message,)
+    assert pairing.pairs == pairing.images_alone == pairing.partners_alone == ()
+
+
+def test_pairs_are_in_the_order_of_the_images():
+    pairing = pair_by_name(paths("i", "b.png", "a.png"), paths("m", "a.png", "b.png"))
+    assert [image.name for image, _ in pairing.pairs] == ["b.png", "a.png"]

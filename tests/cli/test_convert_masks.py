@@ -1,0 +1,129 @@
+"""The command convert_masks: files, exit status, messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mito_instance.cli.convert_masks import build_parser, main
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:6, 3:8] = 255
+    mask[10:13, 20:26] = 255
+    for name, content in (("a", mask), ("b", mask * 0)):
+        save(tmp_path / "images" / f"{name}.png", np.full((20, 30), 90, np.uint8))
+        save(tmp_path / "masks" / f"{name}_mask.png", content)
+    return tmp_path
+
+
+def run(folder, *extra, output="out.json"):
+    paths = ["--images", folder / "images", "--masks", folder / "masks", "-o", folder / output]
+    return main([str(item) for item in (*paths, *extra)])
+
+
+def test_converts(folders, capsys):
+    assert run(folders, "--pixel-size-nm", "5") == 0
+    document = json.loads((folders / "out.json").read_text())
+    first, second = document["images"]
+    assert (first["file_name"], first["width"], first["pixel_size_nm"]) == ("images/a.png", 30, 5.0)
+    assert second["file_name"] == "images/b.png"
+    assert [entry["area"] for entry in document["annotations"]] == [20, 18]
+    assert [coco_mask.area(entry["segmentation"]) for entry in document["annotations"]] == [20, 18]
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "out.json: 2 instances on 2 images, 1 of them empty, 0 failures" in output.err
+    assert "masks read as: 1 binary, 1 empty" in output.err
+
+
+def test_equal_input_gives_equal_bytes(folders):
+    run(folders)
+    first = (folders / "out.json").read_bytes()
+    run(folders)
+    assert (folders / "out.json").read_bytes() == first
+
+
+def test_files_without_partner_are_named(folders, capsys):
+    save(folders / "images" / "lonely.png", np.zeros((20, 30), np.uint8))
+    save(folders / "masks" / "other.png", np.zeros((20, 30), np.uint8))
+    assert run(folders) == 1
+    error = capsys.readouterr().err
+    assert "lonely.png: no mask has its name" in error
+    assert "other.png: no image has its name" in error
+    assert len(json.loads((folders / "out.json").read_text())["images"]) == 2
+
+
+def test_a_mask_of_another_size_is_named_and_the_rest_is_converted(folders, capsys):
+    save(folders / "masks" / "b_mask.png", np.zeros((21, 30), np.uint8))
+    assert run(folders) == 1
+    assert "mask is 30 x 21 px but its image" in capsys.readouterr().err
+    assert len(json.loads((folders / "out.json").read_text())["images"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        pytest.param(["--images", "none"], "error: none: no such file or folder", id="no-images"),
+        pytest.param(["--pixel-size-nm", "-1"], "error: pixel size (user): must be", id="size"),
+        pytest.param(["--min-area-px", "0"], "error: min_area_px must be >= 1 px", id="area"),
+    ],
+)
+def test_nothing_can_be_done(folders, capsys, extra, message):
+    assert run(folders, *extra) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
+    assert not (folders / "out.json").exists()
+
+
+def test_no_pairs(folders, capsys):
+    for name in ("a_mask.png", "b_mask.png"):
+        (folders / "masks" / name).rename(folders / "masks" / f"un{name}")
+    assert run(folders) == 2
+    error = capsys.readouterr().err
+    assert "none of 2 masks has the name of one of the 2 images" in error
+    assert error.count("\n") == 1
+
+
+def test_empty_folder(folders, capsys):
+    for path in (folders / "masks").iterdir():
+        path.unlink()
+    assert run(folders) == 2
+    assert "folder holds no image" in capsys.readouterr().err
+
+
+def test_only_bad_masks(folders, capsys):
+    for path in (folders / "masks").iterdir():
+        path.write_bytes(b"nothing")
+    assert run(folders) == 2
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert "Traceback" not in error
+    assert not (folders / "out.json").exists()
+
+
+def test_help_has_an_example(capsys):
+    with pytest.raises(SystemExit) as status:
+        build_parser().parse_args(["--help"])
+    assert status.value.code == 0
+    assert "example:\n  tools/convert_masks.py" in capsys.readouterr().out
+
+
+def test_starts_without_torch():
+    code = "import sys, mito_instance.cli.convert_masks; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

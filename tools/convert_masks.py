@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Converts mask images to COCO JSON; see ``--help``."""
+
+from mito_instance.cli.convert_masks import main
+
+raise SystemExit(main())

@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Converts ImageJ ROIs to COCO JSON; see ``--help``."""
+
+from mito_instance.cli.convert_roi import main
+
+raise SystemExit(main())
