@@ -160,7 +160,8 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
         if roi.options & roifile.ROI_OPTIONS.SPLINE_FIT:
             reason = "spline fits are not converted; use Edit > Selection > Interpolate in Fiji"
             return SkippedRoi(name, source, reason, is_damaged=True)
-        kind, rings = _outline(roi)
+        with np.errstate(invalid="ignore"):  # a NaN is refused when the outline is filled
+            kind, rings = _outline(roi)
     except (*_DAMAGE, MemoryError) as error:
         reason = f"damaged ROI ({_printable(str(error))[:120]}); save it anew from Fiji"
         return SkippedRoi(name, source, reason, is_damaged=True)
@@ -223,7 +224,8 @@ def _zip_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
             f"{path}: damaged zip ({_printable(str(error))[:120]}); save the ROIs anew from Fiji"
         ) from error
     with archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        # Not entry.is_dir(): it fails on an empty name.
+        entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
         if len(entries) > MAX_ENTRIES:
             raise AnnotationError(
                 f"{path}: a zip may hold {MAX_ENTRIES} ROIs, got {len(entries)}; split it"

@@ -296,6 +296,20 @@ def test_too_many_entries(tmp_path, monkeypatch):
         list(read_rois(path))
 
 
+def test_an_entry_without_a_name_is_listed(tmp_path):
+    path = write_zip(tmp_path / "set.zip", [("X", b"x"), ("m.roi", roi_bytes())])
+    path.write_bytes(path.read_bytes().replace(b"X", b"\0"))  # read as an empty name
+    first, second = read_rois(path)
+    assert (first.name, first.reason) == ("", "not an .roi entry")
+    assert isinstance(second, ImageJRoi)
+
+
+def test_nan_coordinates_raise_no_warning():
+    path = np.frombuffer(b"\0\0\0\0\x7f\x80\0\1" + b"\0" * 4, dtype=">f4")  # a signalling NaN
+    data = box_bytes(RECT, 0, 0, 8, 8, shape_roi_size=3, multi_coordinates=path)
+    assert isinstance(decode_roi(data, "x", "x.roi"), ImageJRoi)
+
+
 def test_an_empty_zip_holds_nothing(tmp_path):
     assert list(read_rois(write_zip(tmp_path / "set.zip", []))) == []
 
