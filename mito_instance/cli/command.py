@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -35,6 +36,28 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Report a usage error and leave with 2."""
         self.exit(NOTHING_DONE, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def checked_number(low: float, high: float) -> Callable[[str], float]:
+    """An argument type: a number in [low, high].
+
+    Args:
+        low: least value.
+        high: greatest value.
+    """
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a number from {low:g} to {high:g}, got {text!r}"
+            )
+        return number
+
+    return parse
 
 
 def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

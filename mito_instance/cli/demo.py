@@ -7,17 +7,14 @@ import contextlib
 import csv
 import importlib
 import io
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from mito_instance.errors import ConfigError, MitoInstanceError
+from mito_instance.cli.command import CommandParser, run
+from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
 from mito_instance.synthetic import write_dataset
-
-logger = logging.getLogger(__name__)
 
 MAX_IMAGES = 1000
 _EXAMPLE = """example:
@@ -27,21 +24,10 @@ _EXAMPLE = """example:
 _COLUMNS = ("image", "count", "area_total_um2", "area_mean_um2", "area_fraction", "status")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like those of every command."""
-
-    def error(self, message: str) -> NoReturn:
-        """Report a usage error and leave with 2."""
-        self.exit(2, f"error: {message}; see mito demo --help\n")
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command line of ``mito demo``."""
-    parser = _Parser(
-        prog="mito demo",
-        description="Count and measure mitochondria in a few micrographs, start to end.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "demo", "Count and measure mitochondria in a few micrographs, start to end.", _EXAMPLE
     )
     parser.add_argument(
         "--images",
@@ -83,16 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 all done, 1 some images failed, 2 nothing could be done (one line on stderr says why).
     """
-    args = build_parser().parse_args(argv)
-    try:
-        return _demo(args.images, args.output, args.n_images, args.seed)
-    except MitoInstanceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run(_demo, build_parser().parse_args(argv))
 
 
-def _demo(images: list[str] | None, output: Path, n_images: int, seed: int) -> int:
+def _demo(args: argparse.Namespace) -> int:
     """Draw or take images, quantify, compare with the truth if there is one, name the files."""
+    images: list[str] | None = args.images
+    output: Path = args.output
+    n_images: int = args.n_images
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: output must be a folder, but this is a file; choose another")
     truth: Path | None = None
@@ -102,7 +86,7 @@ def _demo(images: list[str] | None, output: Path, n_images: int, seed: int) -> i
                 f"--n-images: must be in [1, {MAX_IMAGES}], got {n_images}; ask for fewer or more"
             )
         print(f"drawing {n_images} synthetic micrographs …", file=sys.stderr)
-        truth = write_dataset(output / "images", n_images, seed)
+        truth = write_dataset(output / "images", n_images, args.seed)
         images = sorted(str(path) for path in _listed(output / "images", n_images))
     status = _quantify(images, output)
     if status == 2:

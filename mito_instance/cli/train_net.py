@@ -163,21 +163,27 @@ def _validation(truth: list[ImageInstances]) -> Validate:
 
     def validate(predictor: Any) -> dict[str, float]:
         predicted = [
-            predict_page(
-                predictor, read_page(Path(image.image), image.frame), score_threshold=0.0
-            )
+            predict_page(predictor, read_page(Path(image.image), image.frame), score_threshold=0.0)
             for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
         ]
         area = int(predictor.cfg.MITO.MIN_AREA_PX)
         threshold = best_score_threshold(truth, predicted, min_area_px=area)
-        figures = evaluate(
-            truth, predicted, min_area_px=area, score_threshold=threshold
-        ).summary()
-        chosen = ("ap", "ap50", "ap75", "ar", "f1_50", "f1_75", "pq", "iou_foreground",
-                  "dice_foreground", "count_mae", "count_bias")
+        figures = evaluate(truth, predicted, min_area_px=area, score_threshold=threshold).summary()
+        chosen = (
+            "ap",
+            "ap50",
+            "ap75",
+            "ar",
+            "f1_50",
+            "f1_75",
+            "pq",
+            "iou_foreground",
+            "dice_foreground",
+            "count_mae",
+            "count_bias",
+        )
         results = {name: float(figures[name]) for name in chosen}
         results["score_threshold"] = threshold
         return {name: value for name, value in results.items() if math.isfinite(value)}
 
     return validate
-

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 
 from mito_instance.errors import MissingDependencyError
+
+# Detectron2 and fvcore speak of their own future to users who can do nothing about it.
+warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
+warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")
 
 
 def require_detectron2() -> None:

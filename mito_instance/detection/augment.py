@@ -15,7 +15,7 @@ from fvcore.transforms.transform import Transform
 Image = npt.NDArray[Any]
 
 
-class OrientationTransform(Transform):  # type: ignore[misc] # fvcore is untyped
+class OrientationTransform(Transform):
     """Quarter turns counter-clockwise, then an optional left-right flip: exact, no resampling.
 
     Args:
@@ -51,7 +51,7 @@ class OrientationTransform(Transform):  # type: ignore[misc] # fvcore is untyped
         return np.stack([x, y], axis=1)
 
 
-class GreyTransform(Transform):  # type: ignore[misc] # fvcore is untyped
+class GreyTransform(Transform):
     """A change of grey levels that moves no pixel.
 
     Args:
@@ -64,8 +64,8 @@ class GreyTransform(Transform):  # type: ignore[misc] # fvcore is untyped
 
     def apply_image(self, img: Image) -> Image:
         """Changed copy, clipped to [0, 255], in the image's dtype."""
-        changed = np.clip(self.change(img.astype(np.float32)), 0, 255)
-        return changed.astype(img.dtype)
+        changed: Image = np.clip(self.change(img.astype(np.float32)), 0, 255).astype(img.dtype)
+        return changed
 
     def apply_segmentation(self, segmentation: Image) -> Image:
         """Masks stay as they are."""
@@ -76,7 +76,7 @@ class GreyTransform(Transform):  # type: ignore[misc] # fvcore is untyped
         return coords
 
 
-class RandomOrientation(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
+class RandomOrientation(T.Augmentation):
     """One of the eight orientations of a square, each equally likely."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -88,7 +88,7 @@ class RandomOrientation(T.Augmentation):  # type: ignore[misc] # detectron2 is u
         return OrientationTransform(choice % 4, choice >= 4, (image.shape[0], image.shape[1]))
 
 
-class RandomGreyLevels(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
+class RandomGreyLevels(T.Augmentation):
     """Gamma, then contrast around the mean, then brightness.
 
     Args:
@@ -120,12 +120,13 @@ class RandomGreyLevels(T.Augmentation):  # type: ignore[misc] # detectron2 is un
             if exponent != 1.0:
                 grey = 255.0 * (grey / 255.0) ** np.float32(exponent)
             mean = grey.mean()
-            return (grey - mean) * factor + (mean + shift)
+            changed: npt.NDArray[Any] = (grey - mean) * factor + (mean + shift)
+            return changed
 
         return GreyTransform(change)
 
 
-class RandomBlur(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
+class RandomBlur(T.Augmentation):
     """Gaussian blur with a sigma up to ``max_sigma_px``, with a chance."""
 
     def __init__(self, rng: np.random.Generator, max_sigma_px: float, probability: float) -> None:
@@ -141,7 +142,7 @@ class RandomBlur(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
         return GreyTransform(lambda grey: cv2.GaussianBlur(grey, (0, 0), sigma))
 
 
-class RandomNoise(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
+class RandomNoise(T.Augmentation):
     """Gaussian noise, white or a little correlated as after resampling, with a chance."""
 
     def __init__(self, rng: np.random.Generator, max_sigma: float, probability: float) -> None:
@@ -157,11 +158,12 @@ class RandomNoise(T.Augmentation):  # type: ignore[misc] # detectron2 is untyped
         correlated = self.rng.random() < 0.5
 
         def change(grey: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-            noise = self.rng.standard_normal(grey.shape, dtype=np.float32)
+            noise: npt.NDArray[Any] = self.rng.standard_normal(grey.shape, dtype=np.float32)
             if correlated:
                 noise = cv2.GaussianBlur(noise, (0, 0), 0.8)
-                noise /= max(float(noise.std()), 1e-6)
-            return grey + sigma * noise
+                noise = noise / max(float(noise.std()), 1e-6)
+            changed: npt.NDArray[Any] = grey + sigma * noise
+            return changed
 
         return GreyTransform(change)
 

@@ -46,9 +46,7 @@ def build_light_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN
         )
         channels = out_channels
     features = ["res2", "res3", "res4", "res5"]
-    bottom_up = ResNet(
-        stem, stages, out_features=features, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT
-    )
+    bottom_up = ResNet(stem, stages, out_features=features, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT)
     return FPN(
         bottom_up=bottom_up,
         in_features=features,

@@ -108,5 +108,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
     text = str(error.args[0]) if error.args else type(error).__name__
     return " ".join(text.split())

@@ -95,7 +95,9 @@ class MicrographMapper:
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
         zoom = log_uniform(self.rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
         window = self._window(image.shape, boxes, zoom)
-        crop, masks, classes = _cut(image, record, boxes, window, zoom)
+        crop, masks, classes = _cut(
+            image, record, boxes, window, zoom, self.cfg.MITO.AUGMENT.CROP_PX
+        )
         augmented = T.AugInput(crop)
         transform = self.augmentations(augmented)
         masks = [transform.apply_segmentation(mask) for mask in masks]
@@ -130,7 +132,12 @@ class MicrographMapper:
             x, y, box_width, box_height = boxes[rng.integers(len(boxes))]
             centre_x = rng.uniform(x, x + box_width) - rng.uniform(0.2, 0.8) * width
             centre_y = rng.uniform(y, y + box_height) - rng.uniform(0.2, 0.8) * height
-            return int(np.clip(centre_x, 0, last_x)), int(np.clip(centre_y, 0, last_y)), width, height
+            return (
+                int(np.clip(centre_x, 0, last_x)),
+                int(np.clip(centre_y, 0, last_y)),
+                width,
+                height,
+            )
         return int(rng.integers(last_x + 1)), int(rng.integers(last_y + 1)), width, height
 
 
@@ -140,10 +147,11 @@ def _cut(
     boxes: npt.NDArray[np.int64],
     window: tuple[int, int, int, int],
     zoom: float,
+    crop_px: int,
 ) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8]], list[int]]:
     """Window of the image and of the masks that reach into it, zoomed."""
     x, y, width, height = window
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    size = (_zoomed(width, zoom, crop_px), _zoomed(height, zoom, crop_px))
     inside = (
         (boxes[:, 0] < x + width)
         & (boxes[:, 0] + boxes[:, 2] > x)
@@ -160,6 +168,11 @@ def _cut(
         masks.append((zoomed >= 128).astype(np.uint8))
         classes.append(record.category_ids[index] - 1)
     return np.asarray(crop, dtype=np.uint8), masks, classes
+
+
+def _zoomed(length_px: int, zoom: float, crop_px: int) -> int:
+    """Length after zooming; rounding must not carry it beyond the crop."""
+    return min(crop_px, max(1, round(length_px * zoom)))
 
 
 def _example(

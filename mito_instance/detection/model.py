@@ -16,7 +16,7 @@ from mito_instance.detection import backbone as _registers_backbone  # noqa: F40
 from mito_instance.detection.precision import Precision
 
 
-class Float32BoxPredictor(FastRCNNOutputLayers):  # type: ignore[misc] # detectron2 is untyped
+class Float32BoxPredictor(FastRCNNOutputLayers):
     """Class scores and box deltas in fp32, also under autocast.
 
     bf16 holds 8 significant bits: scores near 1 would tie by the dozen, and their ranking,
@@ -30,7 +30,7 @@ class Float32BoxPredictor(FastRCNNOutputLayers):  # type: ignore[misc] # detectr
 
 
 @ROI_HEADS_REGISTRY.register()
-class MitoROIHeads(StandardROIHeads):  # type: ignore[misc] # detectron2 is untyped
+class MitoROIHeads(StandardROIHeads):
     """Standard ROI heads with an fp32 box predictor."""
 
     @classmethod
@@ -41,7 +41,7 @@ class MitoROIHeads(StandardROIHeads):  # type: ignore[misc] # detectron2 is unty
 
 
 @META_ARCH_REGISTRY.register()
-class MitoMaskRCNN(GeneralizedRCNN):  # type: ignore[misc] # detectron2 is untyped
+class MitoMaskRCNN(GeneralizedRCNN):
     """``GeneralizedRCNN`` that enters autocast once a forward pass.
 
     Its state dict is that of Detectron2's own Mask R-CNN: weights pass between the two.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from mito_instance.detection.config import load_config
 from mito_instance.detection.data import to_network_input
 from mito_instance.detection.model import build_network
+from mito_instance.detection.precision import Precision
 from mito_instance.detection.weights import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -34,11 +36,13 @@ class MaskRCNNPredictor:
     Args:
         cfg: the network's config.
         network: the network, weights loaded.
+        weights: the file that they came from, for the record.
     """
 
-    def __init__(self, cfg: CfgNode, network: nn.Module) -> None:
+    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
         self.cfg = cfg
-        self.network = network
+        self.weights = weights
+        self.network: Any = network  # ``inference`` is Detectron2's, untyped
 
     @property
     def score_threshold(self) -> float:
@@ -55,6 +59,19 @@ class MaskRCNNPredictor:
         """Recommended overlap of neighbouring tiles in pixels."""
         return int(self.cfg.MITO.TILE_OVERLAP_PX)
 
+    def record(self) -> dict[str, str]:
+        """What a run record says of the model: weights with their hash, device, arithmetic."""
+        precision = Precision.choose(self.cfg.MITO.PRECISION, self.cfg.MODEL.DEVICE)
+        found = {
+            "device": str(self.cfg.MODEL.DEVICE),
+            "precision": precision.name,
+            "torch": torch.__version__,
+        }
+        if self.weights is not None:
+            found["weights"] = f"{self.weights.absolute().parent.name}/{self.weights.name}"
+            found["weights_sha256"] = hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return found
+
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Whole page (H, W) of any dtype to the grey levels that the network was trained on."""
         return stretch_contrast(pixels, tuple(self.cfg.MITO.CONTRAST_PERCENTILES))
@@ -69,6 +86,8 @@ class MaskRCNNPredictor:
             One ``ImageInstances`` of size (h, w) a tile, every detection above the network's
             own test threshold; masks may overlap.
         """
+        if not tiles:
+            return []
         batch = [
             {"image": to_network_input(tile), "height": tile.shape[0], "width": tile.shape[1]}
             for tile in tiles
@@ -123,7 +142,7 @@ def load_predictor(
     cfg = load_config(config_file, overrides)
     network = build_network(cfg)
     load_for_prediction(network, weights)
-    return MaskRCNNPredictor(cfg, network.eval())
+    return MaskRCNNPredictor(cfg, network.eval(), weights)
 
 
 def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstances:

@@ -29,7 +29,19 @@ Validate = Callable[[MaskRCNNPredictor], dict[str, float]]
 """Scores a predictor on the validation data; the keys become curves in the logs."""
 
 
-class Trainer(DefaultTrainer):  # type: ignore[misc] # detectron2 is untyped
+class _LateWriter(hooks.PeriodicWriter):
+    """Opens its log files when training starts: none is left open if the weights do not load."""
+
+    def __init__(self, build_writers: Callable[[], list[Any]]) -> None:
+        super().__init__([], period=20)
+        self._build_writers = build_writers
+
+    def before_train(self) -> None:
+        """Open the log files."""
+        self._writers = self._build_writers()
+
+
+class Trainer(DefaultTrainer):
     """Trains the network of a config.
 
     Args:
@@ -82,7 +94,7 @@ class Trainer(DefaultTrainer):  # type: ignore[misc] # detectron2 is untyped
         if self.validate is not None:
             steps.append(hooks.EvalHook(period, self._run_validation))
         if comm.is_main_process():
-            steps.append(hooks.PeriodicWriter(self.build_writers(), period=20))
+            steps.append(_LateWriter(self.build_writers))
         return steps
 
     def _run_validation(self) -> dict[str, float]:
@@ -108,9 +120,7 @@ class Trainer(DefaultTrainer):  # type: ignore[misc] # detectron2 is untyped
         return folder
 
 
-def export_model(
-    cfg: CfgNode, network: nn.Module, folder: Path, score_threshold: float
-) -> None:
+def export_model(cfg: CfgNode, network: nn.Module, folder: Path, score_threshold: float) -> None:
     """Write weights and config of a network as a model folder, each file atomically.
 
     Args:

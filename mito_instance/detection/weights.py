@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import pickle  # only behind the allow-list of _TensorUnpickler
 from collections import OrderedDict
 from collections.abc import Mapping
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,6 @@ from detectron2.checkpoint import DetectionCheckpointer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-
-try:
-    from numpy._core import multiarray as _multiarray
-except ImportError:  # NumPy 1
-    from numpy.core import multiarray as _multiarray  # type: ignore[no-redef]
 
 from mito_instance.errors import WeightsError
 
@@ -72,6 +69,11 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
 def _load_storage(data: bytes) -> Any:
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
+
+# `numpy.core` became `numpy._core` in NumPy 2; pickles name either.
+_multiarray: Any = importlib.import_module(
+    "numpy._core.multiarray" if find_spec("numpy._core") else "numpy.core.multiarray"
+)
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
@@ -124,8 +126,18 @@ def read_weights_file(path: Path) -> dict[str, Any]:
             return _interpret_pickle(content)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (
-        SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError,
-        KeyError, IndexError, AttributeError, OSError, ImportError, MemoryError,
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OSError,
+        ImportError,
+        MemoryError,
     ) as error:
         raise WeightsError(
             f"{path}: not a weights file that is safe to load ({_first_line(error)}); "
@@ -176,12 +188,14 @@ def torchvision_to_detectron2(weights: Mapping[str, Any]) -> dict[str, Any]:
         new = ".".join(parts)
         for number in "123":
             new = new.replace(f".bn{number}.", f".conv{number}.norm.")
-        new = new.replace(".downsample.0.", ".shortcut.").replace(".downsample.1.", ".shortcut.norm.")
+        new = new.replace(".downsample.0.", ".shortcut.").replace(
+            ".downsample.1.", ".shortcut.norm."
+        )
         renamed[new] = value
     return renamed
 
 
-class SafeCheckpointer(DetectionCheckpointer):  # type: ignore[misc] # detectron2 is untyped
+class SafeCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with a reader that runs no code."""
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> Any:
@@ -221,7 +235,8 @@ def load_for_prediction(network: nn.Module, path: Path) -> None:
     expected = network.state_dict()
     missing = [name for name in expected if name not in weights]
     unfit = [
-        name for name, value in weights.items()
+        name
+        for name, value in weights.items()
         if name in expected and expected[name].shape != value.shape
     ]
     if missing or unfit:

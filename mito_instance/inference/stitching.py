@@ -77,9 +77,7 @@ def detections_of(
         )
         pixels = rle.crop(mask, (x, y, box_width, box_height))
         found.append(
-            Detection(
-                tile.x + x, tile.y + y, pixels, float(score), category_id, tile, not cut
-            )
+            Detection(tile.x + x, tile.y + y, pixels, float(score), category_id, tile, not cut)
         )
     return found
 
@@ -94,13 +92,19 @@ def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInsta
     Returns:
         ``image`` with the objects, by falling score (then top to bottom, left to right).
     """
-    ordered = sorted(detections, key=lambda d: (-d.score, d.y, d.x, d.mask.shape, d.tile.y, d.tile.x))
+    ordered = sorted(
+        detections, key=lambda d: (-d.score, d.y, d.x, d.mask.shape, d.tile.y, d.tile.x)
+    )
     whole = _without_duplicates([d for d in ordered if d.complete])
     pieces = [
-        piece for piece in ordered
-        if not piece.complete and not any(_same_object(piece, other) for other in _near(piece, whole))
+        piece
+        for piece in ordered
+        if not piece.complete
+        and not any(_same_object(piece, other) for other in _near(piece, whole))
     ]
-    objects = _without_duplicates(sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x)))
+    objects = _without_duplicates(
+        sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x))
+    )
     return ImageInstances(
         image=image.image,
         image_hw=image.image_hw,
@@ -116,9 +120,7 @@ def _without_duplicates(ordered: list[Detection]) -> list[Detection]:
     """Drop every detection that mostly lies in, or contains, a higher-scored one."""
     kept: list[Detection] = []
     for detection in ordered:
-        shared = (
-            (_intersection(detection, other), other) for other in _near(detection, kept)
-        )
+        shared = ((_intersection(detection, other), other) for other in _near(detection, kept))
         if not any(
             common >= DUPLICATE * min(detection.mask.sum(), other.mask.sum())
             or (detection.tile != other.tile and _same_object(detection, other))
@@ -163,7 +165,8 @@ def _near(detection: Detection, others: Sequence[Detection]) -> list[Detection]:
     """Those whose boxes overlap the detection's."""
     x0, y0, x1, y1 = detection.box_xyxy
     return [
-        other for other in others
+        other
+        for other in others
         if other.x < x1
         and other.y < y1
         and other.x + other.mask.shape[1] > x0
@@ -182,15 +185,11 @@ def _same_object(first: Detection, second: Detection) -> bool:
     common = _intersection(first, second)
     if common == 0:
         return False
-    inside = [
-        int(_window(detection, (x0, y0, x1, y1)).sum()) for detection in (first, second)
-    ]
+    inside = [int(_window(detection, (x0, y0, x1, y1)).sum()) for detection in (first, second)]
     return common >= SAME_OBJECT * min(inside)
 
 
-def _window(
-    detection: Detection, box_xyxy: tuple[int, int, int, int]
-) -> npt.NDArray[np.bool_]:
+def _window(detection: Detection, box_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
     """View of the part of the mask that lies in a box of the page."""
     x0, y0, x1, y1 = box_xyxy
     rows = slice(max(0, y0 - detection.y), max(0, y1 - detection.y))

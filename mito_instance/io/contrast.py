@@ -34,6 +34,6 @@ def stretch_contrast(
         if not high > low:
             return np.full(pixels.shape, 128, dtype=np.uint8)
     scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
-    return np.clip(np.nan_to_num(np.rint(scaled), nan=0.0, posinf=255, neginf=0), 0, 255).astype(
-        np.uint8
-    )
+    whole = np.nan_to_num(np.rint(scaled), nan=0.0, posinf=255, neginf=0)
+    stretched: npt.NDArray[np.uint8] = np.clip(whole, 0, 255).astype(np.uint8)
+    return stretched

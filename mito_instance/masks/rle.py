@@ -95,19 +95,25 @@ def crop(rle: RLE, box: tuple[int, int, int, int]) -> BoolMask:
     """
     x, y, width, height = box
     image_height = int(rle["size"][0])
-    out = np.zeros((width, height), dtype=bool)  # transposed: RLE runs down the columns
     edges = np.cumsum(run_lengths(rle))
     starts, stops = edges[0::2][: len(edges) // 2], edges[1::2]
     first = int(np.searchsorted(stops, x * image_height, side="right"))
     last = int(np.searchsorted(starts, (x + width) * image_height, side="left"))
-    for start, stop in zip(starts[first:last].tolist(), stops[first:last].tolist(), strict=True):
-        last_pixel = min(stop, (x + width) * image_height) - 1
-        for column in range(max(start // image_height, x), last_pixel // image_height + 1):
-            top = max(start - column * image_height, 0) - y
-            bottom = min(stop - column * image_height, image_height) - y
-            if bottom > 0 and top < height:
-                out[column - x, max(top, 0) : min(bottom, height)] = True
-    return out.T
+    starts, stops = starts[first:last], stops[first:last]
+    # One piece for each column that a run passes.
+    first_column = starts // image_height
+    n_columns = (stops - 1) // image_height - first_column + 1
+    run = np.repeat(np.arange(len(starts)), n_columns)
+    earlier = np.cumsum(n_columns) - n_columns
+    column = first_column[run] + np.arange(len(run)) - earlier[run]
+    top = np.clip(starts[run] - column * image_height - y, 0, height)
+    bottom = np.clip(np.minimum(stops[run] - column * image_height, image_height) - y, 0, height)
+    inside = (column >= x) & (column < x + width) & (top < bottom)
+    steps = np.zeros((width, height + 1), dtype=np.int8)  # transposed: RLE runs down the columns
+    np.add.at(steps, (column[inside] - x, top[inside]), 1)
+    np.add.at(steps, (column[inside] - x, bottom[inside]), -1)
+    filled: BoolMask = np.cumsum(steps[:, :-1], axis=1, dtype=np.int8).astype(bool)
+    return filled.T
 
 
 def place(mask: npt.NDArray[Any], x: int, y: int, image_hw: tuple[int, int]) -> RLE:

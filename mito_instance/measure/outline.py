@@ -19,9 +19,9 @@ def traced_perimeter(mask: npt.NDArray[np.bool_]) -> float:
     the number of edges, less 2 - √2 for each corner that is not next to a counted one, so
     that a staircase of single pixels counts as a diagonal. Outlines of holes do not count.
 
-    Where unit steps follow each other, ImageJ counts every second corner from wherever its
-    trace happens to start; here they are counted from the last longer side on, so that the
-    result depends on the shape alone. The two differ by at most one corner (0.59 px) a part.
+    Which corners of a staircase are the counted ones depends on where the count starts. It
+    starts where ImageJ's trace does, at the right end of the topmost leftmost edge, so that the
+    values equal those of ImageJ; a turned or mirrored object can differ by one corner (0.59 px).
 
     Args:
         mask: bool (H, W).
@@ -46,19 +46,19 @@ def traced_perimeter(mask: npt.NDArray[np.bool_]) -> float:
             area += areas[side]
             side = following_list[side]
         if area > 0:  # clockwise: an outer outline; holes run the other way round
-            total += sum(sides) - CORNER_PX * _count_corners(sides)
+            # Sides are in reading order: the first one is the topmost leftmost edge of its part.
+            total += sum(sides) - CORNER_PX * _count_corners(sides[1:] + sides[:1])
     return total
 
 
 def _count_corners(sides: list[int]) -> int:
     """Corners of one closed outline that ImageJ's rule counts.
 
-    Every corner after a side longer than 1 counts; of the corners that follow it at unit
-    steps, every second one does.
+    Every corner after a side longer than 1 counts; of the corners after unit sides, those
+    whose predecessor was not counted.
     """
-    start = next((number for number, length in enumerate(sides) if length > 1), 0)
     count, counted = 0, False
-    for length in sides[start:] + sides[:start]:
+    for length in sides:
         counted = length > 1 or not counted
         count += counted
     return count

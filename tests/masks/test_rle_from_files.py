@@ -84,3 +84,15 @@ def test_no_text_harms_pycocotools_after_the_check(text):
         return
     assert rle.area_px(checked) == rle.decode(checked).sum()
     assert coco_mask.area({"size": [2, 3], "counts": checked["counts"].encode()}) <= 6
+
+
+@given(mask=MASKS, data=st.data())
+def test_crop_is_the_part_of_the_whole_mask(mask, data):
+    height, width = mask.shape
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
+    assert np.array_equal(rle.crop(rle.encode(mask), (x, y, w, h)), mask[y : y + h, x : x + w])
+
+
+def test_crop_of_a_mask_over_whole_columns():
+    assert rle.crop(rle.encode(np.ones((5, 7), bool)), (2, 1, 3, 2)).all()

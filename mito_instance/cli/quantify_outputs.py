@@ -1,0 +1,99 @@
+"""The files that ``quantify`` writes beside the counts on stdout."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mito_instance.errors import ConfigError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import write_coco
+from mito_instance.io.tables import write_table
+from mito_instance.measure.schema import OBJECTS_NAMES
+from mito_instance.measure.summary import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go; None where one is not wanted.
+
+    Args:
+        objects: CSV with one row an instance.
+        overlays: folder of pictures.
+        coco: COCO JSON.
+    """
+
+    objects: Path | None = None
+    overlays: Path | None = None
+    coco: Path | None = None
+
+    def check(self) -> None:
+        """Make the folders, so that an hour of work does not end at a path that cannot be written.
+
+        Raises:
+            ConfigError: if a folder cannot be made or written, or a file is a folder.
+        """
+        folders = [self.overlays] if self.overlays is not None else []
+        for file in (self.objects, self.coco):
+            if file is None:
+                continue
+            if file.is_dir():
+                raise ConfigError(f"{file}: is a folder; name a file to write to")
+            folders.append(file.parent)
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"{folder}: cannot make this folder ({error.strerror}); choose another"
+                ) from error
+            if not os.access(folder, os.W_OK):
+                raise ConfigError(f"{folder}: cannot be written to; choose another folder")
+
+    def write(
+        self, objects: list[Row], instances: list[ImageInstances], record: dict[str, Any]
+    ) -> None:
+        """Write the files that were asked for, each whole or not at all.
+
+        Args:
+            objects: rows of ``objects.csv``.
+            instances: of each page.
+            record: what the results were made with, for the JSON's ``info``.
+        """
+        if self.objects is not None:
+            write_table(self.objects, OBJECTS_NAMES, objects)
+        if self.coco is not None:
+            write_coco(self.coco, instances, info=record)
+
+
+class OverlayNames:
+    """Unique file names of overlays, readable and the same in every run.
+
+    ``image.png`` for ``image.tif``; ``image_p0003.png`` for the third page after the first of
+    a stack; the folder's name in front where two inputs have one name, then a number.
+
+    Args:
+        paths: all inputs.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        taken: set[str] = set()
+        self.stems: dict[Path, str] = {}
+        for path in paths:
+            number = 2
+            stem = path.stem
+            if stem in taken:
+                stem = f"{path.absolute().parent.name}_{path.stem}"
+            candidate = stem
+            while candidate in taken:
+                candidate = f"{stem}_{number}"
+                number += 1
+            taken.add(candidate)
+            self.stems[path] = candidate
+
+    def of(self, path: Path, frame: int, n_frames: int) -> str:
+        """File name of the overlay of one page."""
+        page = f"_p{frame:04d}" if n_frames > 1 else ""
+        return f"{self.stems[path]}{page}.png"

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("detectron2")
+
+from detectron2.data import transforms as T
+
+from mito_instance.detection.augment import (
+    OrientationTransform,
+    RandomBlur,
+    RandomGreyLevels,
+    RandomNoise,
+    RandomOrientation,
+    log_uniform,
+)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_an_orientation_moves_pixels_and_coordinates_alike(turns, flip):
+    image = np.arange(12).reshape(3, 4)
+    transform = OrientationTransform(turns, flip, (3, 4))
+    moved = transform.apply_image(image)
+    for y in range(3):
+        for x in range(4):
+            ((new_x, new_y),) = transform.apply_coords(np.array([[x + 0.5, y + 0.5]]))
+            assert moved[int(new_y), int(new_x)] == image[y, x]
+
+
+def test_all_eight_orientations_occur():
+    rng = np.random.default_rng(0)
+    image = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    seen = {
+        RandomOrientation(rng).get_transform(image).apply_image(image).tobytes() for _ in range(200)
+    }
+    assert len(seen) == 8
+
+
+def test_grey_levels_do_not_touch_masks_and_stay_in_range():
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (20, 20), dtype=np.uint8)
+    mask = (image > 128).astype(np.uint8)
+    for augmentation in (
+        RandomGreyLevels(rng, (3.0, 3.0), (0.3, 0.3), (0.5, 0.5)),
+        RandomNoise(rng, 200.0, 1.0),
+        RandomBlur(rng, 2.0, 1.0),
+    ):
+        transform = augmentation.get_transform(image)
+        changed = transform.apply_image(image)
+        assert changed.dtype == np.uint8
+        assert changed.shape == image.shape
+        assert (changed != image).any()
+        np.testing.assert_array_equal(transform.apply_segmentation(mask), mask)
+
+
+def test_brightness_alone_is_a_shift():
+    image = np.full((4, 4), 100, dtype=np.uint8)
+    augmentation = RandomGreyLevels(np.random.default_rng(0), (1, 1), (0.2, 0.2), (1, 1))
+    np.testing.assert_array_equal(augmentation.get_transform(image).apply_image(image), 151)
+
+
+@pytest.mark.parametrize("augmentation", [RandomBlur, RandomNoise])
+def test_strength_zero_does_nothing(augmentation):
+    transform = augmentation(np.random.default_rng(0), 0.0, 1.0).get_transform(np.zeros((2, 2)))
+    assert isinstance(transform, T.NoOpTransform)
+
+
+def test_log_uniform_is_symmetric_around_one():
+    rng = np.random.default_rng(0)
+    values = np.array([log_uniform(rng, (0.5, 2.0)) for _ in range(4000)])
+    assert values.min() >= 0.5
+    assert values.max() <= 2.0
+    assert np.median(values) == pytest.approx(1.0, abs=0.05)

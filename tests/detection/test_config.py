@@ -1,0 +1,86 @@
+import pytest
+
+pytest.importorskip("detectron2")
+
+from mito_instance.detection.config import load_config
+from mito_instance.detection.precision import Precision, choose_device
+from mito_instance.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn_light.yaml", "mask_rcnn_R_50_FPN.yaml"])
+def test_every_recipe_keeps_empty_images_rle_masks_and_all_detections(light_config, name):
+    cfg = load_config(light_config.with_name(name))
+    assert cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS is False
+    assert cfg.INPUT.MASK_FORMAT == "bitmask"
+    assert cfg.TEST.DETECTIONS_PER_IMAGE >= 1000
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 1
+    assert cfg.MODEL.DEVICE != "auto"
+
+
+def test_overrides_win(light_config):
+    assert load_config(light_config, ["SOLVER.MAX_ITER", "7"]).SOLVER.MAX_ITER == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("MODEL:\n  NO_SUCH_KEY: 1\n", "MODEL.NO_SUCH_KEY", id="unknown-key"),
+        pytest.param("SOLVER:\n  MAX_ITER: many\n", "MAX_ITER", id="wrong-type"),
+        pytest.param("a: [1\n", "not a YAML config", id="no-yaml"),
+        pytest.param("just text\n", "bad.yaml", id="no-mapping"),
+        pytest.param("_BASE_: absent.yaml\n", "absent.yaml", id="missing-base"),
+        pytest.param(
+            "x: !!python/object/apply:os.system ['true']\n", "not a YAML config", id="runs-code"
+        ),
+    ],
+)
+def test_a_bad_config_is_one_line(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        pytest.param(["NO.SUCH", "1"], "NO.SUCH", id="unknown-key"),
+        pytest.param(["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words", id="odd"),
+        pytest.param(["SOLVER.MAX_ITER", "soon"], "MAX_ITER|Type", id="wrong-type"),
+    ],
+)
+def test_a_bad_override_is_one_line(light_config, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(light_config, overrides)
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none.yaml: config file not found"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_a_base_is_inherited(tmp_path, light_config):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"_BASE_: {light_config}\nSOLVER:\n  MAX_ITER: 12\n")
+    cfg = load_config(path)
+    assert cfg.SOLVER.MAX_ITER == 12
+    assert cfg.MODEL.FPN.OUT_CHANNELS == 96
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"), [("fp16", "fp16 needs a GPU"), ("int3", "one of auto, fp32")]
+)
+def test_an_impossible_precision_is_refused(precision, message):
+    with pytest.raises(ConfigError, match=message):
+        Precision.choose(precision, "cpu")
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == "cpu"
+    with pytest.raises(ConfigError, match="sees no GPU"):
+        choose_device("cuda:0")

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+from detectron2.layers.mask_ops import paste_masks_in_image  # noqa: E402
+
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.detection.predictor import (  # noqa: E402
+    MaskRCNNPredictor,
+    load_predictor,
+    paste_mask,
+)
+from mito_instance.detection.trainer import export_model  # noqa: E402
+from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([10.3, 5.7, 40.2, 33.9], id="inside"),
+        pytest.param([-8.5, -3.2, 20.0, 15.5], id="over-the-corner"),
+        pytest.param([50.0, 30.0, 90.0, 80.0], id="beyond-the-far-border"),
+        pytest.param([4.2, 4.2, 5.9, 6.1], id="tiny"),
+    ],
+)
+def test_pasting_equals_detectron2(box):
+    soft = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(0))
+    expected = paste_masks_in_image(soft, torch.tensor([box]), (48, 64), threshold=0.5)[0].numpy()
+    mask, x, y = paste_mask(soft[0].numpy(), np.array(box), (48, 64))
+    ours = np.zeros((48, 64), dtype=bool)
+    ours[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    # At exactly half, the last bit of the arithmetic decides.
+    assert (ours != expected).sum() <= 1
+
+
+def test_a_box_outside_the_image_is_empty():
+    mask, _, _ = paste_mask(np.ones((4, 4), np.float32), np.array([70.0, 5, 80, 9]), (48, 64))
+    assert mask.size == 0
+
+
+@pytest.fixture
+def model_folder(light_config, tiny_overrides, tmp_path):
+    torch.manual_seed(0)
+    cfg = load_config(light_config, [*tiny_overrides, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"])
+    export_model(cfg, build_network(cfg), tmp_path / "model", score_threshold=0.35)
+    return tmp_path / "model"
+
+
+def test_a_model_folder_is_all_that_prediction_needs(model_folder):
+    predictor = load_predictor(model_folder)
+    assert predictor.score_threshold == 0.35
+    page = np.random.default_rng(0).integers(0, 4000, (100, 130)).astype(np.uint16)
+    tile = predictor.prepare(page)
+    assert tile.dtype == np.uint8
+    (found,) = predictor.predict([tile])
+    assert found.image_hw == (100, 130)
+    assert len(found)
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_tiles_of_different_sizes_give_a_result_each(model_folder):
+    tiles = [np.zeros((70, 64), np.uint8), np.full((64, 90), 200, np.uint8)]
+    found = load_predictor(model_folder).predict(tiles)
+    assert [instances.image_hw for instances in found] == [(70, 64), (64, 90)]
+
+
+def test_no_tiles_give_no_results(model_folder):
+    assert load_predictor(model_folder).predict([]) == []
+
+
+def test_weights_of_another_config_are_refused(model_folder, light_config):
+    with pytest.raises(WeightsError, match="have another shape"):
+        load_predictor(model_folder / "model.safetensors", light_config)
+
+
+def test_weights_without_a_config_are_refused(model_folder, tmp_path):
+    lonely = tmp_path / "lonely.safetensors"
+    lonely.write_bytes((model_folder / "model.safetensors").read_bytes())
+    with pytest.raises(ConfigError, match="no config for these weights; pass --config-file"):
+        load_predictor(lonely)
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"absent.pth: weights not found"):
+        load_predictor(tmp_path / "absent.pth")
+
+
+def test_a_config_without_weights_is_refused(light_config):
+    with pytest.raises(WeightsError, match="a config without weights"):
+        load_predictor(None, light_config)
+
+
+def test_prediction_leaves_the_training_mode_as_it_was(light_config, tiny_overrides):
+    cfg = load_config(light_config, tiny_overrides)
+    network = build_network(cfg).train()
+    MaskRCNNPredictor(cfg, network).predict([np.zeros((64, 64), np.uint8)])
+    assert network.training

@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Counts and measures mitochondria in micrographs; see ``--help``."""
+
+from mito_instance.cli.quantify import main
+
+raise SystemExit(main())
