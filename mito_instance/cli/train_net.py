@@ -38,10 +38,16 @@ def build_parser() -> CommandParser:
     parser = CommandParser("train-net", _DESCRIPTION, _EXAMPLE)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE")
     parser.add_argument(
-        "--train", nargs="+", metavar="JSON", help="COCO files to train on (sets DATASETS.TRAIN)"
+        "--train",
+        action="append",
+        metavar="JSON",
+        help="COCO file to train on, again for each further one (sets DATASETS.TRAIN)",
     )
     parser.add_argument(
-        "--val", nargs="+", metavar="JSON", help="COCO files to measure on (sets DATASETS.TEST)"
+        "--val",
+        action="append",
+        metavar="JSON",
+        help="COCO file to measure on, again for each further one (sets DATASETS.TEST)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from importlib.util import find_spec
 
 from mito_instance.errors import MissingDependencyError
 
-# Detectron2 and fvcore speak of their own future to users who can do nothing about it.
+# Detectron2, fvcore and torch speak of their own future to users who can do nothing about it.
 warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")
 
 

@@ -1,0 +1,241 @@
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from mito_instance.cli import quantify
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import read_coco
+from mito_instance.masks import rle
+from mito_instance.masks.labels import component_rles
+from mito_instance.measure.schema import COUNTS_NAMES, OBJECTS_NAMES
+
+
+class DarkObjects:
+    """A predictor that needs no network: every connected dark region is an instance."""
+
+    score_threshold = 0.5
+    tile_px = 256
+    tile_overlap_px = 64
+
+    def prepare(self, pixels):
+        return np.clip(pixels, 0, 255).astype(np.uint8)
+
+    def predict(self, tiles):
+        found = []
+        for tile in tiles:
+            masks = component_rles(tile < 100)
+            scores = np.linspace(0.9, 0.4, len(masks)) if masks else np.zeros(0)
+            found.append(ImageInstances("tile", tile.shape, tuple(masks), scores))
+        return found
+
+    def record(self):
+        return {"weights": "none"}
+
+
+@pytest.fixture(autouse=True)
+def predictor(monkeypatch):
+    monkeypatch.setattr(quantify, "_load_model", lambda _args: DarkObjects())
+
+
+def micrograph(*squares, height=120, width=150):
+    image = np.full((height, width), 200, dtype=np.uint8)
+    for x, y, edge in squares:
+        image[y : y + edge, x : x + edge] = 50
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    cv2.imwrite(str(images / "b2.png"), micrograph((10, 10, 20), (60, 60, 10)))
+    cv2.imwrite(str(images / "b10.png"), micrograph())
+    resolution = (200.0, 200.0)  # 200 px/µm: 5 nm
+    tifffile.imwrite(
+        images / "a.tif", micrograph((0, 0, 30)), imagej=True, resolution=resolution,
+        metadata={"unit": "um"},
+    )  # fmt: skip
+    return images
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_row_an_image_in_natural_order_with_units_only_where_known(folder, capsys):
+    assert quantify.main([str(folder)]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert list(rows[0]) == list(COUNTS_NAMES)
+    assert [row["image"].rsplit("/", 1)[1] for row in rows] == ["a.tif", "b2.png", "b10.png"]
+    assert [row["count"] for row in rows] == ["1", "1", "0"]  # the second square scores 0.4
+    assert rows[0]["pixel_size_source"] == "imagej"
+    assert float(rows[0]["area_total_um2"]) == pytest.approx(900 * 0.005**2)
+    assert rows[0]["count_touching_border"] == "1"
+    assert rows[1]["area_total_um2"] == ""
+    assert rows[2]["area_fraction"] == "0"
+
+
+def test_a_lower_threshold_counts_more(folder, capsys):
+    assert quantify.main([str(folder / "b2.png"), "--score-threshold", "0.3"]) == 0
+    assert rows_of(capsys.readouterr().out)[0]["count"] == "2"
+
+
+def test_the_users_pixel_size_overrules_the_files(folder, capsys):
+    assert quantify.main([str(folder / "a.tif"), "--pixel-size-nm", "10"]) == 0
+    (row,) = rows_of(capsys.readouterr().out)
+    assert (row["pixel_size_nm"], row["pixel_size_source"]) == ("10", "user")
+
+
+def test_all_outputs_speak_of_the_same_objects(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = quantify.main([
+        str(folder), "--score-threshold", "0", "--objects", str(out / "objects.csv"),
+        "--coco", str(out / "pred.json"), "--overlays", str(out / "overlays"),
+    ])  # fmt: skip
+    assert status == 0
+    counts = rows_of(capsys.readouterr().out)
+    objects = rows_of((out / "objects.csv").read_text(encoding="utf-8"))
+    assert list(objects[0]) == list(OBJECTS_NAMES)
+    images = read_coco(out / "pred.json")
+    assert [len(image) for image in images] == [int(row["count"]) for row in counts] == [1, 2, 0]
+    areas = [rle.area_px(mask) for image in images for mask in image.masks]
+    assert [int(row["area_px"]) for row in objects] == areas == [900, 400, 100]
+    assert json.loads((out / "pred.json").read_text())["info"]["score_threshold"] == 0
+    names = sorted(path.name for path in (out / "overlays").iterdir())
+    assert names == ["a.png", "b10.png", "b2.png"]
+    assert cv2.imread(str(out / "overlays" / "a.png")).shape == (120, 150, 3)
+
+
+def test_a_stack_has_a_row_and_an_overlay_a_page(tmp_path, capsys):
+    stack = np.stack([micrograph((5, 5, 10)), micrograph(), micrograph((5, 5, 10), (40, 40, 9))])
+    tifffile.imwrite(tmp_path / "stack.tif", stack.astype(np.uint16), photometric="minisblack")
+    overlays = tmp_path / "overlays"
+    assert quantify.main([str(tmp_path / "stack.tif"), "--overlays", str(overlays)]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert [(row["frame"], row["count"]) for row in rows] == [("0", "1"), ("1", "0"), ("2", "1")]
+    assert sorted(path.name for path in overlays.iterdir()) == [
+        f"stack_p{page:04d}.png" for page in range(3)
+    ]
+
+
+def test_large_images_are_tiled(tmp_path, capsys):
+    image = micrograph((240, 240, 40), (500, 30, 20), height=600, width=700)
+    cv2.imwrite(str(tmp_path / "large.png"), image)
+    coco = tmp_path / "pred.json"
+    assert quantify.main([str(tmp_path / "large.png"), "--coco", str(coco)]) == 0
+    (found,) = read_coco(coco)
+    assert sorted(rle.area_px(mask) for mask in found.masks) == [400, 1600]
+
+
+def test_a_bad_file_keeps_its_row_and_does_not_stop_the_batch(folder, capsys):
+    (folder / "broken.png").write_text("this is no image")
+    assert quantify.main([str(folder)]) == 1
+    captured = capsys.readouterr()
+    rows = {row["image"].rsplit("/", 1)[1]: row for row in rows_of(captured.out)}
+    assert rows["broken.png"]["status"] == "error"
+    assert "broken.png" in rows["broken.png"]["message"]
+    assert rows["broken.png"]["count"] == ""
+    assert rows["b2.png"]["status"] == "ok"
+    assert "failed: " in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_a_damaged_page_does_not_take_the_others_along(tmp_path, capsys):
+    path = tmp_path / "stack.tif"
+    pages = [np.random.default_rng(n).integers(150, 255, (64, 64), dtype=np.uint8) for n in (1, 2)]
+    tifffile.imwrite(path, np.stack(pages), compression="zlib", photometric="minisblack")
+    with tifffile.TiffFile(path) as tif:
+        offset, length = tif.pages[0].dataoffsets[0], tif.pages[0].databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + length] = b"\xff" * length
+    path.write_bytes(bytes(data))
+    assert quantify.main([str(path)]) == 1
+    assert [row["status"] for row in rows_of(capsys.readouterr().out)] == ["error", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("notes.png", b"just some text", id="text-named-png"),
+        pytest.param("cut.tif", None, id="truncated-tiff"),
+        pytest.param("nothing.png", b"", id="empty-file"),
+    ],
+)
+def test_a_single_bad_file_is_one_line_and_exit_2(tmp_path, capsys, name, content):
+    path = tmp_path / name
+    if content is None:
+        tifffile.imwrite(path, np.zeros((50, 50), np.uint16))
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        path.write_bytes(content)
+    assert quantify.main([str(path)]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {path}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["{tmp}/absent"], "absent", id="missing-path"),
+        pytest.param(["{tmp}"], "holds no image", id="empty-folder"),
+        pytest.param(["{image}", "--tile-px", "8"], "--tile-px: must be at least 64", id="tile"),
+        pytest.param(["{image}", "--coco", "{tmp}"], "is a folder", id="coco-is-a-folder"),
+        pytest.param(["{image}", "--overlays", "{image}"], "cannot make", id="overlays-is-a-file"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_2(tmp_path, capsys, arguments, message):
+    images = tmp_path / "images"
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), micrograph())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    filled = [part.format(tmp=empty, image=images / "a.png") for part in arguments]
+    assert quantify.main(filled) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error:")]
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--score-threshold", "1.5"), ("--pixel-size-nm", "none")]
+)
+def test_numbers_are_checked(folder, capsys, option, value):
+    with pytest.raises(SystemExit) as left:
+        quantify.main([str(folder), option, value])
+    assert left.value.code == 2
+    assert "must be a number from" in capsys.readouterr().err
+
+
+def test_an_interruption_keeps_what_is_done(folder, tmp_path, capsys, monkeypatch):
+    seen = []
+
+    class Interrupted(DarkObjects):
+        def predict(self, tiles):
+            if seen:
+                raise KeyboardInterrupt
+            seen.append(1)
+            return super().predict(tiles)
+
+    monkeypatch.setattr(quantify, "_load_model", lambda _args: Interrupted())
+    objects = tmp_path / "objects.csv"
+    assert quantify.main([str(folder), "--objects", str(objects)]) == 130
+    assert len(rows_of(capsys.readouterr().out)) == 1
+    assert len(rows_of(objects.read_text(encoding="utf-8"))) == 1
+
+
+def test_equal_names_in_two_folders_get_two_overlays(tmp_path, capsys):
+    for name in ("wt", "ko"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "cell.png"), micrograph())
+    overlays = tmp_path / "overlays"
+    assert quantify.main([
+        str(tmp_path / "ko"), str(tmp_path / "wt"), "--overlays", str(overlays)
+    ]) == 0  # fmt: skip
+    assert sorted(path.name for path in overlays.iterdir()) == ["cell.png", "wt_cell.png"]

@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("detectron2")
+
+from mito_instance.cli import train_net
+from mito_instance.synthetic import write_dataset
+
+CONFIG = Path(__file__).parents[2] / "configs" / "mask_rcnn_light.yaml"
+TINY = [
+    "MODEL.DEVICE", "cpu", "MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "16",
+    "MODEL.ROI_MASK_HEAD.CONV_DIM", "8", "MODEL.ROI_MASK_HEAD.NUM_CONV", "1",
+    "MODEL.RPN.POST_NMS_TOPK_TEST", "20", "MITO.AUGMENT.CROP_PX", "64", "SOLVER.MAX_ITER", "2",
+    "SOLVER.IMS_PER_BATCH", "1", "DATALOADER.NUM_WORKERS", "0", "TEST.EVAL_PERIOD", "0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), 2, seed=1, image_hw=(96, 96), count=2)
+
+
+def test_training_then_eval_only(truth, tmp_path, capfd, caplog):
+    output = tmp_path / "run"
+    words = ["--config-file", str(CONFIG), "--val", str(truth)]
+    status = train_net.main(
+        [*words, "--train", str(truth), *TINY, "MODEL.WEIGHTS", "", "OUTPUT_DIR", str(output)]
+    )
+    captured = capfd.readouterr()
+    assert status == 0
+    assert captured.out.strip() == str(output / "model")
+    assert {path.name for path in (output / "model").iterdir()} == {
+        "model.safetensors", "config.yaml"
+    }  # fmt: skip
+    assert "total_loss" in caplog.text
+
+    weights = ["MODEL.WEIGHTS", str(output / "model")]
+    status = train_net.main(
+        [*words, "--eval-only", *TINY, *weights, "OUTPUT_DIR", str(tmp_path / "eval")]
+    )
+    captured = capfd.readouterr()
+    assert status == 0
+    names = {line.split("\t")[0] for line in captured.out.strip().splitlines()}
+    assert {"ap", "ap50", "iou_foreground", "count_mae", "score_threshold"} <= names
+    stored = json.loads((tmp_path / "eval" / "validation.json").read_text())
+    assert all(np.isfinite(value) for value in stored.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "overrides", "message"),
+    [
+        pytest.param([], [], "DATASETS.TRAIN: nothing to train on; pass --train", id="no-data"),
+        pytest.param(["--eval-only"], [], "--eval-only: nothing to measure on", id="no-truth"),
+        pytest.param(["--train", "absent.json"], [], "absent.json", id="missing-json"),
+        pytest.param(["--train", "{bad}"], [], "bad.json", id="json-without-images"),
+        pytest.param(
+            ["--train", "{truth}"], ["MODEL.WEIGHTS", "gone.pth"], "gone.pth", id="missing-weights"
+        ),
+        pytest.param(["--train", "{truth}"], ["SOLVER.NO_KEY", "1"], "SOLVER.NO_KEY", id="bad-key"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(truth, tmp_path, capfd, words, overrides, message):
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"annotations": []}')
+    filled = [word.format(truth=truth, bad=bad) for word in words]
+    output = ["OUTPUT_DIR", str(tmp_path / "run")]
+    status = train_net.main(["--config-file", str(CONFIG), *filled, *TINY, *output, *overrides])
+    assert status == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
