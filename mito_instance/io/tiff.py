@@ -89,7 +89,8 @@ class TiffPages:
         """Grey levels (H, W) of a page in its own depth.
 
         Where the file says that white is zero, the values are inverted, so that greater is
-        always brighter; a colour palette is ignored (it paints ImageJ's grey values).
+        always brighter; but 1-bit pages are masks, of which a stored 1 is the foreground and
+        becomes 255. A colour palette is ignored (it paints ImageJ's grey values).
 
         Raises:
             ImageError: if the page is damaged, too large, or compressed in an unknown way.
@@ -233,6 +234,8 @@ def _decode_by_opencv(path: Path, index: int, page: Any) -> npt.NDArray[Any] | N
 
 def _is_inverted(page: Any) -> bool:
     """Whether greater values are darker: white is zero, or a falling grey palette."""
+    if page.bitspersample == 1:
+        return False
     if page.photometric == _WHITE_IS_ZERO:
         return True
     if page.photometric != _PALETTE or page.colormap is None:

@@ -211,5 +211,10 @@ def test_moments_are_those_of_regionprops(mask):
     (region,) = measure.regionprops(mask.astype(np.uint8))
     assert shape.centroid_y_px == pytest.approx(region.centroid[0] + 0.5)
     assert shape.centroid_x_px == pytest.approx(region.centroid[1] + 0.5)
-    ratio = region.axis_major_length / max(region.axis_minor_length, 1e-9)
-    assert shape.aspect_ratio == pytest.approx(ratio, rel=1e-6)
+    # regionprops takes pixels for points; a square pixel adds its own second moment.
+    major, minor = ((axis / 4) ** 2 + 1 / 12 for axis in region_axes(region))
+    assert shape.aspect_ratio == pytest.approx(math.sqrt(major / minor), rel=1e-6)
+
+
+def region_axes(region) -> tuple[float, float]:
+    return region.axis_major_length, region.axis_minor_length

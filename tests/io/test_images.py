@@ -1,0 +1,437 @@
+"""Images: finding, reading at full depth, and refusing what is none."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from mito_instance.errors import ImageError
+from mito_instance.io.grey import to_grey
+from mito_instance.io.images import find_images, n_frames, read_page, read_pages, to_uint8
+from mito_instance.io.limits import check_size
+
+RNG = np.random.default_rng(0)
+GREY8 = RNG.integers(0, 256, (40, 50)).astype(np.uint8)
+STACK16 = RNG.integers(0, 65536, (3, 40, 50)).astype(np.uint16)
+GREY_RGB = np.stack([GREY8] * 3, axis=-1)
+
+
+def encoded(path: Path, pixels: np.ndarray) -> Path:
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+    return path
+
+
+def written(path: Path, pixels: np.ndarray, **options) -> Path:
+    tifffile.imwrite(path, pixels, **options)
+    return path
+
+
+def only(path: Path) -> np.ndarray:
+    (page,) = read_pages(path)
+    assert (page.frame, page.n_frames, page.path) == (0, 1, path)
+    return page.pixels
+
+
+# ------------------------------------------------------------------------------ PNG, JPEG, BMP
+@pytest.mark.parametrize(
+    ("name", "pixels", "expected"),
+    [
+        pytest.param("a.png", GREY8, GREY8, id="png-8"),
+        pytest.param("a.png", STACK16[0], STACK16[0], id="png-16-is-not-clipped"),
+        pytest.param("a.png", GREY_RGB, GREY8, id="png-rgb"),
+        pytest.param("a.png", np.stack([STACK16[0]] * 3, -1), STACK16[0], id="png-rgb-16"),
+        pytest.param("a.png", np.dstack([GREY_RGB, GREY8 // 2]), GREY8, id="png-rgba"),
+        pytest.param("a.bmp", GREY8, GREY8, id="bmp"),
+        pytest.param("a.bmp", GREY_RGB, GREY8, id="bmp-rgb"),
+        pytest.param("µ ü 图.png", GREY8, GREY8, id="unicode-and-spaces-in-the-name"),
+    ],
+)
+def test_raster_pixels_come_back_exactly(tmp_path, name, pixels, expected):
+    read = only(encoded(tmp_path / name, pixels))
+    assert read.dtype == expected.dtype
+    assert np.array_equal(read, expected)
+
+
+def test_jpeg_is_near(tmp_path):
+    smooth = cv2.GaussianBlur(GREY8, (0, 0), 4)
+    assert np.abs(only(encoded(tmp_path / "a.jpg", smooth)).astype(int) - smooth).max() <= 4
+
+
+def test_the_content_decides_not_the_suffix(tmp_path):
+    png = encoded(tmp_path / "a.png", GREY8)
+    assert np.array_equal(only(png.rename(tmp_path / "a.tif")), GREY8)
+
+
+def test_exif_rotation_is_not_applied(tmp_path):
+    jpeg = encoded(tmp_path / "a.jpg", cv2.GaussianBlur(GREY8, (0, 0), 4)).read_bytes()
+    tiff = b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHHI", 0x112, 3, 1, 6, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    marker = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + marker + jpeg[2:])
+    assert np.array_equal(only(tmp_path / "turned.jpg"), only(tmp_path / "a.jpg"))
+
+
+# ---------------------------------------------------------------------------------------- TIFF
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        pytest.param(GREY8, {}, id="uint8"),
+        pytest.param(STACK16[0], {"byteorder": ">"}, id="uint16-big-endian"),
+        pytest.param(STACK16[0].astype(np.uint32) * 9, {}, id="uint32"),
+        pytest.param(GREY8.astype(np.int8), {}, id="int8"),
+        pytest.param(STACK16[0].astype(np.int16), {}, id="int16"),
+        pytest.param(STACK16[0].astype(np.int32) * -9, {}, id="int32"),
+        pytest.param(GREY8 / np.float32(255), {}, id="float32"),
+        pytest.param(STACK16[0], {"compression": "zlib"}, id="deflate"),
+        pytest.param(STACK16[0], {"tile": (16, 16)}, id="tiled"),
+        pytest.param(STACK16[0], {"bigtiff": True}, id="bigtiff"),
+    ],
+)
+def test_tiff_keeps_its_depth(tmp_path, pixels, options):
+    read = only(written(tmp_path / "a.tif", pixels, **options))
+    assert read.dtype == pixels.dtype
+    assert np.array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("code", [pytest.param(5, id="lzw"), pytest.param(32773, id="packbits")])
+def test_compression_that_opencv_reads(tmp_path, code):
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, code]
+    cv2.imwritemulti(str(tmp_path / "a.tif"), list(STACK16), options)
+    assert [page.frame for page in read_pages(tmp_path / "a.tif")] == [0, 1, 2]
+    assert np.array_equal(read_page(tmp_path / "a.tif", 2).pixels, STACK16[2])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        pytest.param(GREY_RGB, {"photometric": "rgb"}, id="interleaved"),
+        pytest.param(
+            np.moveaxis(GREY_RGB, -1, 0),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            id="planar",
+        ),
+        pytest.param(
+            np.dstack([GREY_RGB, GREY8 // 3]),
+            {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+            id="rgba",
+        ),
+    ],
+)
+def test_tiff_colour_becomes_grey(tmp_path, pixels, options):
+    assert np.array_equal(only(written(tmp_path / "a.tif", pixels, **options)), GREY8)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_stored_one_of_a_one_bit_page_becomes_255(tmp_path, photometric):
+    read = only(written(tmp_path / "a.tif", GREY8 > 99, photometric=photometric))
+    assert np.array_equal(read, np.where(GREY8 > 99, 255, 0))
+
+
+def test_white_is_zero_is_turned_round(tmp_path):
+    path = written(tmp_path / "a.tif", GREY8, photometric="miniswhite")
+    assert np.array_equal(only(path), 255 - GREY8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain-stack"),
+        pytest.param({"imagej": True}, id="imagej-stack"),
+        pytest.param({"ome": True}, id="ome"),
+        pytest.param({"compression": "zlib"}, id="compressed"),
+    ],
+)
+def test_a_stack_has_one_page_a_plane(tmp_path, options):
+    path = written(tmp_path / "a.tif", STACK16, photometric="minisblack", **options)
+    assert n_frames(path) == 3
+    for frame, page in enumerate(read_pages(path)):
+        assert (page.frame, page.n_frames) == (frame, 3)
+        assert np.array_equal(page.pixels, STACK16[frame])
+    assert np.array_equal(read_page(path, 1).pixels, STACK16[1])
+
+
+def test_hyperstack_planes_are_pages(tmp_path):
+    hyperstack = RNG.integers(0, 256, (2, 3, 8, 9)).astype(np.uint8)
+    path = written(tmp_path / "a.tif", hyperstack, imagej=True, metadata={"axes": "ZCYX"})
+    read = np.stack([page.pixels for page in read_pages(path)])
+    assert np.array_equal(read, hyperstack.reshape(6, 8, 9))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_imagej_stack_with_one_directory(tmp_path, byteorder):
+    """ImageJ writes stacks beyond 4 GB so: all planes behind each other after one directory."""
+    description = f"ImageJ=1.53t\nimages={len(STACK16)}\nslices={len(STACK16)}\n"
+    path = written(
+        tmp_path / "a.tif",
+        STACK16[0],
+        description=description,
+        metadata=None,
+        byteorder=byteorder,
+    )
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages.first.dataoffsets[0]
+    planes = STACK16.astype(np.dtype(np.uint16).newbyteorder(byteorder)).tobytes()
+    path.write_bytes(path.read_bytes()[:offset] + planes)
+    read = list(read_pages(path))
+    assert np.array_equal(np.stack([page.pixels for page in read]), STACK16)
+    assert read[0].pixels.flags.writeable
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ImageError, match="too short"):
+        n_frames(path)
+
+
+def test_thumbnails_are_no_pages(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(GREY8, metadata=None)
+        tif.write(GREY8[::4, ::4], subfiletype=1, metadata=None)
+    assert np.array_equal(only(tmp_path / "a.tif"), GREY8)
+
+
+def test_pages_may_differ_in_size(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(GREY8, metadata=None)
+        tif.write(GREY8[:10, :20], metadata=None)
+    assert [page.pixels.shape for page in read_pages(tmp_path / "a.tif")] == [(40, 50), (10, 20)]
+
+
+def test_pages_are_read_lazily(tmp_path):
+    path = written(tmp_path / "a.tif", STACK16, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages[2].dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    pages = read_pages(path)
+    assert np.array_equal(next(pages).pixels, STACK16[0])
+    assert np.array_equal(next(pages).pixels, STACK16[1])
+    with pytest.raises(ImageError, match="page 3"):
+        next(pages)
+
+
+# ------------------------------------------------------------------------------------ refusals
+def whole_files(folder: Path) -> list[Path]:
+    return [
+        encoded(folder / "a.png", GREY8),
+        encoded(folder / "a.jpg", GREY8),
+        encoded(folder / "a.bmp", GREY8),
+        written(folder / "plain.tif", GREY8),
+        written(folder / "stack.tif", STACK16, photometric="minisblack"),
+        written(folder / "deflate.tif", STACK16, photometric="minisblack", compression="zlib"),
+        written(folder / "imagej.tif", STACK16, imagej=True),
+        written(folder / "tiled.tif", STACK16, photometric="minisblack", tile=(16, 16)),
+    ]
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.5, 0.7, 0.97])
+@pytest.mark.parametrize("index", range(8))
+def test_a_file_that_is_cut_off_is_never_read_in_part(tmp_path, index, kept):
+    path = whole_files(tmp_path)[index]
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(ImageError, match=r"damaged|cut off") as caught:
+        list(read_pages(path))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_damaged_bytes_never_escape_as_another_error(tmp_path):
+    rng = np.random.default_rng(3)
+    for path in whole_files(tmp_path):
+        original = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        for _ in range(25):
+            data = original.copy()
+            places = rng.integers(0, min(len(data), 400), 4)
+            data[places] = rng.integers(0, 256, 4)
+            path.write_bytes(data.tobytes())
+            try:
+                for page in read_pages(path):
+                    assert page.pixels.ndim == 2
+            except ImageError as error:
+                assert "\n" not in str(error)  # noqa: PT017 - either outcome is right
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("a.png", b"", r"empty \(0 bytes\)", id="empty"),
+        pytest.param("a.png", b"just text", "not a PNG, JPEG, BMP or TIFF", id="text"),
+        pytest.param("a.png", png_header(0, 5), "at least 1 x 1 px", id="no-width"),
+        pytest.param("a.png", png_header(10**5, 10**5), "<= 4000000000 px", id="absurd"),
+        pytest.param("a.png", png_header(50_000, 50_000), "cannot hold an image", id="bomb"),
+        pytest.param("a.png", png_header(50, 50), "damaged", id="no-pixels"),
+        pytest.param("a.jpg", b"\xff\xd8\xff\xd9", "damaged", id="empty-jpeg"),
+        pytest.param("a.bmp", b"BM" + bytes(60), "at least 1 x 1|damaged", id="empty-bmp"),
+        pytest.param("a.tif", b"II*\0\x08\0\0\0", "damaged", id="tiff-header-alone"),
+    ],
+)
+def test_what_is_no_image(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        list(read_pages(tmp_path / name))
+
+
+def test_tiff_bomb_is_refused_before_memory_is_given(tmp_path):
+    path = written(tmp_path / "a.tif", GREY8, compression="zlib", metadata=None, rowsperstrip=40)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages.first.tags["ImageWidth"].overwrite(60_000)
+        tif.pages.first.tags["ImageLength"].overwrite(60_000)
+    with pytest.raises(ImageError, match="cannot hold an image"):
+        list(read_pages(path))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "message"),
+    [
+        pytest.param(
+            np.zeros((9, 9, 5), np.uint8),
+            {"photometric": "minisblack", "planarconfig": "contig"},
+            "grey or RGB",
+            id="five-channels",
+        ),
+        pytest.param(
+            np.zeros((4, 16, 16), np.uint8),
+            {"volumetric": True, "tile": (4, 16, 16), "photometric": "minisblack"},
+            "one plane",
+            id="volume",
+        ),
+        pytest.param(np.zeros((9, 9), np.complex64), {}, "integers or floats", id="complex"),
+    ],
+)
+def test_pages_that_are_no_micrograph(tmp_path, pixels, options, message):
+    with pytest.raises(ImageError, match=message):
+        list(read_pages(written(tmp_path / "a.tif", pixels, **options)))
+
+
+def test_missing_file_folder_and_page(tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        list(read_pages(tmp_path / "no.png"))
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_page(tmp_path)
+    path = encoded(tmp_path / "a.png", GREY8)
+    with pytest.raises(ImageError, match=r"page must be in 0 … 0, got 3"):
+        read_page(path, 3)
+    path = written(tmp_path / "a.tif", STACK16, photometric="minisblack")
+    with pytest.raises(ImageError, match=r"page must be in 0 … 2, got -1"):
+        read_page(path, -1)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "n_bytes", "fits"),
+    [
+        pytest.param(16_000, 16_000, 100, True, id="up-to-256-MB-anything-fits"),
+        pytest.param(60_000, 60_000, 10**6, False, id="compressed-3600-fold"),
+        pytest.param(60_000, 60_000, 10**7, True, id="compressed-360-fold"),
+        pytest.param(70_000, 70_000, 10**10, False, id="too-many-pixels"),
+    ],
+)
+def test_size_limits(width, height, n_bytes, fits):
+    if fits:
+        check_size("a", width, height, channels=1, n_bytes=n_bytes)
+    else:
+        with pytest.raises(ImageError, match=f"{width} x {height}"):
+            check_size("a", width, height, channels=1, n_bytes=n_bytes)
+
+
+# ------------------------------------------------------------------------------- grey and 8 bit
+@pytest.mark.parametrize(
+    ("rgb", "dtype", "expected"),
+    [
+        pytest.param((255, 0, 0), np.uint8, 76, id="red"),
+        pytest.param((0, 255, 0), np.uint8, 150, id="green"),
+        pytest.param((0, 0, 255), np.uint8, 29, id="blue"),
+        pytest.param((65535, 65535, 0), np.uint16, 58064, id="yellow-16-bit"),
+        pytest.param((1.0, 0.0, 0.0), np.float32, 0.299, id="red-float"),
+        pytest.param((-100, -100, -100), np.int16, -100, id="signed-grey"),
+        pytest.param((2**32 - 1,) * 3, np.uint32, 2**32 - 1, id="white-32-bit"),
+    ],
+)
+def test_luminance_by_hand(rgb, dtype, expected):
+    grey = to_grey(np.array([[rgb]], dtype=dtype), "a")
+    assert grey.dtype == dtype
+    assert grey[0, 0] == pytest.approx(expected)
+
+
+def test_grey_with_alpha_and_empty():
+    assert to_grey(np.array([[[7, 255]]], np.uint8), "a").tolist() == [[7]]
+    with pytest.raises(ImageError, match="no pixel"):
+        to_grey(np.zeros((0, 5), np.uint8), "a")
+
+
+def test_to_uint8():
+    assert to_uint8(GREY8) is GREY8
+    assert to_uint8(np.full((4, 4), 3.0)).tolist() == [[128] * 4] * 4
+    ramp = np.linspace(0, 65535, 10_000).astype(np.uint16).reshape(100, 100)
+    stretched = to_uint8(ramp)
+    assert (stretched.dtype, stretched.min(), stretched.max()) == (np.uint8, 0, 255)
+    assert np.abs(stretched.astype(float) - ramp / 257).max() < 3  # the whole range is used
+    with_nan = ramp.astype(np.float32)
+    with_nan[0, 0], with_nan[0, 1] = np.nan, np.inf
+    assert to_uint8(with_nan).shape == (100, 100)
+
+
+# ----------------------------------------------------------------------------------- find_images
+def folder_of(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def test_folder_in_natural_order_images_only(tmp_path, caplog):
+    folder = folder_of(
+        tmp_path, "s10.tif", "s2.PNG", "s1.jpeg", "notes.txt", "._s1.tif", "sub/x.png"
+    )
+    with caplog.at_level("INFO"):
+        assert [path.name for path in find_images([folder])] == ["s1.jpeg", "s2.PNG", "s10.tif"]
+    assert "3 images; 3 other files and folders skipped" in caplog.text
+
+
+def test_explicit_files_are_taken_whatever_they_are_called(tmp_path):
+    folder = folder_of(tmp_path, "notes.txt", "a[1].png")
+    assert find_images([folder / "notes.txt", str(folder / "a[1].png")]) == [
+        folder / "a[1].png",
+        folder / "notes.txt",
+    ]
+
+
+def test_patterns(tmp_path):
+    folder = folder_of(tmp_path, "a1.png", "b1.png", "sub/a2.png")
+    assert [path.name for path in find_images([str(folder / "a*.png")])] == ["a1.png"]
+    assert [path.name for path in find_images([f"{folder}/**/a*.png"])] == ["a1.png", "a2.png"]
+
+
+def test_a_file_named_twice_is_taken_once(tmp_path):
+    folder = folder_of(tmp_path, "a.png", "b.png")
+    assert find_images([folder, folder / "a.png", f"{folder}/*.png"]) == [
+        folder / "a.png",
+        folder / "b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        pytest.param([], "no images given", id="nothing"),
+        pytest.param(["missing.png"], r"missing\.png: no such file or folder", id="missing"),
+        pytest.param(["empty"], "folder holds no image", id="empty-folder"),
+        pytest.param(["*.tif"], "pattern matches no image", id="pattern"),
+        pytest.param(["a\0b"], "check the path", id="nul"),
+    ],
+)
+def test_inputs_that_name_no_image(tmp_path, inputs, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match=message):
+        find_images([str(tmp_path / name) for name in inputs])

@@ -1,0 +1,173 @@
+"""Pixel sizes of files, and the doubtful ones that stay unknown."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from mito_instance.calibration import PixelSize
+from mito_instance.io.images import read_page
+from mito_instance.io.metadata import unit_nm
+
+PIXELS = np.zeros((8, 8), np.uint8)
+
+
+def pixel_size(tmp_path, **options) -> PixelSize | None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **options)
+    return read_page(tmp_path / "a.tif").pixel_size
+
+
+@pytest.mark.parametrize(
+    ("unit", "nm"),
+    [
+        ("nm", 1),
+        ("um", 1e3),
+        ("µm", 1e3),
+        ("\u03bcm", 1e3),
+        ("\\u00B5m", 1e3),
+        ("&#181;m", 1e3),
+        ("micron", 1e3),
+        ("mm", 1e6),
+        ("cm", 1e7),
+        ("inch", 25.4e6),
+        (" NM ", 1),
+        ("Å", 0.1),
+        ("pixel", None),
+        ("pixels", None),
+        ("", None),
+        ("parsec", None),
+    ],
+)
+def test_units(unit, nm):
+    assert unit_nm(unit) == nm
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "nm"),
+    [
+        pytest.param((0.2, 0.2), "nm", 5, id="nm"),
+        pytest.param((200, 200), "um", 5, id="um"),
+        pytest.param((200, 200), "micron", 5, id="micron"),
+        pytest.param((200, 200), "\\u00B5m", 5, id="escaped-micro-sign"),
+        pytest.param((1 / 0.0043, 1 / 0.0043), "um", 4.3, id="reciprocal-is-rounded"),
+        pytest.param((2e5, 2e5), "mm", 5, id="mm"),
+        pytest.param((2e6, 2e6), "cm", 5, id="cm"),
+        pytest.param((5.08e6, 5.08e6), "inch", 5, id="inch"),
+        pytest.param((72, 72), "inch", None, id="inch-print-resolution"),
+        pytest.param((200, 200), "pixel", None, id="pixel"),
+        pytest.param((200, 200), "furlong", None, id="no-such-unit"),
+        pytest.param((200, 200), "", None, id="no-unit"),
+    ],
+)
+def test_imagej(tmp_path, resolution, unit, nm):
+    metadata = {"unit": unit} if unit else {}
+    found = pixel_size(tmp_path, imagej=True, resolution=resolution, metadata=metadata)
+    assert found == (None if nm is None else PixelSize(nm, "imagej"))
+
+
+def test_imagej_description_overrules_the_unit_tag(tmp_path):
+    found = pixel_size(
+        tmp_path,
+        resolution=(200, 200),
+        resolutionunit="CENTIMETER",
+        description="ImageJ=1.53t\nunit=micron\n",
+        metadata=None,
+    )
+    assert found == PixelSize(5, "imagej")
+
+
+def test_imagej_units_that_differ_by_axis(tmp_path):
+    found = pixel_size(
+        tmp_path,
+        resolution=(200, 0.2),
+        description="ImageJ=1.53t\nunit=micron\nyunit=nm\n",
+        metadata=None,
+    )
+    assert found == PixelSize(5, "imagej")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "nm"),
+    [
+        pytest.param({"PhysicalSizeX": 0.005, "PhysicalSizeY": 0.005}, 5, id="default-is-um"),
+        pytest.param(
+            {
+                "PhysicalSizeX": 4.5,
+                "PhysicalSizeXUnit": "nm",
+                "PhysicalSizeY": 4.5,
+                "PhysicalSizeYUnit": "nm",
+            },
+            4.5,
+            id="nm",
+        ),
+        pytest.param(
+            {
+                "PhysicalSizeX": 1,
+                "PhysicalSizeXUnit": "pixel",
+                "PhysicalSizeY": 1,
+                "PhysicalSizeYUnit": "pixel",
+            },
+            None,
+            id="pixel",
+        ),
+        pytest.param({}, None, id="none"),
+    ],
+)
+def test_ome(tmp_path, metadata, nm):
+    found = pixel_size(tmp_path, ome=True, metadata={"axes": "YX", **metadata})
+    assert found == (None if nm is None else PixelSize(nm, "ome"))
+
+
+def test_ome_entities_are_not_expanded(tmp_path):
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+    pixels = '<Pixels PhysicalSizeX="&b;" PhysicalSizeY="5" PhysicalSizeXUnit="nm"/>'
+    description = f'<?xml version="1.0"?>{bomb}<OME>{pixels}</OME>'
+    assert pixel_size(tmp_path, description=description, metadata=None) is None
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "nm"),
+    [
+        pytest.param((2e6, 2e6), "CENTIMETER", 5, id="cm"),
+        pytest.param((5.08e6, 5.08e6), "INCH", 5, id="inch"),
+        pytest.param((300, 300), "INCH", None, id="300-dpi-is-a-print-resolution"),
+        pytest.param((28.3, 28.3), "CENTIMETER", None, id="72-dpi-in-cm"),
+        pytest.param((2e6, 2e6), "NONE", None, id="no-unit"),
+    ],
+)
+def test_plain_tiff(tmp_path, resolution, unit, nm):
+    found = pixel_size(tmp_path, resolution=resolution, resolutionunit=unit, metadata=None)
+    assert found == (None if nm is None else PixelSize(nm, "tiff-resolution"))
+
+
+def test_pixels_that_are_not_square_have_no_size(tmp_path, caplog):
+    found = pixel_size(tmp_path, imagej=True, resolution=(200, 100), metadata={"unit": "um"})
+    assert found is None
+    assert "not square (5 x 10 nm)" in caplog.text
+
+
+def test_one_percent_is_square_enough(tmp_path):
+    found = pixel_size(tmp_path, imagej=True, resolution=(200, 201), metadata={"unit": "um"})
+    assert found == PixelSize(5, "imagej")
+
+
+def test_impossible_size_is_unknown(tmp_path, caplog):
+    assert pixel_size(tmp_path, imagej=True, resolution=(1, 1), metadata={"unit": "cm"}) is None
+    found = pixel_size(tmp_path, imagej=True, resolution=(1e-4, 1e-4), metadata={"unit": "mm"})
+    assert found is None
+    assert "impossible" in caplog.text
+
+
+def test_fei_tag_is_in_metres(tmp_path):
+    text = "[Scan]\r\nPixelWidth=4.5e-009\r\nPixelHeight=4.5e-009\r\n"
+    found = pixel_size(tmp_path, extratags=[(34682, 2, 0, text, True)], metadata=None)
+    assert found == PixelSize(4.5, "fei")
+
+
+def test_zeiss_tag_has_a_unit(tmp_path):
+    text = "\r\n".join(["0"] * 3 + ["AP_IMAGE_PIXEL_SIZE", "Image Pixel Size = 4.961 nm", ""])
+    found = pixel_size(tmp_path, extratags=[(34118, 2, 0, text, True)], metadata=None)
+    assert found == PixelSize(4.961, "zeiss")
+
+
+def test_plain_file_says_nothing(tmp_path):
+    assert pixel_size(tmp_path) is None
