@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ class ImageInstances:
         frame: 0-based page of a stack.
         pixel_size: None when unknown; never guessed.
         category_ids: N category ids; by default all 1 (mitochondrion).
+        names: N names that a person gave, ``""`` for none; or empty when no instance has one.
+        groups: N group numbers of ImageJ, 0 for none; or empty when no instance has one.
+        category_names: names of categories by id; category 1 is a mitochondrion by default.
 
     Raises:
         AnnotationError: if lengths, sizes or score range do not agree.
@@ -37,6 +40,9 @@ class ImageInstances:
     frame: int = 0
     pixel_size: PixelSize | None = None
     category_ids: tuple[int, ...] = field(default=())
+    names: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    category_names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that every part speaks of the same N instances of the same image."""
@@ -62,6 +68,11 @@ class ImageInstances:
             raise AnnotationError(
                 f"{self.image}: {len(self.masks)} masks but {len(self.category_ids)} category ids"
             )
+        for what, values in (("names", self.names), ("groups", self.groups)):
+            if values and len(values) != len(self.masks):
+                raise AnnotationError(
+                    f"{self.image}: {len(self.masks)} masks but {len(values)} {what}"
+                )
 
     def __len__(self) -> int:
         """Number of instances."""
@@ -82,4 +93,6 @@ class ImageInstances:
             masks=tuple(self.masks[i] for i in chosen),
             scores=None if self.scores is None else self.scores[chosen],
             category_ids=tuple(self.category_ids[i] for i in chosen),
+            names=tuple(self.names[i] for i in chosen) if self.names else (),
+            groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
         )

@@ -15,6 +15,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io import coco_values as values
+from mito_instance.io.coco_categories import MITOCHONDRION, category_entries, category_names_of
 from mito_instance.io.coco_polygons import rasterise
 from mito_instance.io.coco_values import Identifier
 from mito_instance.io.files import write_text_atomic
@@ -23,7 +24,6 @@ from mito_instance.masks.rle import RLE
 
 logger = logging.getLogger(__name__)
 
-MITOCHONDRION = {"id": 1, "name": "mitochondrion"}
 MAX_JSON_BYTES = 2 * 1024**3
 MAX_IMAGE_PX = 4_000_000_000  # run lengths of pycocotools are 32 bit
 
@@ -52,14 +52,17 @@ def write_coco(
         for position, mask in enumerate(instances.masks):
             annotation = _annotation_entry(len(annotations) + 1, image_id, mask)
             annotation["category_id"] = int(instances.category_ids[position])
+            if instances.names and instances.names[position]:
+                annotation["name"] = instances.names[position]
+            if instances.groups and instances.groups[position]:
+                annotation["group"] = int(instances.groups[position])
             if instances.scores is not None:
                 annotation["score"] = float(instances.scores[position])
             annotations.append(annotation)
-    others = sorted({entry["category_id"] for entry in annotations} - {MITOCHONDRION["id"]})
     document = {
         "info": dict(info or {}),
         "images": image_entries,
-        "categories": [MITOCHONDRION, *({"id": i, "name": f"category {i}"} for i in others)],
+        "categories": category_entries(images),
         "annotations": annotations,
     }
     write_text_atomic(path, json.dumps(document, allow_nan=False) + "\n")
@@ -80,8 +83,9 @@ def read_coco(path: Path) -> list[ImageInstances]:
     Returns:
         One `ImageInstances` for each image, also for those without annotations. ``image`` is
         the path of the image file (``file_name`` seen from the folder of the JSON),
-        ``category_ids`` are the file's, ``scores`` are given when every annotation of the file
-        carries one, and the pixel size has the source ``"coco"``.
+        ``category_ids`` and ``category_names`` are the file's, ``scores`` are given when every
+        annotation of the file carries one, ``names`` and ``groups`` where any of an image's
+        annotations does, and the pixel size has the source ``"coco"``.
 
     Raises:
         AnnotationError: if the file is not such a JSON, or an entry breaks a rule.
@@ -95,6 +99,9 @@ def read_coco(path: Path) -> list[ImageInstances]:
     masks: dict[Identifier, list[RLE]] = {key: [] for key in images}
     scores: dict[Identifier, list[float]] = {key: [] for key in images}
     categories: dict[Identifier, list[int]] = {key: [] for key in images}
+    names: dict[Identifier, list[str]] = {key: [] for key in images}
+    groups: dict[Identifier, list[int]] = {key: [] for key in images}
+    category_names = category_names_of(document)
     seen: set[Identifier] = set()
     n_crowd = n_empty = 0
     for position, entry in enumerate(annotations):
@@ -122,6 +129,8 @@ def read_coco(path: Path) -> list[ImageInstances]:
         masks[key].append(mask)
         scores[key].append(score)
         categories[key].append(category)
+        names[key].append(values.name(entry.get("name")))
+        groups[key].append(values.group(entry.get("group")))
     if n_crowd:
         logger.warning("%s: %d crowd regions (iscrowd 1) are no instances, left out", path, n_crowd)
     if n_empty:
@@ -135,6 +144,9 @@ def read_coco(path: Path) -> list[ImageInstances]:
             frame=image.frame,
             pixel_size=image.pixel_size,
             category_ids=tuple(categories[key]),
+            names=tuple(names[key]) if any(names[key]) else (),
+            groups=tuple(groups[key]) if any(groups[key]) else (),
+            category_names=category_names,
         )
         for key, image in images.items()
     ]

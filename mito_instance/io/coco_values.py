@@ -7,6 +7,8 @@ from typing import Any
 from mito_instance.errors import AnnotationError
 
 Identifier = int | str
+MAX_NAME = 1000
+MAX_GROUP = 65_535
 
 
 def score(value: Any, where: str) -> float:
@@ -45,6 +47,18 @@ def identifier(value: Any, where: str) -> Identifier:
             f"{where}: must be a whole number or a text, got {short(value)}; correct the id"
         )
     return value
+
+
+def name(value: Any) -> str:
+    """A name as one printable line of at most `MAX_NAME` characters; empty for anything else."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char for char in value[:MAX_NAME] if char.isprintable()).strip()
+
+
+def group(value: Any) -> int:
+    """A group number of ImageJ, 1 to 65535; 0 (none) for anything else."""
+    return value if type(value) is int and 0 < value <= MAX_GROUP else 0
 
 
 def short(value: Any) -> str:

@@ -278,3 +278,38 @@ def test_a_polygon_that_never_ends_is_refused(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(AnnotationError, match=r"no\.json: cannot read"):
         read_coco(tmp_path / "no.json")
+
+
+def test_names_groups_and_category_names_survive_a_round_trip(tmp_path):
+    mask = rle.encode(square_mask())
+    given = ImageInstances(
+        image=str(tmp_path / "a.png"),
+        image_hw=HW,
+        masks=(mask, mask, mask),
+        category_ids=(1, 3, 2),
+        names=("dark-1", "", "x"),
+        groups=(0, 2, 0),
+        category_names={1: "dark", 3: "pale"},
+    )
+    write_coco(tmp_path / "a.json", [given])
+    (found,) = read_coco(tmp_path / "a.json")
+    assert (found.names, found.groups) == (given.names, given.groups)
+    assert found.category_names == {1: "dark", 2: "category 2", 3: "pale"}
+    chosen = found.select([2, 1])
+    assert (chosen.names, chosen.groups, chosen.category_ids) == (("x", ""), (0, 2), (2, 3))
+
+
+def test_names_and_groups_of_strangers_are_cleaned(tmp_path):
+    path = tmp_path / "a.json"
+    content = document()
+    content["annotations"][0].update(name="a\n\x1b[31mb", group=-4)
+    content["categories"] = [{"id": "x"}, 7, {"id": 1, "name": ""}]
+    path.write_text(json.dumps(content))
+    (found,) = read_coco(path)
+    assert (found.names, found.groups, found.category_names) == (("a[31mb",), (), {})
+
+
+@pytest.mark.parametrize("what", ["names", "groups"])
+def test_as_many_names_as_masks(what):
+    with pytest.raises(AnnotationError, match=f"0 masks but 2 {what}"):
+        ImageInstances("a.png", HW, **{what: (1, 2)})
