@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from skimage.measure import regionprops
 
 from mito_instance.masks import rle
 from mito_instance.measure.morphology import ObjectShape, measure_object
@@ -206,9 +207,8 @@ def test_values_stay_in_their_range(mask):
 
 @given(mask=MASKS)
 def test_moments_are_those_of_regionprops(mask):
-    measure = pytest.importorskip("skimage.measure")
     shape = measure_object(rle.encode(mask))
-    (region,) = measure.regionprops(mask.astype(np.uint8))
+    (region,) = regionprops(mask.astype(np.uint8))
     assert shape.centroid_y_px == pytest.approx(region.centroid[0] + 0.5)
     assert shape.centroid_x_px == pytest.approx(region.centroid[1] + 0.5)
     # regionprops takes pixels for points; a square pixel adds its own second moment.

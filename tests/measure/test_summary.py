@@ -1,5 +1,7 @@
 """Rows of the tables."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,9 @@ def test_failed_image_keeps_a_row_without_a_count():
 )
 def test_image_names_are_no_formulas_and_still_paths(name, expected):
     assert image_cell(name) == expected
+
+
+@pytest.mark.parametrize("column", [*COUNTS_COLUMNS, *OBJECTS_COLUMNS], ids=lambda c: c.name)
+def test_the_document_has_the_schema(column):
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert f"| `{column.name}` | {column.unit} | {column.definition} |" in text
