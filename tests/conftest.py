@@ -7,6 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# A slow first import or a busy machine is no defect; no test here is timed.
+settings.register_profile("mito", deadline=None)
+settings.load_profile("mito")
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,0 +1,81 @@
+"""The main job as a user runs it: installed command, shipped model, nothing else configured."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.masks import rle
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def run(tool, *arguments):
+    """Run a tool of the checkout in a process of its own."""
+    return subprocess.run(
+        [sys.executable, str(TOOLS / tool), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def truth(shared_data, tmp_path_factory):
+    """Components of at least 25 px of the 25 validation slices that the model never saw."""
+    folder = tmp_path_factory.mktemp("truth")
+    epfl = shared_data / "epfl_ca1"
+    made = run(
+        "convert_masks.py", "--images", epfl / "images", "--masks", epfl / "masks",
+        "-o", folder / "all.json",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    kept = [
+        image.select([rle.area_px(mask) >= 25 for mask in image.masks])
+        for image in read_coco(folder / "all.json")
+        if Path(image.image).stem >= "141"
+    ]
+    assert len(kept) == 25
+    write_coco(folder / "validation.json", kept)
+    return folder / "validation.json"
+
+
+def test_validation_slices_reach_the_promised_figures(truth, shared_data, tmp_path, detectron2):
+    images = [shared_data / "epfl_ca1" / "images" / f"{n:03d}.png" for n in range(141, 166)]
+    counted = run("quantify.py", *images, "--coco", tmp_path / "pred.json")
+    assert counted.returncode == 0, counted.stderr
+    rows = list(csv.DictReader(io.StringIO(counted.stdout)))
+    assert len(rows) == 25
+    assert all(row["status"] == "ok" and row["area_total_um2"] == "" for row in rows)
+
+    scored = run("evaluate.py", truth, tmp_path / "pred.json", "-o", tmp_path / "evaluation")
+    assert scored.returncode == 0, scored.stderr
+    figures = json.loads((tmp_path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    assert figures["ap"] >= 0.72
+    assert figures["ap50"] >= 0.92
+    assert figures["iou_foreground"] >= 0.84
+    assert figures["f1_50"] >= 0.90
+    assert figures["count_mae"] <= 1.3
+    assert figures["n_pred"] == sum(int(row["count"]) for row in rows)
+
+
+def test_the_demo_counts_synthetic_micrographs(tmp_path, detectron2):
+    done = subprocess.run(
+        [sys.executable, "-m", "mito_instance.cli", "demo", "--n-images", "2",
+         "-o", str(tmp_path / "demo")],
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "demo" / "counts.csv").open(encoding="utf-8")))
+    assert all(int(row["count"]) > 0 and float(row["area_total_um2"]) > 0 for row in rows)
+    figures = json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())
+    assert figures["f1_50"] >= 0.6
+    assert "overlays" in done.stdout
