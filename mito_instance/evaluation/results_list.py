@@ -12,7 +12,8 @@ import numpy as np
 
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import MAX_JSON_BYTES, read_coco
+from mito_instance.io.coco import read_coco
+from mito_instance.io.json_file import MAX_JSON_BYTES
 from mito_instance.masks import rle
 
 

@@ -19,12 +19,12 @@ from mito_instance.io.coco_categories import MITOCHONDRION, category_entries, ca
 from mito_instance.io.coco_polygons import rasterise
 from mito_instance.io.coco_values import Identifier
 from mito_instance.io.files import write_text_atomic
+from mito_instance.io.json_file import read_json
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.rle import RLE
 
 logger = logging.getLogger(__name__)
 
-MAX_JSON_BYTES = 2 * 1024**3
 MAX_IMAGE_PX = 4_000_000_000  # run lengths of pycocotools are 32 bit
 
 
@@ -188,22 +188,7 @@ def _annotation_entry(annotation_id: int, image_id: int, mask: RLE) -> dict[str,
 
 def _load(path: Path) -> dict[str, Any]:
     """The JSON object of a file, or one line that says why there is none."""
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_JSON_BYTES:
-            raise AnnotationError(
-                f"{path}: COCO JSON must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; "
-                "split the file"
-            )
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
-    except RecursionError as error:
-        raise AnnotationError(f"{path}: JSON is nested too deeply; this is no COCO file") from error
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, too many digits
-        reason = str(error).splitlines()[0][:120]
-        raise AnnotationError(f"{path}: not a JSON file ({reason}); give a COCO JSON") from error
+    document = read_json(path, "COCO JSON")
     if not isinstance(document, dict):
         raise AnnotationError(
             f"{path}: COCO JSON must be an object with images and annotations, "

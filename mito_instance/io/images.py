@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ImageError
 from mito_instance.io.contrast import stretch_contrast
-from mito_instance.io.raster import read_raster
+from mito_instance.io.raster import raster_size_hw, read_raster
 from mito_instance.io.tiff import TiffPages, is_tiff
 
 logger = logging.getLogger(__name__)
@@ -127,6 +127,19 @@ def n_frames(path: Path) -> int:
         return 1
     with TiffPages(path) as pages:
         return len(pages)
+
+
+def page_sizes_hw(path: Path) -> list[tuple[int, int]]:
+    """Height and width of every page of an image file, without decoding pixels.
+
+    Raises:
+        ImageError: if the file is missing, empty, damaged, or no such image.
+    """
+    _check_file(path)
+    if not is_tiff(path):
+        return [raster_size_hw(path)]
+    with TiffPages(path) as pages:
+        return pages.sizes_hw()
 
 
 def to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -58,6 +58,19 @@ def read_raster(path: Path) -> npt.NDArray[Any]:
     return to_grey(decoded, str(path))
 
 
+def raster_size_hw(path: Path) -> tuple[int, int]:
+    """Height and width of a PNG, JPEG or BMP file, which is checked but not decoded.
+
+    Raises:
+        ImageError: if the file is another format, damaged or cut off.
+    """
+    try:
+        width, height = _checked_size(path, path.read_bytes())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return height, width
+
+
 def _checked_size(path: Path, data: bytes) -> tuple[int, int]:
     """Width and height as the header says, once the file is known to be whole."""
     try:

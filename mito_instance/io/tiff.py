@@ -110,6 +110,18 @@ class TiffPages:
         grey = to_grey(array, where)
         return _invert(grey) if _is_inverted(page) else grey
 
+    def sizes_hw(self) -> list[tuple[int, int]]:
+        """Height and width of every page, as the directories say.
+
+        Raises:
+            ImageError: if a directory is damaged.
+        """
+        try:
+            pages = [self._page(frame) for frame in range(len(self))]
+            return [(int(page.imagelength), int(page.imagewidth)) for page in pages]
+        except Exception as error:
+            raise self._damaged(error) from error
+
     def pixel_size(self, frame: int) -> PixelSize | None:
         """What the file says about the size of a pixel; None if it does not say."""
         try:

@@ -1,0 +1,34 @@
+"""Sizes of images without decoding them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from mito_instance.errors import ImageError
+from mito_instance.io.images import page_sizes_hw, read_pages
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_single_images(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(path), np.zeros((5, 7), np.uint8))
+    assert page_sizes_hw(path) == [(5, 7)]
+
+
+def test_pages_of_a_tiff(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for height in (4, 5, 6):
+            writer.write(np.zeros((height, 9), np.uint16), photometric="minisblack")
+    assert page_sizes_hw(path) == [(4, 9), (5, 9), (6, 9)]
+    assert page_sizes_hw(path) == [page.pixels.shape for page in read_pages(path)]
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\xff\xff\xff\xff")
+    with pytest.raises(ImageError, match=r"a\.tif: the TIFF is damaged"):
+        page_sizes_hw(path)
