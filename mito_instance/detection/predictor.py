@@ -76,15 +76,18 @@ class MaskRCNNPredictor:
         """Whole page (H, W) of any dtype to the grey levels that the network was trained on."""
         return stretch_contrast(pixels, tuple(self.cfg.MITO.CONTRAST_PERCENTILES))
 
-    def predict(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> list[ImageInstances]:
+    def predict(
+        self, tiles: Sequence[npt.NDArray[np.uint8]], min_score: float = 0.0
+    ) -> list[ImageInstances]:
         """Instances of each tile, by falling score.
 
         Args:
             tiles: uint8 (h, w) arrays from ``prepare``; sizes may differ.
+            min_score: masks are computed for detections that reach it only; those beneath
+                ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` never are.
 
         Returns:
-            One ``ImageInstances`` of size (h, w) a tile, every detection above the network's
-            own test threshold; masks may overlap.
+            One ``ImageInstances`` of size (h, w) a tile; masks may overlap.
         """
         if not tiles:
             return []
@@ -93,11 +96,17 @@ class MaskRCNNPredictor:
             for tile in tiles
         ]
         training = self.network.training
+        boxes = self.network.roi_heads.box_predictor
+        lowest = boxes.test_score_thresh
         self.network.eval()
         try:
+            # Detectron2 keeps scores above its threshold, we keep those at it as well.
+            beneath = float(np.nextafter(np.float32(min_score), np.float32(-1)))
+            boxes.test_score_thresh = max(lowest, beneath)
             with torch.inference_mode():
                 outputs = self.network.inference(batch, do_postprocess=False)
         finally:
+            boxes.test_score_thresh = lowest
             self.network.train(training)
         return [
             _to_instances(output, (tile.shape[0], tile.shape[1]))

@@ -42,9 +42,7 @@ def predict_page(
     tiles = tiles_of(image_hw, tile_px, overlap_px)
     detections: list[Detection] = []
     for number, tile in enumerate(tiles, start=1):
-        (found,) = predictor.predict([np.ascontiguousarray(prepared[tile.slices])])
-        if found.scores is not None:
-            found = found.select(found.scores >= threshold)
+        (found,) = predictor.predict([np.ascontiguousarray(prepared[tile.slices])], threshold)
         detections += detections_of(found, tile, image_hw)
         if on_tile is not None:
             on_tile(number, len(tiles))

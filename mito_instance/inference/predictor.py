@@ -33,6 +33,11 @@ class MaskPredictor(Protocol):
         """Whole page (H, W) of any dtype to the grey levels that the model expects."""
         ...
 
-    def predict(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> list[ImageInstances]:
-        """Instances of each prepared tile (h, w), with scores; one result a tile."""
+    def predict(
+        self, tiles: Sequence[npt.NDArray[np.uint8]], min_score: float = 0.0
+    ) -> list[ImageInstances]:
+        """Instances of each prepared tile (h, w) that score at least ``min_score``.
+
+        One result a tile, with scores.
+        """
         ...

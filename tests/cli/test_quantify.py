@@ -25,12 +25,13 @@ class DarkObjects:
     def prepare(self, pixels):
         return np.clip(pixels, 0, 255).astype(np.uint8)
 
-    def predict(self, tiles):
+    def predict(self, tiles, min_score=0.0):
         found = []
         for tile in tiles:
             masks = component_rles(tile < 100)
             scores = np.linspace(0.9, 0.4, len(masks)) if masks else np.zeros(0)
-            found.append(ImageInstances("tile", tile.shape, tuple(masks), scores))
+            instances = ImageInstances("tile", tile.shape, tuple(masks), scores)
+            found.append(instances.select(scores >= min_score))
         return found
 
     def record(self):
@@ -217,11 +218,11 @@ def test_an_interruption_keeps_what_is_done(folder, tmp_path, capsys, monkeypatc
     seen = []
 
     class Interrupted(DarkObjects):
-        def predict(self, tiles):
+        def predict(self, tiles, min_score=0.0):
             if seen:
                 raise KeyboardInterrupt
             seen.append(1)
-            return super().predict(tiles)
+            return super().predict(tiles, min_score)
 
     monkeypatch.setattr(quantify, "_load_model", lambda _args: Interrupted())
     objects = tmp_path / "objects.csv"

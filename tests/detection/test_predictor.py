@@ -98,3 +98,14 @@ def test_prediction_leaves_the_training_mode_as_it_was(light_config, tiny_overri
     network = build_network(cfg).train()
     MaskRCNNPredictor(cfg, network).predict([np.zeros((64, 64), np.uint8)])
     assert network.training
+
+
+def test_a_least_score_changes_nothing_but_what_is_left_out(model_folder):
+    predictor = load_predictor(model_folder)
+    tile = np.random.default_rng(1).integers(0, 256, (96, 96), dtype=np.uint8)
+    (all_found,) = predictor.predict([tile])
+    middle = float(np.float32(np.median(all_found.scores)))
+    (found,) = predictor.predict([tile], middle)
+    expected = all_found.select(all_found.scores >= middle)
+    assert found.masks == expected.masks
+    assert 0 < len(found) < len(all_found)

@@ -22,12 +22,13 @@ class Oracle:
     def prepare(self, pixels):
         return pixels
 
-    def predict(self, tiles):
+    def predict(self, tiles, min_score=0.0):
         results = []
         for tile in tiles:
             masks = [rle.encode(tile == label) for label in np.unique(tile) if label]
             scores = np.linspace(0.9, 0.6, len(masks))
-            results.append(ImageInstances("tile", tile.shape, tuple(masks), scores))
+            found = ImageInstances("tile", tile.shape, tuple(masks), scores)
+            results.append(found.select(scores >= min_score))
         return results
 
 
@@ -83,7 +84,7 @@ def test_two_touching_objects_across_a_seam_stay_two(tmp_path):
 
 def test_a_lower_score_twin_is_removed(tmp_path):
     class Stutterer(Oracle):
-        def predict(self, tiles):
+        def predict(self, tiles, min_score=0.0):
             (found,) = super().predict(tiles)
             twice = ImageInstances(
                 "tile", found.image_hw, found.masks * 2, np.array([0.9, 0.8, 0.7, 0.6])
