@@ -1,0 +1,191 @@
+"""ImageJ ROI zips: every mask as an ROI that ImageJ fills with exactly the mask's pixels."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import roifile
+
+from mito_instance.instances import ImageInstances
+from mito_instance.io.files import atomic_path
+from mito_instance.masks.contours import Outline, rle_outlines
+
+# Beyond these, ImageJ's 16-bit fields wrap: such outlines are written as paths of floats.
+_MAX_COORDINATE_PX = 32_767
+_MAX_VERTICES = 65_535
+_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
+
+_MAX_ENTRY_NAME = 120
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal input gives equal bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoiStyle:
+    """How an ROI looks in ImageJ.
+
+    Args:
+        group: ROI group, 0 (none) to 255.
+        stroke_rgb: colour of the outline, three numbers 0 to 255.
+    """
+
+    group: int
+    stroke_rgb: tuple[int, int, int]
+
+
+_STROKES = (
+    (255, 255, 0),  # mitochondria, and ROIs that a person gave no category
+    (0, 114, 255),
+    (230, 80, 0),
+    (0, 200, 120),
+    (240, 90, 190),
+    (90, 220, 255),
+    (160, 90, 255),
+    (255, 170, 0),
+)
+
+
+def category_style(category_id: int) -> RoiStyle:
+    """Group and colour of a category: group = category id - 1, so mitochondria have none."""
+    group = category_id - 1 if 1 <= category_id <= 256 else 0
+    return RoiStyle(group, _STROKES[group % len(_STROKES)])
+
+
+def write_roi_zip(
+    path: Path,
+    pages: Sequence[ImageInstances],
+    *,
+    is_stack: bool | None = None,
+    styles: Mapping[int, RoiStyle] | None = None,
+) -> int:
+    """Write the instances of one image as ImageJ ROI zip, anew and atomically.
+
+    An instance in one piece without a hole becomes a traced ROI, any other a composite one.
+    Names are those that the instances carry, else ``NUMBER-SCORE`` (``0001-0.97``), or
+    ``NUMBER`` without scores, with the slice in front in stacks; the number is the instance's
+    place in its page, as in ``objects.csv``. Names that occur twice get a number behind.
+
+    Args:
+        path: the zip.
+        pages: instances of the pages of one image file; the ROIs keep this order.
+        is_stack: whether ROIs carry their slice (``frame`` + 1); by default, if there are
+            several pages or any page but the first.
+        styles: group and colour of categories by id, in place of `category_style`. A group
+            that an instance carries is kept.
+
+    Returns:
+        Number of ROIs written; empty masks have no outline and are left out.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    if is_stack is None:
+        is_stack = len(pages) > 1 or any(page.frame > 0 for page in pages)
+    taken: set[str] = set()
+    n_written = 0
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, roi in _rois(pages, is_stack, styles or {}):
+            roi.name, entry = _unique(name, taken)
+            information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
+            archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
+            n_written += 1
+    return n_written
+
+
+def encode_roi(
+    outlines: Sequence[Outline], name: str, position: int, style: RoiStyle
+) -> roifile.ImagejRoi:
+    """One ROI of outlines along pixel edges.
+
+    Args:
+        outlines: at least one.
+        name: name of the ROI.
+        position: slice of the stack, from 1; 0 for none.
+        style: group and colour.
+    """
+    corners = np.concatenate([outline.corners_xy for outline in outlines])
+    left, top = (int(value) for value in corners.min(axis=0))
+    right, bottom = (int(value) for value in corners.max(axis=0))
+    roi = roifile.ImagejRoi(
+        version=228,
+        name=name,
+        left=left,
+        top=top,
+        right=right,
+        bottom=bottom,
+        position=position,
+        group=style.group,
+        stroke_color=bytes((255, *style.stroke_rgb)),
+    )
+    is_small = max(right, bottom) <= _MAX_COORDINATE_PX and min(left, top) >= -_MAX_COORDINATE_PX
+    if len(outlines) == 1 and len(corners) <= _MAX_VERTICES and is_small:
+        roi.roitype = roifile.ROI_TYPE.TRACED
+        roi.n_coordinates = len(corners)
+        roi.integer_coordinates = (corners - np.array([left, top])).astype(np.int32)
+        return roi
+    roi.roitype = roifile.ROI_TYPE.RECT
+    roi.multi_coordinates = np.concatenate([_path(outline) for outline in outlines])
+    roi.shape_roi_size = len(roi.multi_coordinates)
+    return roi
+
+
+def _rois(
+    pages: Sequence[ImageInstances], is_stack: bool, styles: Mapping[int, RoiStyle]
+) -> Iterator[tuple[str, roifile.ImagejRoi]]:
+    """Wanted name and ROI of each instance that has pixels."""
+    for page in pages:
+        position = page.frame + 1 if is_stack else 0
+        for index, mask in enumerate(page.masks):
+            found = rle_outlines(mask)
+            if not found:
+                continue
+            category_id = page.category_ids[index]
+            style = styles.get(category_id) or category_style(category_id)
+            if page.groups and page.groups[index]:
+                style = RoiStyle(min(page.groups[index], 255), style.stroke_rgb)
+            name = _name(page, index, position)
+            yield name, encode_roi(found, name, position, style)
+
+
+def _name(page: ImageInstances, index: int, position: int) -> str:
+    """Name of an instance: its own, or slice, number and score."""
+    if page.names and page.names[index]:
+        # ImageJ counts UTF-16 units: characters that need two are replaced.
+        return re.sub(
+            r"[^\x20-\ud7ff\ue000-\uffff]", "\N{REPLACEMENT CHARACTER}", page.names[index]
+        )
+    parts = [f"{position:04d}"] if position else []
+    parts.append(f"{index + 1:04d}")
+    if page.scores is not None:
+        parts.append(f"{page.scores[index]:.2f}")
+    return "-".join(parts)
+
+
+def _path(outline: Outline) -> npt.NDArray[np.float32]:
+    """An outline as ImageJ writes paths: move, lines, close."""
+    corners = outline.corners_xy
+    steps = np.empty((len(corners), 3), dtype=np.float32)
+    steps[:, 0] = _LINE
+    steps[0, 0] = _MOVE
+    steps[:, 1:] = corners
+    return np.append(steps.ravel(), np.float32(_CLOSE))
+
+
+def _unique(name: str, taken: set[str]) -> tuple[str, str]:
+    """Name of an ROI and its file name in the zip.
+
+    The file name is legal on every system. Both are unique, even where case is ignored.
+    """
+    plain = _UNSAFE.sub("_", name)[:_MAX_ENTRY_NAME].strip(" .") or "roi"
+    suffix, number = "", 1
+    while f"{plain}{suffix}".casefold() in taken:
+        number += 1
+        suffix = f"-{number}"
+    taken.add(f"{plain}{suffix}".casefold())
+    return f"{name}{suffix}", f"{plain}{suffix}"

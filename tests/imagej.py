@@ -1,0 +1,82 @@
+"""Real ImageJ, headless, as judge of what our code reads and writes."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+JARS = (Path("/usr/share/java/ij.jar"), Path("/usr/share/java/bsh.jar"))  # libij-java, bsh
+
+
+@dataclass(frozen=True)
+class ImageJMask:
+    """An area ROI as ImageJ sees it; ``mask`` bool (H, W) with its corner at ``x``, ``y``."""
+
+    file: int
+    entry: str
+    name: str
+    kind: int
+    position: int
+    czt: tuple[int, int, int]
+    group: int
+    x: int
+    y: int
+    mask: np.ndarray
+
+
+def has_imagej():
+    """Whether Debian's ImageJ and BeanShell can be run here."""
+    return shutil.which("java") is not None and all(jar.is_file() for jar in JARS)
+
+
+def require_imagej():
+    """Skip the test where ImageJ cannot be run."""
+    if not has_imagej():
+        pytest.skip("no ImageJ; run: apt-get install libij-java bsh")
+
+
+def run_script(name, *arguments):
+    """Run one of the scripts in the golden folder in ImageJ."""
+    command = ["java", "-Djava.awt.headless=true", "-cp", ":".join(map(str, JARS))]
+    command += ["bsh.Interpreter", str(GOLDEN / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr.strip(), done.stderr
+
+
+def imagej_masks(files, folder):
+    """Every area ROI of the files as ImageJ fills it; ``folder`` is for temporary files."""
+    (folder / "list.txt").write_text("\n".join(map(str, files)) + "\n")
+    run_script("imagej_masks.bsh", folder / "list.txt", folder / "masks.bin")
+    data = (folder / "masks.bin").read_bytes()
+    found, place = [], 0
+
+    def take(form):
+        nonlocal place
+        values = struct.unpack_from(f">{form}", data, place)
+        place += struct.calcsize(f">{form}")
+        return values
+
+    def text():
+        nonlocal place
+        (length,) = take("H")
+        place += length
+        return data[place - length : place].decode()
+
+    while place < len(data):
+        (file,) = take("i")
+        entry, name = text(), text()
+        kind, position, c, z, t, group, x, y, width, height = take("10i")
+        pixels = np.frombuffer(data, np.uint8, width * height, place).reshape(height, width)
+        place += width * height
+        found.append(
+            ImageJMask(file, entry, name, kind, position, (c, z, t), group, x, y, pixels > 0)
+        )
+    return found

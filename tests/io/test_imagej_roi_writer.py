@@ -1,0 +1,178 @@
+"""ROI zips: pixels, names, slices, groups and colours, and the way through real ImageJ."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+import roifile
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+from mito_instance.errors import ConfigError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_roi import read_rois
+from mito_instance.io.imagej_roi_writer import RoiStyle, category_style, write_roi_zip
+from mito_instance.masks import rle
+from mito_instance.masks.polygons import rasterise
+from tests.imagej import imagej_masks, require_imagej, run_script
+
+HW = (20, 30)
+
+
+def square(x=2, y=3, side=4):
+    return rle.place(np.ones((side, side)), x, y, HW)
+
+
+def ring():
+    mask = np.ones((6, 6))
+    mask[2:4, 2:5] = 0
+    return rle.place(mask, 10, 5, HW)
+
+
+def page(*masks, image_hw=HW, **fields):
+    return ImageInstances("a.png", image_hw, tuple(masks), **fields)
+
+
+def entries(path):
+    with zipfile.ZipFile(path) as archive:
+        return {
+            name: roifile.ImagejRoi.frombytes(archive.read(name)) for name in archive.namelist()
+        }
+
+
+def counts(path, image_hw=HW):
+    return [rasterise(roi.rings, image_hw, "x").rle["counts"] for roi in read_rois(path)]
+
+
+def test_one_piece_is_traced_and_a_hole_makes_a_composite(tmp_path):
+    assert write_roi_zip(tmp_path / "a.zip", [page(square(), ring())]) == 2
+    first, second = entries(tmp_path / "a.zip").values()
+    assert first.roitype == roifile.ROI_TYPE.TRACED
+    assert (first.left, first.top, first.right, first.bottom) == (2, 3, 6, 7)
+    assert first.coordinates().tolist() == [[2, 3], [6, 3], [6, 7], [2, 7]]
+    assert second.composite
+    assert second.shape_roi_size == 2 * (4 * 3 + 1)
+    assert counts(tmp_path / "a.zip") == [square()["counts"], ring()["counts"]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        pytest.param({}, ["0001", "0002"], id="number"),
+        pytest.param({"scores": np.array([0.9749, 1.0])}, ["0001-0.97", "0002-1.00"], id="score"),
+        pytest.param({"frame": 2}, ["0003-0001", "0003-0002"], id="stack"),
+        pytest.param({"names": ("m/1", "")}, ["m_1", "0002"], id="own-name"),
+        pytest.param({"names": ("dark", "Dark")}, ["dark", "Dark-2"], id="own-name-twice"),
+        pytest.param({"names": ("..", "x" * 500)}, ["roi", "x" * 120], id="no-file-name"),
+    ],
+)
+def test_names(tmp_path, fields, names):
+    write_roi_zip(tmp_path / "a.zip", [page(square(), ring(), **fields)])
+    found = entries(tmp_path / "a.zip")
+    assert list(found) == [f"{name}.roi" for name in names]
+    if "names" not in fields:
+        assert [roi.name for roi in found.values()] == names
+
+
+def test_own_names_stay_whole_inside(tmp_path):
+    names = ("m/1", "Zelle 线 \N{MOUSE}")
+    write_roi_zip(tmp_path / "a.zip", [page(square(), ring(), names=names)])
+    found = [roi.name for roi in read_rois(tmp_path / "a.zip")]
+    assert found == ["m/1", "Zelle 线 \N{REPLACEMENT CHARACTER}"]
+
+
+def test_slices_of_a_stack(tmp_path):
+    pages = [page(square()), page(square(), ring(), frame=4)]
+    assert write_roi_zip(tmp_path / "a.zip", pages) == 3
+    assert [roi.position.index for roi in read_rois(tmp_path / "a.zip")] == [1, 5, 5]
+    write_roi_zip(tmp_path / "a.zip", pages[:1])
+    assert [roi.position.index for roi in read_rois(tmp_path / "a.zip")] == [0]
+    write_roi_zip(tmp_path / "a.zip", pages[:1], is_stack=True)
+    assert [roi.position.index for roi in read_rois(tmp_path / "a.zip")] == [1]
+
+
+def test_groups_and_colours_by_category(tmp_path):
+    fields = {"category_ids": (1, 3, 9), "groups": (0, 0, 300)}
+    write_roi_zip(
+        tmp_path / "a.zip",
+        [page(square(), ring(), square(9), **fields)],
+        styles={9: RoiStyle(4, (1, 2, 3))},
+    )
+    found = list(entries(tmp_path / "a.zip").values())
+    assert [roi.group for roi in found] == [0, 2, 255]
+    assert [roi.stroke_color for roi in found] == [
+        bytes((255, *category_style(1).stroke_rgb)),
+        bytes((255, *category_style(3).stroke_rgb)),
+        bytes((255, 1, 2, 3)),
+    ]
+    assert category_style(1000).group == 0
+
+
+def test_a_zip_is_written_anew_and_alike(tmp_path):
+    write_roi_zip(tmp_path / "a.zip", [page(square(), ring())])
+    write_roi_zip(tmp_path / "a.zip", [page(ring())])
+    first = (tmp_path / "a.zip").read_bytes()
+    write_roi_zip(tmp_path / "a.zip", [page(ring())])
+    assert (tmp_path / "a.zip").read_bytes() == first
+    assert list(entries(tmp_path / "a.zip")) == ["0001.roi"]
+
+
+@pytest.mark.parametrize("pages", [[], [page()], [page(rle.encode(np.zeros(HW)))]])
+def test_nothing_gives_an_empty_zip(tmp_path, pages):
+    assert write_roi_zip(tmp_path / "a.zip", pages) == 0
+    assert list(read_rois(tmp_path / "a.zip")) == []
+
+
+def test_a_folder_is_no_output(tmp_path):
+    with pytest.raises(ConfigError, match="this is a folder"):
+        write_roi_zip(tmp_path, [page(square())])
+
+
+@settings(deadline=None, max_examples=60)
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_reading_a_written_zip_gives_the_mask_back(tmp_path_factory, mask):
+    path = tmp_path_factory.mktemp("zip") / "a.zip"
+    write_roi_zip(path, [page(rle.encode(mask), image_hw=mask.shape)])
+    assert counts(path, mask.shape) == ([rle.encode(mask)["counts"]] if mask.any() else [])
+
+
+def hard_sets():
+    """Masks that overflow what ImageJ's 16-bit fields hold, noise, and holes in holes."""
+    rng = np.random.default_rng(7)
+    noise = rng.random((60, 70)) < 0.5
+    comb = np.zeros((9, 32_767), dtype=bool)  # 65,536 corners
+    comb[:, ::2] = comb[0] = True
+    wide = (300, 70_000)
+    far = [rle.place(np.ones((5, 9)), x, 10, wide) for x in (32_758, 32_760, 60_000, 69_991)]
+    return {
+        "noise": page(rle.encode(noise), rle.encode(~noise), image_hw=noise.shape),
+        "comb": page(rle.encode(comb), image_hw=comb.shape),
+        "wide": page(*far, rle.place(noise, 40_000, 99, wide), image_hw=wide),
+        "named": page(square(), ring(), names=("a/b", "Zelle 线"), groups=(7, 0)),
+    }
+
+
+def test_imagej_fills_exactly_the_masks_and_keeps_them_when_it_saves(tmp_path):
+    require_imagej()
+    sets = hard_sets()
+    (tmp_path / "saved").mkdir()
+    for name, given_page in sets.items():
+        write_roi_zip(tmp_path / f"{name}.zip", [given_page])
+    run_script("imagej_resave.bsh", tmp_path, tmp_path / "saved")
+    files = [tmp_path / f"{name}.zip" for name in sets]
+    seen = imagej_masks(files, tmp_path)
+    for number, (name, given_page) in enumerate(sets.items()):
+        expected = [mask["counts"] for mask in given_page.masks]
+        theirs = [
+            rle.place(item.mask, item.x, item.y, given_page.image_hw)["counts"]
+            for item in seen
+            if item.file == number
+        ]
+        assert theirs == expected
+        assert counts(tmp_path / f"{name}.zip", given_page.image_hw) == expected
+        assert counts(tmp_path / "saved" / f"{name}.zip", given_page.image_hw) == expected
+    assert [(item.name, item.group) for item in seen[-2:]] == [("a/b", 7), ("Zelle 线", 0)]
+    saved = list(read_rois(tmp_path / "saved" / "named.zip"))
+    assert [roi.name for roi in saved] == ["a/b", "Zelle 线"]
