@@ -26,7 +26,8 @@ class Mitochondrion:
     Args:
         x: canvas column of the mask's first pixel.
         y: canvas row of the mask's first pixel.
-        mask: bool (h, w), one 4-connected component of at least 25 px, outer membrane included.
+        mask: bool (h, w), one 4-connected component of at least 25 px; its border runs along
+            the middle of the outer membrane.
         axis_nm: float32 (h, w), distance to the centre line.
         arc_nm: float32 (h, w), position along the centre line.
     """

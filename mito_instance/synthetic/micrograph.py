@@ -15,7 +15,9 @@ from mito_instance.masks import rle
 from mito_instance.synthetic.cells import Cells, grow_cells, membrane_darkness
 from mito_instance.synthetic.fields import FloatImage, power_noise, smooth_noise, streaks
 from mito_instance.synthetic.mitochondria import (
+    Mitochondrion,
     draw_mitochondrion,
+    outer_membrane,
     pieces_inside,
     place_mitochondria,
 )
@@ -69,7 +71,8 @@ def make_micrograph(
         name: identity of the image, as ``ImageInstances.image``.
 
     Returns:
-        The image and its instances. Masks hold the outer membrane, do not overlap, and are
+        The image and its instances. Masks reach to the middle of the outer membrane,
+        where annotators draw the outline; they do not overlap, and are
         one 4-connected component of at least 25 px each; ``count`` 0 gives none.
 
     Raises:
@@ -104,6 +107,7 @@ def make_micrograph(
         occupied[shape.window] |= shape.mask
     draw_dense_bodies(rng, canvas, cells, occupied, nm, membrane_grey)
     matrix_grey = membrane_grey + float(rng.uniform(38.0, 52.0))
+    _draw_outer_halves(canvas, shapes, nm, membrane_grey)
     for shape in shapes:
         draw_mitochondrion(
             rng, canvas, texture, shape, nm, matrix_grey=matrix_grey, membrane_grey=membrane_grey
@@ -119,6 +123,20 @@ def make_micrograph(
         _photograph(rng, inside, noise),
         ImageInstances(name, image_hw, tuple(masks), pixel_size=PixelSize(nm, "synthetic")),
     )
+
+
+def _draw_outer_halves(
+    canvas: FloatImage, shapes: list[Mitochondrion], nm: float, membrane_grey: float
+) -> None:
+    """Paint the half of each outer membrane that lies outside of the mask."""
+    outside = np.ones(canvas.shape, dtype=np.uint8)
+    for shape in shapes:
+        outside[shape.window][shape.mask] = 0
+    if outside.all():
+        return
+    distance_nm = (cv2.distanceTransform(outside, cv2.DIST_L2, 5) - 0.5) * nm
+    cover = np.where(outside > 0, outer_membrane(distance_nm), 0).astype(np.float32)
+    canvas += cover * (membrane_grey - canvas)
 
 
 def _check(
