@@ -11,9 +11,11 @@ from mito_instance import __version__
 COMMANDS = {
     "convert-masks": "mask images to COCO JSON",
     "convert-roi": "ImageJ ROI files to COCO JSON",
+    "export-roi": "COCO JSON to ImageJ ROI zips, to correct in Fiji",
     "train-net": "train or evaluate a model",
     "quantify": "count and measure mitochondria in micrographs",
     "evaluate": "compare predictions with the truth",
+    "check": "problems of a COCO JSON, and their repair",
     "demo": "the whole way on a few synthetic micrographs",
 }
 

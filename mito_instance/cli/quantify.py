@@ -42,6 +42,9 @@ def build_parser() -> CommandParser:
         "--overlays", type=Path, metavar="DIR", help="a PNG an image with outlines and numbers"
     )
     results.add_argument(
+        "--rois", type=Path, metavar="DIR", help="an ImageJ ROI zip an image, to correct in Fiji"
+    )
+    results.add_argument(
         "--coco", type=Path, metavar="JSON", help="the masks as COCO JSON, with scores"
     )
     model = parser.add_argument_group("model")
@@ -100,7 +103,7 @@ def _quantify(args: argparse.Namespace) -> int:
     if args.tile_px is not None and args.tile_px < MIN_TILE_PX:
         raise ConfigError(f"--tile-px: must be at least {MIN_TILE_PX}, got {args.tile_px}")
     paths = find_images(args.images)
-    outputs = Outputs(objects=args.objects, overlays=args.overlays, coco=args.coco)
+    outputs = Outputs(objects=args.objects, overlays=args.overlays, rois=args.rois, coco=args.coco)
     outputs.check()
     predictor = _load_model(args)
     settings = Settings(

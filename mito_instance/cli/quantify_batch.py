@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mito_instance.calibration import PixelSize
-from mito_instance.cli.quantify_outputs import Outputs, OverlayNames
+from mito_instance.cli.quantify_outputs import FileNames, Outputs, RoiZips
 from mito_instance.errors import MitoInstanceError
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor
@@ -80,14 +80,15 @@ def quantify_all(
         paths: image files.
         predictor: the model.
         settings: how it is used.
-        outputs: overlays are written here as pages are done.
+        outputs: overlays and ROI zips are written here as pages are done.
         counts: where rows go, one by one.
         results: filled in place, so that an interruption loses nothing that is done.
     """
-    names = OverlayNames(paths)
+    names = FileNames(paths)
     pages = list(_pages(paths))
     with (
         logging_redirect_tqdm(),
+        RoiZips(outputs.rois, names) as rois,
         tqdm(total=len(pages), desc="quantify", unit="page", file=sys.stderr) as progress,
     ):
         for path, frame, problem in pages:
@@ -95,7 +96,7 @@ def quantify_all(
                 if problem is not None:
                     raise problem
                 page = read_page(path, frame)
-                row = _quantify_page(page, predictor, settings, outputs, names, results)
+                row = _quantify_page(page, predictor, settings, outputs, names, rois, results)
                 results.n_done += 1
             except (MitoInstanceError, MemoryError, RuntimeError) as error:
                 reason = _reason(error, path)
@@ -123,7 +124,8 @@ def _quantify_page(
     predictor: MaskPredictor,
     settings: Settings,
     outputs: Outputs,
-    names: OverlayNames,
+    names: FileNames,
+    rois: RoiZips,
     results: Results,
 ) -> Row:
     """Predict, measure and draw one page; its row of counts."""
@@ -138,8 +140,9 @@ def _quantify_page(
     )
     shapes = measure_objects(found, page.pixels)
     if outputs.overlays is not None:
-        name = names.of(page.path, page.frame, page.n_frames)
+        name = names.overlay(page.path, page.frame, page.n_frames)
         write_overlay(outputs.overlays / name, to_uint8(page.pixels), found)
+    rois.add(page, found)
     if outputs.objects is not None:
         results.objects.extend(object_rows(found, shapes))
     if outputs.coco is not None:

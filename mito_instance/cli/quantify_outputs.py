@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
+from mito_instance.io.imagej_roi_writer import write_roi_zip
+from mito_instance.io.images import Page
 from mito_instance.io.tables import write_table
 from mito_instance.measure.schema import OBJECTS_NAMES
 from mito_instance.measure.summary import Row
@@ -22,11 +24,13 @@ class Outputs:
     Args:
         objects: CSV with one row an instance.
         overlays: folder of pictures.
+        rois: folder of ImageJ ROI zips.
         coco: COCO JSON.
     """
 
     objects: Path | None = None
     overlays: Path | None = None
+    rois: Path | None = None
     coco: Path | None = None
 
     def check(self) -> None:
@@ -35,7 +39,7 @@ class Outputs:
         Raises:
             ConfigError: if a folder cannot be made or written, or a file is a folder.
         """
-        folders = [self.overlays] if self.overlays is not None else []
+        folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
         for file in (self.objects, self.coco):
             if file is None:
                 continue
@@ -68,11 +72,12 @@ class Outputs:
             write_coco(self.coco, instances, info=record)
 
 
-class OverlayNames:
-    """Unique file names of overlays, readable and the same in every run.
+class FileNames:
+    """Unique file names of results, readable and the same in every run.
 
-    ``image.png`` for ``image.tif``; ``image_p0003.png`` for the third page after the first of
-    a stack; the folder's name in front where two inputs have one name, then a number.
+    ``image.png`` and ``image.zip`` for ``image.tif``; ``image_p0003.png`` for the third page
+    after the first of a stack, whose ROIs are all in ``image.zip``; the folder's name in front
+    where two inputs have one name, then a number.
 
     Args:
         paths: all inputs.
@@ -93,7 +98,48 @@ class OverlayNames:
             taken.add(candidate)
             self.stems[path] = candidate
 
-    def of(self, path: Path, frame: int, n_frames: int) -> str:
+    def overlay(self, path: Path, frame: int, n_frames: int) -> str:
         """File name of the overlay of one page."""
         page = f"_p{frame:04d}" if n_frames > 1 else ""
         return f"{self.stems[path]}{page}.png"
+
+
+@dataclass(slots=True)
+class RoiZips:
+    """Writes the ROI zip of each image as soon as its last page is done.
+
+    As context manager, it also writes at the end what is there of a stack that was not finished.
+
+    Args:
+        folder: None to write nothing.
+        names: of all inputs.
+    """
+
+    folder: Path | None
+    names: FileNames
+    _path: Path | None = None
+    _is_stack: bool = False
+    _pages: list[ImageInstances] = field(default_factory=list)
+
+    def add(self, page: Page, found: ImageInstances) -> None:
+        """Take the instances of a page; pages of one image come one after the other."""
+        if self.folder is None:
+            return
+        if page.path != self._path:
+            self._flush()
+        self._path, self._is_stack = page.path, page.n_frames > 1
+        self._pages.append(found)
+        if page.frame == page.n_frames - 1:
+            self._flush()
+
+    def __enter__(self) -> RoiZips:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self.folder is not None and self._path is not None and self._pages:
+            path = self.folder / f"{self.names.stems[self._path]}.zip"
+            pages, self._pages = self._pages, []
+            write_roi_zip(path, pages, is_stack=self._is_stack)

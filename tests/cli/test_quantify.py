@@ -10,8 +10,10 @@ import tifffile
 from mito_instance.cli import quantify
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
+from mito_instance.io.imagej_roi import read_rois
 from mito_instance.masks import rle
 from mito_instance.masks.labels import component_rles
+from mito_instance.masks.polygons import rasterise
 from mito_instance.measure.schema import COUNTS_NAMES, OBJECTS_NAMES
 
 
@@ -240,3 +242,27 @@ def test_equal_names_in_two_folders_get_two_overlays(tmp_path, capsys):
         str(tmp_path / "ko"), str(tmp_path / "wt"), "--overlays", str(overlays)
     ]) == 0  # fmt: skip
     assert sorted(path.name for path in overlays.iterdir()) == ["cell.png", "wt_cell.png"]
+
+
+def test_roi_zips_one_an_image_and_one_a_stack(folder, tmp_path, capsys):
+    pages = np.stack([micrograph((5, 5, 12)), micrograph(), micrograph((40, 30, 9), (80, 9, 9))])
+    tifffile.imwrite(folder / "stack.tif", pages, imagej=True, metadata={"axes": "ZYX"})
+    arguments = [folder, "--rois", tmp_path / "rois", "--coco", tmp_path / "out.json"]
+    assert quantify.main([*map(str, arguments), "--score-threshold", "0.3"]) == 0
+    zips = sorted(path.name for path in (tmp_path / "rois").iterdir())
+    assert zips == ["a.zip", "b10.zip", "b2.zip", "stack.zip"]
+    rois = list(read_rois(tmp_path / "rois" / "stack.zip"))
+    assert [roi.name for roi in rois] == ["0001-0001-0.90", "0003-0001-0.90", "0003-0002-0.40"]
+    assert [roi.position.index for roi in rois] == [1, 3, 3]
+    assert [roi.name for roi in read_rois(tmp_path / "rois" / "b2.zip")] == [
+        "0001-0.90",
+        "0002-0.40",
+    ]
+    for page in read_coco(tmp_path / "out.json"):
+        found = [roi.rings for roi in _of_page(tmp_path / "rois", page)]
+        assert [rasterise(rings, page.image_hw, "x").rle for rings in found] == list(page.masks)
+
+
+def _of_page(folder, page):
+    rois = read_rois(folder / f"{page.image.rsplit('/', 1)[1].split('.')[0]}.zip")
+    return [roi for roi in rois if roi.position.index in (0, page.frame + 1)]

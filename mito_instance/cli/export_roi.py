@@ -1,0 +1,81 @@
+"""``mito export-roi``: COCO JSON to ImageJ ROI zips."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mito_instance.cli.command import OK, CommandParser, run
+from mito_instance.errors import ConfigError, MitoInstanceError
+
+_DESCRIPTION = """\
+Writes the instances of a COCO JSON as ImageJ ROI zips, one for each image, pixel by pixel: holes
+and separate parts become composite ROIs. A stack gives one zip whose ROIs carry their slice.
+ROIs keep the names of the annotations, or are named by number and score (0001-0.97)."""
+
+_EXAMPLE = """\
+example:
+  tools/export_roi.py pred.json -o rois/
+  (correct rois/cell_01.zip in Fiji's ROI Manager, save it there, then:)
+  tools/convert_roi.py rois/ --images images/ -o corrected.json
+
+exit status: 0 all done, 2 nothing could be done"""
+
+
+def build_parser() -> CommandParser:
+    """The arguments of ``export_roi``."""
+    parser = CommandParser("export-roi", _DESCRIPTION, _EXAMPLE)
+    parser.add_argument("coco", type=Path, metavar="JSON", help="COCO JSON of instances")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the zips"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+
+    Returns:
+        Exit code: 0 all done, 2 nothing could be done.
+    """
+    return run(_export, build_parser().parse_args(argv))
+
+
+def _export(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mito_instance.cli.quantify_outputs import FileNames
+    from mito_instance.instances import ImageInstances
+    from mito_instance.io.coco import read_coco
+    from mito_instance.io.imagej_roi_writer import write_roi_zip
+
+    if args.output.exists() and not args.output.is_dir():
+        raise ConfigError(f"{args.output}: is a file; name a folder for the zips")
+    images: dict[Path, list[ImageInstances]] = {}
+    for image in read_coco(args.coco):
+        images.setdefault(Path(image.image), []).append(image)
+    names = FileNames(list(images))
+    n_rois = 0
+    for path, pages in tqdm(images.items(), desc="ROI zips", unit="image", disable=None):
+        zip_path = args.output / f"{names.stems[path]}.zip"
+        n_rois += write_roi_zip(zip_path, pages, is_stack=_is_stack(path, pages[0].frame))
+    print(f"{args.output}: {n_rois} ROIs in {len(images)} zips", file=sys.stderr)
+    return OK
+
+
+def _is_stack(path: Path, frame: int) -> bool | None:
+    """Whether an image file has several pages; None if it cannot be asked."""
+    from mito_instance.io.images import n_frames
+
+    if frame > 0:
+        return True
+    try:
+        # Of a stack, the JSON may list the first page alone.
+        return n_frames(path) > 1 or None
+    except MitoInstanceError:
+        return None
