@@ -8,7 +8,7 @@ detections win over pieces; pieces that no tile shows complete are joined.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,11 @@ class Detection:
     complete: bool
 
     @property
+    def area_px(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
     def box_xyxy(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom; right and bottom exclusive."""
         return self.x, self.y, self.x + self.mask.shape[1], self.y + self.mask.shape[0]
@@ -82,6 +87,44 @@ def detections_of(
     return found
 
 
+class _Neighbourhood:
+    """Detections by where they lie, so that a page of 10,000 needs no 100 million comparisons."""
+
+    CELL_PX = 256
+
+    def __init__(self, detections: Iterable[Detection] = ()) -> None:
+        self._cells: dict[tuple[int, int], list[tuple[int, Detection]]] = {}
+        self._count = 0
+        for detection in detections:
+            self.add(detection)
+
+    def add(self, detection: Detection) -> None:
+        """Take a detection in."""
+        for cell in self._cells_of(detection):
+            self._cells.setdefault(cell, []).append((self._count, detection))
+        self._count += 1
+
+    def near(self, detection: Detection) -> list[tuple[int, Detection]]:
+        """Those whose boxes overlap the detection's, with their number, in the order of adding."""
+        x0, y0, x1, y1 = detection.box_xyxy
+        found = {
+            number: other
+            for cell in self._cells_of(detection)
+            for number, other in self._cells.get(cell, ())
+            if other.x < x1
+            and other.y < y1
+            and other.x + other.mask.shape[1] > x0
+            and other.y + other.mask.shape[0] > y0
+        }
+        return sorted(found.items())
+
+    def _cells_of(self, detection: Detection) -> Iterator[tuple[int, int]]:
+        x0, y0, x1, y1 = detection.box_xyxy
+        for row in range(y0 // self.CELL_PX, (y1 - 1) // self.CELL_PX + 1):
+            for column in range(x0 // self.CELL_PX, (x1 - 1) // self.CELL_PX + 1):
+                yield row, column
+
+
 def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInstances:
     """Whole objects of a page from the detections of all its tiles.
 
@@ -95,12 +138,13 @@ def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInsta
     ordered = sorted(
         detections, key=lambda d: (-d.score, d.y, d.x, d.mask.shape, d.tile.y, d.tile.x)
     )
-    whole = _without_duplicates([d for d in ordered if d.complete])
+    whole = _without_duplicates(d for d in ordered if d.complete)
+    places = _Neighbourhood(whole)
     pieces = [
         piece
         for piece in ordered
         if not piece.complete
-        and not any(_same_object(piece, other) for other in _near(piece, whole))
+        and not any(_same_object(piece, other) for _, other in places.near(piece))
     ]
     objects = _without_duplicates(
         sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x))
@@ -116,18 +160,22 @@ def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInsta
     )
 
 
-def _without_duplicates(ordered: list[Detection]) -> list[Detection]:
+def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
     """Drop every detection that mostly lies in, or contains, a higher-scored one."""
     kept: list[Detection] = []
+    places = _Neighbourhood()
     for detection in ordered:
-        shared = ((_intersection(detection, other), other) for other in _near(detection, kept))
-        if not any(
-            common >= DUPLICATE * min(detection.mask.sum(), other.mask.sum())
-            or (detection.tile != other.tile and _same_object(detection, other))
-            for common, other in shared
-        ):
+        if not any(_is_duplicate(detection, other) for _, other in places.near(detection)):
             kept.append(detection)
+            places.add(detection)
     return kept
+
+
+def _is_duplicate(detection: Detection, other: Detection) -> bool:
+    smaller = min(detection.area_px, other.area_px)
+    if _intersection(detection, other) >= DUPLICATE * smaller:
+        return True
+    return detection.tile != other.tile and _same_object(detection, other)
 
 
 def _join(pieces: list[Detection]) -> list[Detection]:
@@ -140,10 +188,12 @@ def _join(pieces: list[Detection]) -> list[Detection]:
             index = groups[index]
         return index
 
+    places = _Neighbourhood()
     for first, piece in enumerate(pieces):
-        for second in range(first):
-            if piece.tile != pieces[second].tile and _same_object(piece, pieces[second]):
+        for second, other in places.near(piece):
+            if piece.tile != other.tile and _same_object(piece, other):
                 groups[root(first)] = root(second)
+        places.add(piece)
     members: dict[int, list[Detection]] = {}
     for index, piece in enumerate(pieces):
         members.setdefault(root(index), []).append(piece)
@@ -159,19 +209,6 @@ def _union(group: list[Detection]) -> Detection:
         mask[y0 - top : y1 - top, x0 - left : x1 - left] |= piece.mask
     best = max(group, key=lambda piece: piece.score)
     return Detection(left, top, mask, best.score, best.category_id, best.tile, complete=True)
-
-
-def _near(detection: Detection, others: Sequence[Detection]) -> list[Detection]:
-    """Those whose boxes overlap the detection's."""
-    x0, y0, x1, y1 = detection.box_xyxy
-    return [
-        other
-        for other in others
-        if other.x < x1
-        and other.y < y1
-        and other.x + other.mask.shape[1] > x0
-        and other.y + other.mask.shape[0] > y0
-    ]
 
 
 def _same_object(first: Detection, second: Detection) -> bool:

@@ -123,7 +123,7 @@ def test_the_result_does_not_depend_on_the_order_of_detections(order, tmp_path):
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1), tile_px=st.integers(96, 300))
+@given(seed=st.integers(0, 2**32 - 1), tile_px=st.integers(64, 300))
 def test_tile_then_stitch_gives_the_original(seed, tile_px, tmp_path_factory):
     rng = np.random.default_rng(seed)
     height, width = int(rng.integers(64, 400)), int(rng.integers(64, 400))
