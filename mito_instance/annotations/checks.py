@@ -1,0 +1,285 @@
+"""Everything in a COCO JSON that a trainer would trip over, and what is left after repair."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mito_instance.annotations.check_categories import (
+    category_of,
+    check_categories,
+    check_used_categories,
+)
+from mito_instance.annotations.check_images import (
+    ImageEntry,
+    check_images,
+    number,
+    readable_id,
+)
+from mito_instance.annotations.check_masks import check_mask, check_measures
+from mito_instance.annotations.check_neighbours import check_neighbours
+from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
+from mito_instance.errors import AnnotationError
+from mito_instance.instances import ImageInstances
+from mito_instance.io import coco_values
+from mito_instance.io.coco_values import Identifier
+from mito_instance.io.json_file import read_json
+from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.rle import RLE
+
+MIN_AREA_PX = 25
+"""Below this, an instance counts as a speck unless the user says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check yields.
+
+    Args:
+        findings: all that was found.
+        images: the file after repair, in the form that this toolkit writes.
+        n_images: entries in ``images``.
+        n_annotations: entries in ``annotations``.
+    """
+
+    findings: Findings
+    images: tuple[ImageInstances, ...]
+    n_images: int
+    n_annotations: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """One annotation that can be kept."""
+
+    where: str
+    mask: RLE
+    category_id: int
+    score: float
+    name: str
+    group: int
+
+
+def check_coco(path: Path, min_area_px: int = MIN_AREA_PX) -> CheckResult:
+    """Check a COCO JSON, however broken.
+
+    Nothing is invented: a repair converts, removes, or takes from the image file or the mask
+    what the JSON itself states otherwise. What cannot be repaired is left out or unchanged.
+
+    Args:
+        path: the JSON file.
+        min_area_px: instances under this area are noted as specks; they are kept.
+
+    Raises:
+        AnnotationError: if the file cannot be read, or is no JSON object.
+    """
+    document = read_json(path, "COCO JSON")
+    if not isinstance(document, dict):
+        raise AnnotationError(
+            f"{path}: COCO JSON must be an object with images and annotations, got "
+            f"{type(document).__name__}; give a COCO JSON"
+        )
+    findings = Findings()
+    image_entries = _entries(document, "images", findings)
+    annotations = _entries(document, "annotations", findings)
+    category_names = check_categories(document, findings)
+    images = check_images(path, image_entries, findings, _mask_sizes(annotations))
+    kept = _check_annotations(annotations, images, set(category_names), findings, min_area_px)
+    new_ids = check_used_categories(
+        {item.category_id for items in kept.values() for item in items}, category_names, findings
+    )
+    if new_ids:
+        category_names = {new_ids.get(key, key): name for key, name in category_names.items()}
+    repaired = [
+        _instances(image, kept[key], new_ids, category_names)
+        for key, image in images.items()
+        if image.is_usable
+    ]
+    for key, image in images.items():
+        if not kept[key] and image.is_usable:
+            findings.add("image-empty", image.where, "no mitochondrion is annotated")
+    return CheckResult(findings, tuple(repaired), len(image_entries), len(annotations))
+
+
+def _entries(document: dict[str, Any], name: str, findings: Findings) -> list[Any]:
+    entries = document.get(name)
+    if isinstance(entries, list):
+        if not entries and name == "images":
+            findings.add("no-list", "", "the file lists no images")
+        return entries
+    findings.add("no-list", "", f"the file needs a list {name!r}, got {printable(entries)}")
+    return []
+
+
+def _mask_sizes(annotations: list[Any]) -> dict[Any, Counter[Any]]:
+    """For each image id, how often its run-length masks have each (height, width)."""
+    sizes: dict[Any, Counter[Any]] = defaultdict(Counter)
+    for entry in annotations:
+        segmentation = entry.get("segmentation") if isinstance(entry, dict) else None
+        size = segmentation.get("size") if isinstance(segmentation, dict) else None
+        key = readable_id(entry.get("image_id")) if isinstance(entry, dict) else None
+        if key is None:
+            continue
+        is_size = isinstance(size, list) and len(size) == 2 and all(type(x) is int for x in size)
+        sizes[key][tuple(size) if is_size and size else None] += 1
+    return sizes
+
+
+def _check_annotations(
+    entries: list[Any],
+    images: dict[Identifier, ImageEntry],
+    category_ids: set[int],
+    findings: Findings,
+    min_area_px: int,
+) -> dict[Identifier, list[_Annotation]]:
+    """Annotations that can be kept, by image."""
+    kept: dict[Identifier, list[_Annotation]] = {key: [] for key in images}
+    seen: set[Identifier] = set()
+    is_scored = _check_scores(entries, findings)
+    for position, entry in enumerate(entries):
+        where = f"annotations[{position}]"
+        if not isinstance(entry, dict):
+            findings.add(
+                "entry-type", where, f"must be an object, got {printable(entry)}", LEFT_OUT
+            )
+            continue
+        where = f"annotation {printable(entry.get('id', where), 40)}"
+        _check_id(entry, where, seen, findings)
+        key = _image_of(entry, where, images, findings)
+        if key is None:
+            continue
+        image = images[key]
+        where = f"{image.where} {where}"
+        if entry.get("iscrowd", 0) not in (0, False, None):
+            findings.add("crowd", where, "a crowd region is no single instance", LEFT_OUT)
+            continue
+        if not image.is_usable:
+            continue
+        mask = check_mask(entry.get("segmentation"), image.image_hw, where, findings)
+        if mask is None:
+            continue
+        category = category_of(entry, where, category_ids, findings)
+        is_polygon = isinstance(entry.get("segmentation"), list)
+        check_measures(entry, mask, where, findings, is_polygon=is_polygon)
+        if (area_px := rle_masks.area_px(mask)) < min_area_px:
+            findings.add("speck", where, f"has {area_px} px only (under {min_area_px} px)")
+        if category is not None:
+            kept[key].append(
+                _Annotation(
+                    where,
+                    mask,
+                    category,
+                    number(entry.get("score")) if is_scored else math.nan,
+                    coco_values.name(entry.get("name")),
+                    coco_values.group(entry.get("group")),
+                )
+            )
+    for key, items in kept.items():
+        masks, names = [item.mask for item in items], [item.where for item in items]
+        positions = check_neighbours(masks, names, images[key].where, findings)
+        kept[key] = [items[i] for i in positions]
+    return kept
+
+
+def _check_id(entry: dict[str, Any], where: str, seen: set[Identifier], findings: Findings) -> None:
+    given = entry.get("id")
+    if isinstance(given, bool) or not isinstance(given, (int, str)):
+        findings.add(
+            "annotation-id",
+            where,
+            f"id must be a whole number or a text, got {printable(given)}",
+            "numbered anew",
+        )
+        return
+    if given in seen:
+        findings.add("annotation-id-twice", where, "the id is used twice", "numbered anew")
+    seen.add(given)
+
+
+def _image_of(
+    entry: dict[str, Any], where: str, images: dict[Identifier, ImageEntry], findings: Findings
+) -> Identifier | None:
+    """Id of the image that an annotation belongs to."""
+    given = entry.get("image_id")
+    key = readable_id(given)
+    if key is not None and key not in images:
+        other = _other_type(key)
+        if other is not None and other in images:
+            findings.add(
+                "id-type-differs",
+                f"{images[other].where} {where}",
+                f"image_id is {given!r:.40} but the image's id is {other!r:.40}",
+                "taken as equal",
+            )
+            return other
+    if key is None or key not in images:
+        findings.add(
+            "annotation-without-image",
+            where,
+            f"image_id {printable(given)} is not among the {len(images)} images",
+            LEFT_OUT,
+        )
+        return None
+    return key
+
+
+def _other_type(key: Identifier) -> Identifier | None:
+    """``1`` for ``"1"`` and the other way round; None for other texts and huge numbers."""
+    if isinstance(key, int):
+        return str(key) if abs(key) < 10**20 else None
+    digits = key.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+
+
+def _check_scores(entries: list[Any], findings: Findings) -> bool:
+    """Whether every annotation carries a usable score."""
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    scored = [entry for entry in objects if entry.get("score") is not None]
+    is_usable = bool(scored)
+    for entry in scored:
+        if not 0.0 <= number(entry["score"]) <= 1.0:
+            findings.add(
+                "score",
+                f"annotation {printable(entry.get('id'), 40)}",
+                f"score must lie in [0, 1], got {printable(entry['score'])}",
+                "all scores removed",
+            )
+            is_usable = False
+    if scored and len(scored) < len(objects):
+        findings.add(
+            "score-partial",
+            "",
+            f"{len(scored)} of {len(objects)} annotations carry a score",
+            "all scores removed",
+        )
+        is_usable = False
+    return is_usable
+
+
+def _instances(
+    image: ImageEntry,
+    annotations: list[_Annotation],
+    new_ids: dict[int, int],
+    category_names: dict[int, str],
+) -> ImageInstances:
+    """One image as it will be written."""
+    scores = np.array([item.score for item in annotations], dtype=np.float64)
+    names = tuple(item.name for item in annotations)
+    groups = tuple(item.group for item in annotations)
+    return ImageInstances(
+        image=image.image,
+        image_hw=image.image_hw,
+        masks=tuple(item.mask for item in annotations),
+        scores=None if np.isnan(scores).any() or not len(scores) else scores,
+        frame=image.frame,
+        pixel_size=image.pixel_size,
+        category_ids=tuple(new_ids.get(item.category_id, item.category_id) for item in annotations),
+        names=names if any(names) else (),
+        groups=groups if any(groups) else (),
+        category_names={key: name for key, name in category_names.items() if name},
+    )
