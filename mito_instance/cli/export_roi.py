@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mito_instance.cli.quantify_outputs import FileNames
+    from mito_instance.batch.outputs import FileNames
     from mito_instance.instances import ImageInstances
     from mito_instance.io.coco import read_coco
     from mito_instance.io.imagej_roi_writer import write_roi_zip

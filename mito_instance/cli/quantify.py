@@ -14,7 +14,7 @@ from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, checked_nu
 from mito_instance.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from mito_instance.cli.quantify_batch import Settings
+    from mito_instance.batch.run import Settings
     from mito_instance.detection.predictor import MaskRCNNPredictor
 
 _DESCRIPTION = """\
@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _quantify(args: argparse.Namespace) -> int:
-    from mito_instance.cli.quantify_batch import Results, Settings, quantify_all
-    from mito_instance.cli.quantify_outputs import Outputs
+    from mito_instance.batch.outputs import Outputs
+    from mito_instance.batch.run import Results, Settings, quantify_all
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
     from mito_instance.io.tables import TableWriter

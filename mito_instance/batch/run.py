@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
 from mito_instance.calibration import PixelSize
-from mito_instance.cli.quantify_outputs import FileNames, Outputs, RoiZips
 from mito_instance.errors import MitoInstanceError
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor

@@ -1,0 +1,1 @@
+"""Many images through a model: each page once, whatever happens to the others."""
