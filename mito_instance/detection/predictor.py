@@ -139,6 +139,11 @@ def load_predictor(
             "for the model that ships with the package"
         )
     if weights.is_dir():
+        if not (weights / WEIGHTS_NAME).is_file():
+            raise WeightsError(
+                f"{weights}: folder holds no model ({WEIGHTS_NAME} and {CONFIG_NAME}); pass "
+                "OUTPUT_DIR/model of a training"
+            )
         config_file = config_file or weights / CONFIG_NAME
         weights = weights / WEIGHTS_NAME
     elif not weights.is_file():
