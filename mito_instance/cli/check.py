@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mito_instance import __version__
-from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, run
+from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, run, whole_number
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--min-area-px",
-        type=_whole_number(0, _MAX_AREA_PX),
+        type=whole_number(0, _MAX_AREA_PX),
         default=25,
         metavar="N",
         help="call instances under N pixels specks; they are kept (default: 25)",
     )
     parser.add_argument(
         "--max-lines",
-        type=_whole_number(0, _MAX_AREA_PX),
+        type=whole_number(0, _MAX_AREA_PX),
         default=10,
         metavar="N",
         help="print at most N lines of each kind, and how many there are in all (default: 10; "
@@ -147,16 +147,3 @@ def _write_repaired(output: Path, source: Path, result: CheckResult) -> None:
         f"{output}: {len(result.images)} of {result.n_images} images, "
         f"{n_kept} of {result.n_annotations} annotations"
     )
-
-
-def _whole_number(low: int, high: int) -> Any:
-    """An argument type: a whole number in [low, high]."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low} to {high}, got {text[:40]!r}"
-            )
-        return int(text)
-
-    return parse

@@ -60,6 +60,25 @@ def checked_number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An argument type: a whole number in [low, high].
+
+    Args:
+        low: least value, >= 0.
+        high: greatest value.
+    """
+
+    def parse(text: str) -> int:
+        is_number = text.isascii() and text.isdigit() and len(text) < 20
+        if not (is_number and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, got {text[:40]!r}"
+            )
+        return int(text)
+
+    return parse
+
+
 def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Do a command's work with logs on stderr, and turn its errors into one line.
 
