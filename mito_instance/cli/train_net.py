@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +170,11 @@ def _validation(truth: list[ImageInstances]) -> Validate:
 
     def validate(predictor: Any) -> dict[str, float]:
         predicted = [
-            predict_page(predictor, read_page(Path(image.image), image.frame), score_threshold=0.0)
+            predict_page(
+                predictor,
+                replace(read_page(Path(image.image), image.frame), pixel_size=image.pixel_size),
+                score_threshold=0.0,
+            )
             for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
         ]
         area = int(predictor.cfg.MITO.MIN_AREA_PX)

@@ -27,6 +27,9 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.CONTRAST_PERCENTILES = (0.5, 99.5)
     # Score at and above which a detection counts as a mitochondrion; chosen on validation.
     cfg.MITO.SCORE_THRESHOLD = 0.5
+    # Pixel size in nm of training and prediction: images whose own is known, and differs by more
+    # than a quarter, are resampled to it. 0: none is.
+    cfg.MITO.PIXEL_SIZE_NM = 0.0
     # Edge of the square tiles that larger images are cut into, and their overlap.
     cfg.MITO.TILE_PX = 1024
     cfg.MITO.TILE_OVERLAP_PX = 256

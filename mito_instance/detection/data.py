@@ -94,6 +94,8 @@ class MicrographMapper:
         image = self._image(record)
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
         zoom = log_uniform(self.rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
+        if record.pixel_size is not None and self.cfg.MITO.PIXEL_SIZE_NM:
+            zoom *= record.pixel_size.nm / self.cfg.MITO.PIXEL_SIZE_NM
         window = self._window(image.shape, boxes, zoom)
         crop, masks, classes = _cut(
             image, record, boxes, window, zoom, self.cfg.MITO.AUGMENT.CROP_PX

@@ -50,6 +50,11 @@ class MaskRCNNPredictor:
         return float(self.cfg.MITO.SCORE_THRESHOLD)
 
     @property
+    def pixel_size_nm(self) -> float | None:
+        """Pixel size in nm that images are resampled to; None for none."""
+        return float(self.cfg.MITO.PIXEL_SIZE_NM) or None
+
+    @property
     def tile_px(self) -> int:
         """Recommended edge of a tile in pixels."""
         return int(self.cfg.MITO.TILE_PX)
@@ -60,12 +65,13 @@ class MaskRCNNPredictor:
         return int(self.cfg.MITO.TILE_OVERLAP_PX)
 
     def record(self) -> dict[str, str]:
-        """What a run record says of the model: weights with their hash, device, arithmetic."""
+        """What a run record says of the model: weights and config by their hash, device, arithmetic."""
         precision = Precision.choose(self.cfg.MITO.PRECISION, self.cfg.MODEL.DEVICE)
         found = {
             "device": str(self.cfg.MODEL.DEVICE),
             "precision": precision.name,
             "torch": torch.__version__,
+            "config_sha256": hashlib.sha256(self.cfg.dump().encode()).hexdigest(),
         }
         if self.weights is not None:
             found["weights"] = f"{self.weights.absolute().parent.name}/{self.weights.name}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
 from mito_instance.inference.stitching import Detection, detections_of, stitch
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
@@ -23,6 +26,9 @@ def predict_page(
 ) -> ImageInstances:
     """Instances of one page of any size.
 
+    A page whose pixel size is known, and differs from the model's by more than a quarter, is
+    resampled to the model's; the masks come back in the page's own pixels.
+
     Args:
         predictor: the model.
         page: pixels of any real dtype.
@@ -38,7 +44,12 @@ def predict_page(
     tile_px = predictor.tile_px if tile_px is None else tile_px
     overlap_px = min(predictor.tile_overlap_px, tile_px // 2)
     prepared = predictor.prepare(page.pixels)
-    image_hw = (int(prepared.shape[0]), int(prepared.shape[1]))
+    itself = _empty(page, prepared)
+    zoom = zoom_for(itself, predictor.pixel_size_nm)
+    if zoom != 1.0:
+        prepared = resize_page(prepared, zoom)
+    resized = replace(itself, image_hw=(prepared.shape[0], prepared.shape[1]))
+    image_hw = resized.image_hw
     tiles = tiles_of(image_hw, tile_px, overlap_px)
     detections: list[Detection] = []
     for number, tile in enumerate(tiles, start=1):
@@ -46,7 +57,15 @@ def predict_page(
         detections += detections_of(found, tile, image_hw)
         if on_tile is not None:
             on_tile(number, len(tiles))
-    empty = ImageInstances(
-        image=str(page.path), image_hw=image_hw, frame=page.frame, pixel_size=page.pixel_size
+    instances = stitch(detections, resized)
+    return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
+
+
+def _empty(page: Page, prepared: npt.NDArray[np.uint8]) -> ImageInstances:
+    """Identity and size of a page."""
+    return ImageInstances(
+        image=str(page.path),
+        image_hw=(int(prepared.shape[0]), int(prepared.shape[1])),
+        frame=page.frame,
+        pixel_size=page.pixel_size,
     )
-    return stitch(detections, empty)

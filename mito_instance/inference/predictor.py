@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,11 @@ class MaskPredictor(Protocol):
     @property
     def score_threshold(self) -> float:
         """Score from which a detection counts, as recommended by the model's authors."""
+        ...
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Pixel size that the model was trained at; None when it was trained at many."""
         ...
 
     @property
@@ -40,4 +45,8 @@ class MaskPredictor(Protocol):
 
         One result a tile, with scores.
         """
+        ...
+
+    def record(self) -> Mapping[str, Any]:
+        """What a run record says of the model: JSON values that change when its results do."""
         ...

@@ -16,6 +16,7 @@ class Oracle:
     """Returns the truth inside each tile: its pixels are the labels of the objects."""
 
     score_threshold = 0.5
+    pixel_size_nm = None
     tile_px = 128
     tile_overlap_px = 48
 

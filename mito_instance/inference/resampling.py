@@ -1,0 +1,100 @@
+"""Pages of another pixel size, brought to the model's and the masks brought back."""
+
+from __future__ import annotations
+
+import logging
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1.25
+"""Pixel sizes within this factor of the model's are left alone: training zooms by more."""
+
+MAX_PX = 1 << 31
+
+
+def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
+    """Factor by which a page is resized before prediction.
+
+    Args:
+        page: size and pixel size of the page.
+        model_nm: pixel size that the model was trained at; None when it has none.
+
+    Returns:
+        1.0 where either pixel size is unknown, where they agree within 25 %, or where the
+        resized page would be beyond what can be handled; else page / model.
+    """
+    if page.pixel_size is None or model_nm is None:
+        return 1.0
+    zoom = page.pixel_size.nm / model_nm
+    if 1 / TOLERANCE <= zoom <= TOLERANCE:
+        return 1.0
+    height, width = page.image_hw
+    if height * zoom * width * zoom > MAX_PX or min(height, width) * zoom < 1:
+        logger.warning(
+            "%s: a pixel size of %g nm cannot be brought to the model's %g nm; left as it is",
+            page.image,
+            page.pixel_size.nm,
+            model_nm,
+        )
+        return 1.0
+    return zoom
+
+
+def resize_page(grey: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
+    """A page (H, W) resized by a factor: averaged when shrunk, cubic when enlarged."""
+    size = (max(1, round(grey.shape[1] * zoom)), max(1, round(grey.shape[0] * zoom)))
+    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(grey, size, interpolation=interpolation), dtype=np.uint8)
+
+
+def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInstances:
+    """Instances of a resized page in the page's own pixels.
+
+    Args:
+        found: instances of the resized page.
+        page: the page, whose identity and size the result has.
+
+    Returns:
+        Instances whose masks have size ``page.image_hw``; one that vanishes is left out. A pixel
+        belongs to a mask if its centre lies in the mask's interpolated outline.
+    """
+    masks, kept = [], []
+    scale_x = page.image_hw[1] / found.image_hw[1]
+    scale_y = page.image_hw[0] / found.image_hw[0]
+    for index, mask in enumerate(found.masks):
+        x, y, width, height = rle.box_xywh(mask)
+        # One pixel of margin, so that the outline is interpolated against background.
+        inside = np.pad(rle.crop(mask, (x, y, width, height)).astype(np.float32), 1)
+        left, top = round((x - 1) * scale_x), round((y - 1) * scale_y)
+        right, bottom = round((x + width + 1) * scale_x), round((y + height + 1) * scale_y)
+        columns = (np.arange(left, max(right, left + 1)) + 0.5) / scale_x - (x - 1) - 0.5
+        rows = (np.arange(top, max(bottom, top + 1)) + 0.5) / scale_y - (y - 1) - 0.5
+        sampled = cv2.remap(
+            inside,
+            np.broadcast_to(columns.astype(np.float32), (len(rows), len(columns))),
+            np.broadcast_to(rows.astype(np.float32)[:, None], (len(rows), len(columns))),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+        placed = rle.place(sampled >= 0.5, left, top, page.image_hw)
+        if rle.area_px(placed):
+            masks.append(placed)
+            kept.append(index)
+    chosen = found.select(kept)
+    return ImageInstances(
+        image=page.image,
+        image_hw=page.image_hw,
+        masks=tuple(masks),
+        scores=chosen.scores,
+        frame=page.frame,
+        pixel_size=page.pixel_size,
+        category_ids=chosen.category_ids,
+    )
