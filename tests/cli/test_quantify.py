@@ -21,6 +21,7 @@ class DarkObjects:
     """A predictor that needs no network: every connected dark region is an instance."""
 
     score_threshold = 0.5
+    pixel_size_nm = None
     tile_px = 256
     tile_overlap_px = 64
 
