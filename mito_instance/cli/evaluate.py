@@ -3,60 +3,69 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
-import platform
+import re
 import sys
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import mito_instance
-from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, run
+from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, checked_number, run
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
     from mito_instance.evaluation.evaluate import Metrics
+    from mito_instance.evaluation.sources import Source
+    from mito_instance.instances import ImageInstances
 
 _NAMED = 10
-_LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
 _DESCRIPTION = """\
 Scores predicted mitochondria against a truth and prints a table: COCO AP, F1, PQ, foreground
-IoU and Dice, error of the counts, and how many instances were split, merged, missed or false.
-Only images in both files are scored; they are paired by path, else by file name, and by frame.
-All categories count as one. A figure that is not defined, such as the AP of images without
-mitochondria, is printed as "undefined", null in JSON and an empty cell in CSV."""
+IoU and Dice, error of the counts and areas, and how many instances were split, merged, missed
+or false. With -o it writes a report (report.html) and every number behind it.
+
+Truth and prediction are COCO JSONs, label images (a folder or a TIFF stack of integer labels)
+or ImageJ ROIs (a folder of zips; needs --images). Only images in both are scored; they are
+paired by path, else by file name, and by page. All categories count as one. A figure that is
+not defined, such as the AP of images without mitochondria, is printed as "undefined", null in
+JSON and an empty cell in CSV. Square brackets hold 95 % confidence intervals."""
 
 _EXAMPLE = """\
 example:
   tools/evaluate.py truth.json pred.json -o results
 
-exit status: 0 if every predicted image has a truth, 1 if some have none (each is named),
-2 if nothing could be evaluated"""
+exit status: 0 if every predicted image has a truth, 1 if some have none or a file could not be
+read (each is named), 2 if nothing could be evaluated"""
 
 
 def build_parser() -> CommandParser:
     """The arguments of ``evaluate``."""
     parser = CommandParser("evaluate", _DESCRIPTION, _EXAMPLE)
-    parser.add_argument("truth", type=Path, help="COCO JSON of the truth")
+    parser.add_argument("truth", type=Path, help="COCO JSON, label images or ROIs of the truth")
     parser.add_argument(
         "pred",
         type=Path,
-        help="COCO JSON with a score on each annotation, or a COCO results list (image_id as in "
-        "the truth, RLE, score)",
+        help="the same of the predictions; a COCO JSON with a score on each annotation, or a COCO "
+        "results list (image_id as in the truth, RLE, score)",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="DIR",
-        help="write metrics.json, per_image.csv and associations.csv there",
+        help="write metrics.json, per_image.csv, associations.csv and report.html there",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="the micrographs: needed by ROIs, and shown in the report; label images and ROIs "
+        "belong to them by name",
     )
     parser.add_argument(
         "--min-area-px",
-        type=_area,
+        type=_whole_number,
         default=0,
         metavar="N",
         help="leave instances under N pixels out of the truth and out of the predictions "
@@ -67,8 +76,48 @@ def build_parser() -> CommandParser:
         type=_score,
         default=0.0,
         metavar="S",
-        help="F1, PQ, foreground, counts and associations use predictions with score >= S; AP "
-        "and AR always use all in the file (default: 0, all)",
+        help="everything but AP and AR, which always use all in the file, uses predictions with "
+        "score >= S (default: 0, all)",
+    )
+    parser.add_argument(
+        "--pixel-size-nm",
+        type=checked_number(1e-3, 1e6),
+        metavar="X",
+        help="edge of a pixel of every image in nm, for areas in µm²; by default what the files "
+        "say, and pixels where one does not",
+    )
+    parser.add_argument(
+        "--region",
+        type=Path,
+        metavar="PATH",
+        help="where the images are annotated: ImageJ ROIs or binary masks, one for all or a folder "
+        "of one an image; instances of which less than half lies inside do not count",
+    )
+    parser.add_argument(
+        "--truth-incomplete",
+        action="store_true",
+        help="not every mitochondrion is in the truth: figures that count predictions without a "
+        "true partner as errors are left undefined",
+    )
+    parser.add_argument(
+        "--group-regex",
+        metavar="RE",
+        help="images whose paths match RE with the same first group, such as 'mouse(\\d+)', are of "
+        "one group; confidence intervals resample groups (default: each image by itself)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=_whole_number,
+        default=1000,
+        metavar="N",
+        help="resamples for the confidence intervals (default: 1000; 0 for none)",
+    )
+    parser.add_argument("--seed", type=_whole_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--volume",
+        action="store_true",
+        help="truth and pred are two label stacks of one volume, whose ids run through the pages; "
+        "3D instances are compared, by VOI, adapted Rand error, F1 and associations",
     )
     return parser
 
@@ -80,35 +129,114 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; by default those of the process.
 
     Returns:
-        Exit status: 0 all done, 1 a predicted image has no truth, 2 nothing could be done.
+        Exit status: 0 all done, 1 some inputs could not be scored, 2 nothing could be done.
     """
     return run(_evaluate, build_parser().parse_args(argv))
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
+    from mito_instance.cli.evaluate_outputs import write_outputs
     from mito_instance.evaluation import tables
-    from mito_instance.evaluation.evaluate import evaluate
-    from mito_instance.evaluation.results_list import read_predictions
-    from mito_instance.io.coco import read_coco
+    from mito_instance.evaluation.evaluate import differing_pixel_sizes, evaluate
+    from mito_instance.evaluation.regions import read_regions
+    from mito_instance.evaluation.sources import read_source
 
+    group_of = _grouping(args.group_regex)
     if args.output is not None:
         _make_folder(args.output)
-    truth = read_coco(args.truth)
-    pred = read_predictions(args.pred, args.truth)
+    if args.volume:
+        from mito_instance.cli.evaluate_volume import evaluate_volume
+
+        return evaluate_volume(args)
+    truth = read_source(args.truth, args.images)
+    pred = read_source(args.pred, args.images, truth=args.truth)
+    images_true = _calibrated(truth, args.pixel_size_nm)
+    regions, without_region = (
+        read_regions(args.region, images_true) if args.region is not None else ({}, [])
+    )
     metrics = evaluate(
-        truth,
-        pred,
+        images_true,
+        _calibrated(pred, args.pixel_size_nm),
         min_area_px=args.min_area_px,
         score_threshold=args.score_threshold,
+        regions=regions,
+        truth_incomplete=args.truth_incomplete,
         progress=sys.stderr.isatty(),
     )
+    for image in differing_pixel_sizes(metrics):
+        print(
+            f"warning: {image}: truth and prediction state two pixel sizes; the truth's is used",
+            file=sys.stderr,
+        )
+    intervals = _intervals(metrics, [group_of(image.image) for image in metrics.images], args)
     if args.output is not None:
-        tables.write_metrics(args.output / "metrics.json", metrics, _run_record(args))
-        tables.write_per_image(args.output / "per_image.csv", metrics)
-        tables.write_associations(args.output / "associations.csv", metrics)
-    print(tables.format_table(metrics.summary()))
-    return _report_unpaired(metrics)
+        write_outputs(args, metrics, intervals)
+    print(tables.format_table(metrics.summary(), intervals))
+    for line in (*truth.notices, *pred.notices, *without_region):
+        print(f"notice: {line}", file=sys.stderr)
+    failures = (*truth.failures, *pred.failures)
+    for line in failures:
+        print(f"error: {line}", file=sys.stderr)
+    return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)
+
+
+def _calibrated(source: Source, pixel_size_nm: float | None) -> list[ImageInstances]:
+    """The images with the pixel size that the user gave, if one was given."""
+    from dataclasses import replace
+
+    from mito_instance.calibration import PixelSize
+
+    if pixel_size_nm is None:
+        return list(source.images)
+    size = PixelSize(pixel_size_nm, "user")
+    return [replace(image, pixel_size=size) for image in source.images]
+
+
+def _intervals(
+    metrics: Metrics, groups: Sequence[str], args: argparse.Namespace
+) -> dict[str, tuple[float, float]]:
+    """Confidence intervals; none with fewer than two groups of images."""
+    import numpy as np
+
+    from mito_instance.evaluation.bootstrap import intervals, resample_weights, resampled_figures
+    from mito_instance.evaluation.figures import INTEGERS
+
+    if len(set(groups)) < 2 or args.bootstrap == 0:
+        return {}
+    weights = resample_weights(groups, args.bootstrap, np.random.default_rng(args.seed))
+    samples = resampled_figures(
+        metrics.tallies(),
+        [image.detections for image in metrics.images],
+        weights,
+        metrics.unit,
+        incomplete=metrics.truth_incomplete,
+    )
+    # The numbers of instances are those of these images, not an estimate of anything.
+    return intervals({n: v for n, v in samples.items() if not n.startswith(INTEGERS)})
+
+
+def _grouping(pattern: str | None) -> Callable[[str], str]:
+    """The group of an image, by its path."""
+    if pattern is None:
+        return str
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"--group-regex: {pattern!r} is no regular expression ({error}); correct it"
+        ) from error
+
+    def group_of(image: str) -> str:
+        found = expression.search(image)
+        if found is None:
+            raise ConfigError(
+                f"{image}: --group-regex {pattern!r} does not match this image; every image needs "
+                "a group"
+            )
+        return str(found.group(1) if expression.groups else found.group())
+
+    return group_of
 
 
 def _report_unpaired(metrics: Metrics) -> int:
@@ -130,31 +258,6 @@ def _page(image: str, frame: int) -> str:
     return f"{image} (frame {frame})" if frame else image
 
 
-def _run_record(args: argparse.Namespace) -> dict[str, Any]:
-    """What is needed to repeat this evaluation."""
-    return {
-        "command": "evaluate",
-        "options": {"min_area_px": args.min_area_px, "score_threshold": args.score_threshold},
-        "inputs": {
-            name: {"path": str(path), "sha256": _sha256(path)}
-            for name, path in (("truth", args.truth), ("pred", args.pred))
-        },
-        "versions": {
-            "mito-instance": mito_instance.__version__,
-            "python": platform.python_version(),
-            **{library: metadata.version(library) for library in _LIBRARIES},
-        },
-    }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _make_folder(folder: Path) -> None:
     """Make the output folder before the work, so that a bad one is noticed at once."""
     try:
@@ -166,14 +269,14 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _area(text: str) -> int:
-    """An area in pixels, >= 0."""
+def _whole_number(text: str) -> int:
+    """A whole number >= 0."""
     try:
         value = int(text)
     except ValueError:
         value = -1
     if value < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of pixels >= 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 0, got {text!r}")
     return value
 
 

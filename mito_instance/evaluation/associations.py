@@ -113,14 +113,31 @@ def associate(
         then those without truth. Empty for an empty image. Instances without pixels are linked
         to nothing.
     """
+    n_true, n_pred = shared_px.shape
+    smaller_px = np.minimum(areas_true_px[:, None], areas_pred_px[None, :])
+    rows, columns = np.nonzero((shared_px > 0) & (shared_px >= OVERLAP_FRACTION * smaller_px))
+    return group_links(rows, columns, n_true, n_pred)
+
+
+def group_links(
+    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], n_true: int, n_pred: int
+) -> list[Association]:
+    """Connected parts of links between true and predicted instances.
+
+    Args:
+        rows: (K,) positions of the true instances of the links.
+        columns: (K,) positions of the predicted instances of the links.
+        n_true: number of true instances.
+        n_pred: number of predicted instances.
+
+    Returns:
+        As `associate`.
+    """
     from scipy.sparse import coo_array  # slow to import
     from scipy.sparse.csgraph import connected_components
 
-    n_true, n_pred = shared_px.shape
     if n_true + n_pred == 0:
         return []
-    smaller_px = np.minimum(areas_true_px[:, None], areas_pred_px[None, :])
-    rows, columns = np.nonzero((shared_px > 0) & (shared_px >= OVERLAP_FRACTION * smaller_px))
     links = coo_array(
         (np.ones(len(rows), dtype=np.int8), (rows, columns + n_true)),
         shape=(n_true + n_pred, n_true + n_pred),

@@ -87,6 +87,21 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
     )
 
 
+def rank(image: ImageInstances) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """Scores of the instances, and their positions from the highest score down.
+
+    Equal scores are ordered by the mask, so that the order in the file does not matter.
+
+    Args:
+        image: N instances; without scores, all count as 1.
+
+    Returns:
+        The scores (N,) in the order of the image, and the ranked positions.
+    """
+    scores = np.ones(len(image)) if image.scores is None else image.scores
+    return scores, sorted(range(len(image)), key=lambda i: (-scores[i], _text(image.masks[i])))
+
+
 def _threshold_index(iou_threshold: float) -> int:
     return int(np.argmin(np.abs(IOU_THRESHOLDS - iou_threshold)))
 
@@ -95,8 +110,7 @@ def _dataset(images: Sequence[ImageInstances], *, scored: bool) -> dict[str, Any
     """A COCO dataset of fresh dictionaries: the evaluation writes into what it is given."""
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        scores = _scores(image)
-        order = sorted(range(len(image)), key=lambda i: (-scores[i], _text(image.masks[i])))
+        scores, order = rank(image)
         for position in order:
             mask = image.masks[position]
             annotation: dict[str, Any] = {
@@ -120,10 +134,6 @@ def _dataset(images: Sequence[ImageInstances], *, scored: bool) -> dict[str, Any
         "categories": [{"id": 1, "name": "mitochondrion"}],
         "annotations": annotations,
     }
-
-
-def _scores(image: ImageInstances) -> npt.NDArray[np.float64]:
-    return np.ones(len(image)) if image.scores is None else image.scores
 
 
 def _text(mask: RLE) -> str:

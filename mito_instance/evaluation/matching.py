@@ -71,6 +71,16 @@ class MatchCounts:
         """
         return ratio(self.iou_sum, self.tp + 0.5 * self.fp + 0.5 * self.fn)
 
+    @property
+    def sq(self) -> float:
+        """Segmentation quality, the mean IoU of matched pairs, in [0, 1]; NaN without pairs."""
+        return ratio(self.iou_sum, self.tp)
+
+    @property
+    def rq(self) -> float:
+        """Recognition quality, in [0, 1]: the same as F1; PQ = SQ x RQ where SQ is defined."""
+        return self.f1
+
 
 def match(
     iou: npt.NDArray[np.float64], iou_threshold: float

@@ -32,7 +32,7 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     Raises:
         AnnotationError: if a file cannot be read or breaks a rule of its format.
     """
-    if not _starts_with_list(path_pred):
+    if not is_results_list(path_pred):
         return read_coco(path_pred)
     images = [replace(image.select([]), scores=None) for image in read_coco(path_true)]
     ids = [entry["id"] for entry in json.loads(path_true.read_text("utf-8-sig"))["images"]]
@@ -62,7 +62,7 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     ]
 
 
-def _starts_with_list(path: Path) -> bool:
+def is_results_list(path: Path) -> bool:
     """Whether the first character of the JSON opens a list; `read_coco` reports what fails."""
     try:
         with path.open("rb") as file:

@@ -1,11 +1,9 @@
-"""Foreground against background: IoU, Dice, precision and recall of pixels."""
+"""Foreground against background: what IoU, Dice, precision and recall of pixels count."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mito_instance.evaluation.matching import ratio
-from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 
@@ -23,44 +21,21 @@ class PixelCounts:
     fp: int = 0
     fn: int = 0
 
-    def __add__(self, other: PixelCounts) -> PixelCounts:
-        """Counts of both, as of one larger image."""
-        return PixelCounts(tp=self.tp + other.tp, fp=self.fp + other.fp, fn=self.fn + other.fn)
 
-    @property
-    def iou(self) -> float:
-        """TP / (TP + FP + FN), in [0, 1]; NaN where neither has foreground."""
-        return ratio(self.tp, self.tp + self.fp + self.fn)
-
-    @property
-    def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN), in [0, 1]; NaN where neither has foreground."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def precision(self) -> float:
-        """TP / (TP + FP), in [0, 1]; NaN without predicted foreground."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """TP / (TP + FN), in [0, 1]; NaN without true foreground."""
-        return ratio(self.tp, self.tp + self.fn)
-
-
-def count_pixels(truth: ImageInstances, pred: ImageInstances) -> PixelCounts:
-    """Foreground pixels of one image: the union of its instances against the other's.
-
-    Works on run lengths; no image-sized array is made.
+def compare_foregrounds(
+    truth: rle.RLE, pred: rle.RLE, within: rle.RLE | None = None
+) -> PixelCounts:
+    """Pixels of two foregrounds of one image.
 
     Args:
-        truth: true instances; they may overlap.
-        pred: predicted instances of the same image.
+        truth: true foreground.
+        pred: predicted foreground.
+        within: only pixels inside this mask count; by default all.
 
     Returns:
-        The counts; all 0 where neither has an instance.
+        The counts; all 0 where neither has foreground.
     """
-    union_true = rle.union(list(truth.masks), truth.image_hw)
-    union_pred = rle.union(list(pred.masks), pred.image_hw)
-    tp = rle.intersection_px(union_true, union_pred)
-    return PixelCounts(tp=tp, fp=rle.area_px(union_pred) - tp, fn=rle.area_px(union_true) - tp)
+    if within is not None:
+        truth, pred = rle.intersect(truth, within), rle.intersect(pred, within)
+    tp = rle.intersection_px(truth, pred)
+    return PixelCounts(tp=tp, fp=rle.area_px(pred) - tp, fn=rle.area_px(truth) - tp)

@@ -2,132 +2,231 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mito_instance.evaluation.evaluate import Metrics
+from mito_instance.evaluation.image_result import GroupResult, ImageResult
+from mito_instance.evaluation.strata import Stratum, area_strata, border_strata
+from mito_instance.evaluation.thresholds import ThresholdResult, best_f1, least_biased
 from mito_instance.io.files import write_text_atomic
+from mito_instance.io.tables import write_table
 
-Cell = str | int | float
+Intervals = Mapping[str, tuple[float, float]]
 
-TABLE: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Images and instances", ("n_images", "n_true", "n_pred")),
-    ("COCO average precision of masks, all scores", ("ap", "ap50", "ap75", "ar")),
+TABLE: tuple[tuple[str, str], ...] = (
+    ("Images and instances", "n_images n_true n_pred"),
+    ("COCO average precision of masks, all scores", "ap ap50 ap75 ar"),
     (
         "One-to-one matches at IoU > 0.5 and > 0.75",
-        ("f1_50", "precision_50", "recall_50", "f1_75", "precision_75", "recall_75", "pq"),
+        "f1_50 precision_50 recall_50 f1_75 precision_75 recall_75 pq sq rq",
     ),
     (
-        "Foreground pixels",
-        ("iou_foreground", "dice_foreground", "precision_foreground", "recall_foreground"),
+        "Foreground pixels; outlines within 2 px",
+        "iou_foreground dice_foreground precision_foreground recall_foreground f1_boundary",
     ),
     (
         "Instances per image, predicted - true",
-        ("count_mae", "count_bias", "count_limit_low", "count_limit_high"),
+        "count_mae count_bias count_limit_low count_limit_high count_correlation",
+    ),
+    (
+        "Area per image, predicted - true",
+        "area_mae_um2 area_bias_um2 area_limit_low_um2 area_limit_high_um2 area_mae_px area_bias_px"
+        " area_limit_low_px area_limit_high_px area_correlation area_fraction_bias"
+        " area_fraction_mae",
     ),
     (
         "Groups that share a quarter of the smaller instance",
-        ("n_one_to_one", "n_missed", "n_false", "n_split", "n_merge", "n_many_to_many"),
+        "n_one_to_one n_missed n_false n_split n_merge n_many_to_many",
     ),
-    ("Instances too many by splits, too few by merges", ("excess_fragments", "excess_merged")),
+    ("Instances too many by splits, too few by merges", "excess_fragments excess_merged"),
+    ("Splits and merges by IoU > 0.1, for comparison", "n_split_iou n_merge_iou"),
 )
+"""Titles of the sections, and the names of the figures in each."""
 
-ASSOCIATION_COLUMNS = (
+GROUP_COLUMNS = (
     *("image", "frame", "kind", "n_true", "n_pred", "true_ids", "pred_ids"),
     *("bbox_x_px", "bbox_y_px", "bbox_w_px", "bbox_h_px", "area_true_px", "area_pred_px"),
+    *("area_true_um2", "area_pred_um2"),
 )
 
 
-def format_table(summary: Mapping[str, float | int]) -> str:
-    """The summary as lines of text: a title for each section, a name and a value a line."""
+def format_table(summary: Mapping[str, float | int], intervals: Intervals | None = None) -> str:
+    """The summary as lines of text: a title for each section, a name and a value a line.
+
+    Args:
+        summary: figures by name; the table leaves out what is absent.
+        intervals: (low, high) of figures, written behind their values.
+    """
     lines: list[str] = []
     for title, names in TABLE:
         lines.append(title)
-        lines += [f"  {name:<22}{_text(summary[name]):>10}" for name in names]
+        for name in names.split():
+            if name not in summary:
+                continue
+            low, high = (intervals or {}).get(name, (math.nan, math.nan))
+            between = "" if math.isnan(low) else f"  [{low:.4g}, {high:.4g}]"
+            lines.append(f"  {name:<22}{_text(summary[name]):>10}{between}")
     return "\n".join(lines)
 
 
-def write_metrics(path: Path, metrics: Metrics, run: Mapping[str, Any]) -> None:
-    """Write ``metrics.json``: the summary, the images not scored and the run record.
+def metrics_document(
+    metrics: Metrics, run: Mapping[str, Any], intervals: Intervals | None = None
+) -> dict[str, Any]:
+    """Content of ``metrics.json``; NaN is None.
 
     Args:
-        path: the JSON file.
         metrics: what was found.
         run: versions, inputs and options; JSON values only.
+        intervals: (low, high) of figures.
     """
     document = {
-        **{name: _number_or_null(value) for name, value in metrics.summary().items()},
+        **metrics.summary(),
+        "area_unit": metrics.unit,
+        "truth_incomplete": metrics.truth_incomplete,
+        "intervals_95": {name: list(pair) for name, pair in (intervals or {}).items()},
+        "score_sweep": [_sweep_row(row, metrics.truth_incomplete) for row in metrics.sweep],
+        "score_threshold_unbiased_count": _threshold(metrics, least_biased(metrics.sweep)),
+        "score_threshold_best_f1": _threshold(metrics, best_f1(metrics.sweep)),
+        "by_area": [_stratum(row, metrics) for row in area_strata(metrics.images, metrics.unit)],
+        "by_border": [_stratum(row, metrics) for row in border_strata(metrics.images)],
+        "images": [
+            _image_entry(image, counts)
+            for image, counts in zip(metrics.images, metrics.tallies(), strict=True)
+        ],
         "unpaired_true": [{"image": i, "frame": f} for i, f in metrics.unpaired_true],
         "unpaired_pred": [{"image": i, "frame": f} for i, f in metrics.unpaired_pred],
         "run": dict(run),
     }
-    write_text_atomic(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    cleaned: dict[str, Any] = without_nan(document)
+    return cleaned
+
+
+def write_metrics(path: Path, document: Mapping[str, Any]) -> None:
+    """Write ``metrics.json``: the summary, what is behind it, and the run record.
+
+    Args:
+        path: the JSON file.
+        document: from `metrics_document`.
+    """
+    write_text_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def write_per_image(path: Path, metrics: Metrics) -> None:
     """Write ``per_image.csv``: one row an image that was scored, in the order of the truth."""
-    rows = [
-        {
-            "image": result.image,
-            "frame": result.frame,
-            "image_pred": result.image_pred,
-            "count_error": result.n_pred - result.n_true,
-            **result.figures(),
-        }
-        for result in metrics.images
-    ]
-    columns = list(rows[0]) if rows else []
-    _write_csv(path, columns, ([row[column] for column in columns] for row in rows))
+    rows: list[dict[str, Any]] = []
+    for image, found, counts in zip(
+        metrics.images, metrics.image_figures(), metrics.tallies(), strict=True
+    ):
+        rows.append(
+            {
+                "image": image.image,
+                "frame": image.frame,
+                "image_pred": image.image_pred,
+                "count_error": image.n_pred - image.n_true,
+                f"area_true_{metrics.unit}": counts["area_t"],
+                f"area_pred_{metrics.unit}": counts["area_p"],
+                "area_fraction_error": counts["area_fraction_d"],
+                **found,
+            }
+        )
+    write_table(path, list(rows[0]) if rows else ["image", "frame"], rows)
 
 
 def write_associations(path: Path, metrics: Metrics) -> None:
     """Write ``associations.csv``: one row a group of instances that overlap.
 
     ``true_ids`` and ``pred_ids`` number the instances of the image from 1 in the order of
-    their file, separated by spaces; the box lies around the whole group.
+    their file, separated by spaces; the box lies around the whole group. Areas in µm² are
+    empty unless every image has a pixel size.
     """
-    rows: list[list[Cell]] = []
-    for result in metrics.images:
-        for group in result.groups:
-            true_indices = group.association.true_indices
-            pred_indices = group.association.pred_indices
-            rows.append(
-                [
-                    *(result.image, result.frame, group.association.kind),
-                    *(len(true_indices), len(pred_indices)),
-                    *(_ids(true_indices), _ids(pred_indices)),
-                    *group.box_xywh,
-                    *(group.area_true_px, group.area_pred_px),
-                ]
-            )
-    _write_csv(path, ASSOCIATION_COLUMNS, rows)
+    write_table(
+        path,
+        GROUP_COLUMNS,
+        (
+            _group_row(image, group, metrics.unit)
+            for image in metrics.images
+            for group in image.groups
+        ),
+    )
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([["" if _is_nan(cell) else cell for cell in row] for row in rows])
-    # A file name may hold bytes that are no UTF-8; they are escaped, never fatal.
-    text = buffer.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
-    write_text_atomic(path, text)
+def _group_row(image: ImageResult, group: GroupResult, unit: str) -> dict[str, Any]:
+    true_indices = group.association.true_indices
+    pred_indices = group.association.pred_indices
+    x, y, width, height = group.box_xywh
+    row: dict[str, Any] = {
+        "image": image.image,
+        "frame": image.frame,
+        "kind": group.association.kind,
+        "n_true": len(true_indices),
+        "n_pred": len(pred_indices),
+        "true_ids": " ".join(str(index + 1) for index in true_indices),
+        "pred_ids": " ".join(str(index + 1) for index in pred_indices),
+        "bbox_x_px": x,
+        "bbox_y_px": y,
+        "bbox_w_px": width,
+        "bbox_h_px": height,
+        "area_true_px": group.area_true_px,
+        "area_pred_px": group.area_pred_px,
+    }
+    if unit == "um2" and image.pixel_size is not None:
+        row["area_true_um2"] = image.pixel_size.area_um2(group.area_true_px)
+        row["area_pred_um2"] = image.pixel_size.area_um2(group.area_pred_px)
+    return row
 
 
-def _ids(indices: Sequence[int]) -> str:
-    return " ".join(str(index + 1) for index in indices)
+def _image_entry(image: ImageResult, counts: Mapping[str, float]) -> dict[str, Any]:
+    """What ``mito compare`` needs of one image."""
+    bits = 1 << (image.detections.matched.shape[0] - 1)
+    codes = sum(
+        (row.astype(int) * (bits >> level) for level, row in enumerate(image.detections.matched)),
+        start=0 * image.detections.scores.astype(int),
+    )
+    return {
+        "image": image.image,
+        "frame": image.frame,
+        "counts": dict(counts),
+        "detection_scores": [round(float(score), 6) for score in image.detections.scores],
+        "detection_matches": [int(code) for code in codes],
+    }
 
 
-def _is_nan(value: Cell) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _sweep_row(row: ThresholdResult, incomplete: bool) -> dict[str, Any]:
+    nan = math.nan
+    return {
+        "score_threshold": row.score_threshold,
+        "n_pred": row.match.tp + row.match.fp,
+        "recall_50": row.match.recall,
+        "precision_50": nan if incomplete else row.match.precision,
+        "f1_50": nan if incomplete else row.match.f1,
+        "count_bias": nan if incomplete else row.count_bias,
+        "count_mae": nan if incomplete else row.count_mae,
+    }
 
 
-def _number_or_null(value: float) -> float | None:
-    return None if _is_nan(value) else value
+def _threshold(metrics: Metrics, row: ThresholdResult | None) -> float | None:
+    return None if row is None or metrics.truth_incomplete else row.score_threshold
+
+
+def _stratum(row: Stratum, metrics: Metrics) -> dict[str, Any]:
+    entry = asdict(row)
+    if metrics.truth_incomplete:
+        entry |= {"precision_50": math.nan, "n_false": math.nan}
+    return entry
+
+
+def without_nan(value: Any) -> Any:
+    """The same value, of JSON types, with None for every NaN, at any depth."""
+    if isinstance(value, dict):
+        return {name: without_nan(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: float) -> str:

@@ -3,15 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from mito_instance.evaluation.matching import MatchCounts, count_matches
-from mito_instance.evaluation.pairing import pair_images
+from mito_instance.evaluation.pairing import ImagePair, pair_images
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 DEFAULT = 0.5
+CANDIDATES = tuple(round(float(value), 2) for value in np.arange(1, 20) / 20)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdResult:
+    """What a score threshold would give.
+
+    Args:
+        score_threshold: predictions with at least this score count.
+        match: counts at IoU > 0.5, over all images.
+        count_bias: mean of predicted - true instances an image.
+        count_mae: mean absolute difference of the counts an image.
+    """
+
+    score_threshold: float
+    match: MatchCounts
+    count_bias: float
+    count_mae: float
+
+
+def sweep_scores(
+    pairs: Sequence[ImagePair], candidates: Sequence[float] = CANDIDATES
+) -> tuple[ThresholdResult, ...]:
+    """What each of several score thresholds would give.
+
+    Args:
+        pairs: (truth, prediction) of each image, predictions unthresholded.
+        candidates: thresholds to try, in [0, 1].
+
+    Returns:
+        One result a candidate, in their order; none without images, or where an image has
+        predictions without scores.
+    """
+    if not pairs or any(len(pred) and pred.scores is None for _, pred in pairs):
+        return ()
+    tried = np.asarray(candidates, dtype=float)
+    matches = [MatchCounts() for _ in tried]
+    differences = np.zeros((len(tried), len(pairs)))
+    for image, (truth, pred) in enumerate(pairs):
+        iou = rle.iou_matrix(list(truth.masks), list(pred.masks))
+        scores = np.zeros(0) if pred.scores is None else pred.scores
+        for number, threshold in enumerate(tried):
+            above = scores >= threshold
+            matches[number] += count_matches(iou[:, above], 0.5)
+            differences[number, image] = int(above.sum()) - len(truth)
+    return tuple(
+        ThresholdResult(
+            score_threshold=round(float(threshold), 4),
+            match=match,
+            count_bias=float(difference.mean()),
+            count_mae=float(np.abs(difference).mean()),
+        )
+        for threshold, match, difference in zip(tried, matches, differences, strict=True)
+    )
+
+
+def least_biased(sweep: Sequence[ThresholdResult]) -> ThresholdResult | None:
+    """The threshold whose counts are least biased; None for an empty sweep.
+
+    Of equal ones that of the higher F1, then the higher one.
+    """
+    return min(
+        sweep,
+        key=lambda row: (
+            round(abs(row.count_bias), 9),
+            -_number(row.match.f1),
+            -row.score_threshold,
+        ),
+        default=None,
+    )
+
+
+def best_f1(sweep: Sequence[ThresholdResult]) -> ThresholdResult | None:
+    """The threshold of the highest F1 at IoU > 0.5; the higher one of equals.
+
+    None for an empty sweep, or where nothing is found at any threshold.
+    """
+    best = max(sweep, key=lambda row: (_number(row.match.f1), row.score_threshold), default=None)
+    return best if best is not None and _number(best.match.f1) > 0 else None
 
 
 def best_score_threshold(
@@ -35,21 +115,25 @@ def best_score_threshold(
     Returns:
         The threshold; 0.5 where nothing can be matched.
     """
-    tried = np.arange(1, 20) / 20 if candidates is None else np.asarray(candidates, dtype=float)
-    matches = [MatchCounts() for _ in tried]
-    errors = np.zeros(len(tried))
-    for truth, pred in pair_images(images_true, images_pred).pairs:
-        kept_true = truth.select([rle.area_px(mask) >= min_area_px for mask in truth.masks])
-        kept_pred = pred.select([rle.area_px(mask) >= min_area_px for mask in pred.masks])
-        iou = rle.iou_matrix(list(kept_true.masks), list(kept_pred.masks))
-        scores = np.zeros(0) if kept_pred.scores is None else kept_pred.scores
-        for number, threshold in enumerate(tried):
-            above = scores >= threshold
-            matches[number] += count_matches(iou[:, above], 0.5)
-            errors[number] += abs(int(above.sum()) - len(kept_true))
-    f1 = np.array([match.f1 for match in matches])
-    if not np.isfinite(f1).any() or np.nanmax(f1) == 0:
+    pairs = [
+        (_of_area(truth, min_area_px), _of_area(pred, min_area_px))
+        for truth, pred in pair_images(images_true, images_pred).pairs
+    ]
+    sweep = sweep_scores(pairs, CANDIDATES if candidates is None else candidates)
+    top = best_f1(sweep)
+    if top is None:
         return DEFAULT
-    good = np.flatnonzero(f1 >= np.nanmax(f1) - 0.01)
-    best = min(good, key=lambda number: (errors[number], -tried[number]))
-    return round(float(tried[best]), 4)
+    good = [row for row in sweep if _number(row.match.f1) >= top.match.f1 - 0.01]
+    return min(good, key=lambda row: (row.count_mae, -row.score_threshold)).score_threshold
+
+
+def _of_area(image: ImageInstances, min_area_px: int) -> ImageInstances:
+    """The instances of at least an area."""
+    return image.select(
+        np.asarray([rle.area_px(mask) >= min_area_px for mask in image.masks], dtype=bool)
+    )
+
+
+def _number(value: float) -> float:
+    """0 for NaN: nothing to find and nothing found is no reason to choose."""
+    return 0.0 if np.isnan(value) else value

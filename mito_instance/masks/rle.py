@@ -190,10 +190,15 @@ def union(masks: list[RLE], image_hw: tuple[int, int]) -> RLE:
     return {"size": list(image_hw), "counts": merged["counts"].decode()}
 
 
+def intersect(first: RLE, second: RLE) -> RLE:
+    """The pixels that two masks of one image share; the empty mask for none."""
+    shared: RLE = coco_mask.merge([_as_bytes(first), _as_bytes(second)], intersect=True)
+    return {"size": list(first["size"]), "counts": shared["counts"].decode()}
+
+
 def intersection_px(first: RLE, second: RLE) -> int:
     """Number of pixels that two masks of one image share."""
-    shared = coco_mask.merge([_as_bytes(first), _as_bytes(second)], intersect=True)
-    return int(coco_mask.area(shared))
+    return area_px(intersect(first, second))
 
 
 def check(rle: Any, image_hw: tuple[int, int], where: str) -> RLE:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
@@ -77,12 +78,12 @@ def files(tmp_path):
 def test_table_goes_to_stdout_and_nothing_else(files, capfd):
     assert main(list(files)) == 0
     out, err = capfd.readouterr()
-    lines = dict(line.split() for line in out.splitlines() if line.startswith("  "))
+    lines = dict(line.split()[:2] for line in out.splitlines() if line.startswith("  "))
     assert lines["n_true"] == "3"
     assert lines["n_pred"] == "4"
     assert lines["n_split"] == "1"
     assert lines["f1_50"] == "0.5714"
-    assert len(out.splitlines()) == len(lines) + 7
+    assert len(out.splitlines()) == len(lines) + 9
     assert err == ""
 
 
@@ -93,7 +94,8 @@ def test_files(files, tmp_path):
     assert metrics.keys() >= KEYS
     assert (metrics["n_true"], metrics["n_pred"], metrics["count_bias"]) == (3, 3, 0.0)
     assert metrics["unpaired_true"] == []
-    assert metrics["run"]["options"] == {"min_area_px": 0, "score_threshold": 0.6}
+    options = metrics["run"]["options"]
+    assert (options["min_area_px"], options["score_threshold"], options["seed"]) == (0, 0.6, 0)
     digest = hashlib.sha256(Path(files[0]).read_bytes()).hexdigest()
     assert metrics["run"]["inputs"]["truth"]["sha256"] == digest
     assert {"mito-instance", "faster-coco-eval", "python"} <= metrics["run"]["versions"].keys()
@@ -101,7 +103,7 @@ def test_files(files, tmp_path):
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == ["a.png", "b.png"]
     assert [row["count_error"] for row in rows] == ["0", "0"]
-    assert [row["f1_50"] for row in rows] == ["1.0", "0.5"]
+    assert [row["f1_50"] for row in rows] == ["1", "0.5"]
     with (folder / "associations.csv").open() as file:
         rows = list(csv.DictReader(file))
     # The prediction with score 0.5 is left out, the numbers of the others stay.
@@ -216,8 +218,8 @@ def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        pytest.param(["--min-area-px", "-3"], "whole number of pixels >= 0, got '-3'", id="area"),
-        pytest.param(["--min-area-px", "2.5"], "whole number of pixels", id="area-fraction"),
+        pytest.param(["--min-area-px", "-3"], "whole number >= 0, got '-3'", id="area"),
+        pytest.param(["--min-area-px", "2.5"], "whole number", id="area-fraction"),
         pytest.param(["--score-threshold", "50"], r"number in [0, 1], got '50'", id="percent"),
         pytest.param(["--score-threshold", "nan"], r"number in [0, 1]", id="nan"),
     ],
@@ -239,3 +241,98 @@ def test_script_and_help():
     assert run.returncode == 0
     assert "example:" in run.stdout
     assert "--min-area-px" in run.stdout
+
+
+def read(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_file_against_itself_is_perfect(files, tmp_path):
+    assert main([files[1], files[1], "-o", str(tmp_path)]) == 0
+    metrics = read(tmp_path)
+    ones = ["ap", "ap50", "f1_50", "pq", "iou_foreground"]
+    assert [metrics[name] for name in ones] == [1.0] * 5
+    assert metrics["n_missed"] == metrics["n_false"] == metrics["n_split"] == 0
+
+
+def test_metrics_hold_what_is_behind_them(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path), "--pixel-size-nm", "50", "--seed", "3"]) == 0
+    metrics = read(tmp_path)
+    assert metrics["area_unit"] == "um2"
+    assert [row["score_threshold"] for row in metrics["score_sweep"]][:2] == [0.05, 0.1]
+    # Scores are 0.9, 0.9, 0.7 and 0.5; the pieces of the split are those below 0.9.
+    assert metrics["score_threshold_best_f1"] == 0.9
+    assert metrics["score_threshold_unbiased_count"] == 0.7
+    assert len(metrics["by_area"]) == 5
+    assert [row["n_true"] for row in metrics["by_border"]] == [3, 0]
+    assert [image["detection_scores"] for image in metrics["images"]] == [[0.9], [0.9, 0.7, 0.5]]
+    assert metrics["images"][0]["detection_matches"] == [1023]
+    low, high = metrics["intervals_95"]["f1_50"]
+    assert low <= metrics["f1_50"] <= high
+    assert "n_true" not in metrics["intervals_95"]
+    with (tmp_path / "associations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["area_true_um2"]) for row in rows] == [0.25, 0.5, 0.25]
+    with (tmp_path / "per_image.csv").open() as file:
+        assert "area_true_um2" in next(csv.reader(file))
+
+
+def test_no_interval_from_one_group(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path), "--group-regex", r"([^/]+)\.png"]) == 0
+    assert read(tmp_path)["intervals_95"]
+    assert main([*files, "-o", str(tmp_path), "--group-regex", "png"]) == 0
+    assert read(tmp_path)["intervals_95"] == {}
+    assert main([*files, "-o", str(tmp_path), "--bootstrap", "0"]) == 0
+    assert read(tmp_path)["intervals_95"] == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        pytest.param("(", "error: --group-regex: '(' is no regular expression", id="bad"),
+        pytest.param("mouse", "a.png: --group-regex 'mouse' does not match", id="no-match"),
+    ],
+)
+def test_group_regex_errors(files, capsys, option, message):
+    assert main([*files, "--group-regex", option]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_incomplete_truth_has_no_precision(files, tmp_path, capsys):
+    assert main([*files, "-o", str(tmp_path), "--truth-incomplete"]) == 0
+    metrics = read(tmp_path)
+    assert metrics["precision_50"] is metrics["ap"] is metrics["n_false"] is None
+    assert metrics["recall_50"] == pytest.approx(2 / 3)
+    assert metrics["score_threshold_best_f1"] is None
+    assert "undefined" in capsys.readouterr().out
+
+
+def stack(path, values):
+    """Two pages of 8 x 9 px; the left and the right half have a value each."""
+    pages = np.zeros((2, 8, 9), dtype=np.uint16)
+    pages[:, 1:7, 1:4], pages[:, 1:7, 5:8] = values
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    return str(path)
+
+
+def test_volume(tmp_path, capsys):
+    truth, pred = stack(tmp_path / "t.tif", (5, 900)), stack(tmp_path / "p.tif", (3, 3))
+    assert main([truth, pred, "--volume", "-o", str(tmp_path / "o")]) == 0
+    metrics = read(tmp_path / "o")
+    assert (metrics["n_true"], metrics["n_pred"], metrics["n_merge"]) == (2, 1, 1)
+    assert (metrics["voi_split"], metrics["voi_merge"], metrics["iou_foreground"]) == (0, 1, 1)
+    assert "adapted_rand_error" in capsys.readouterr().out
+    with (tmp_path / "o" / "associations.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["kind"], row["true_labels"], row["pred_labels"]) == ("merge", "5 900", "3")
+    assert (row["box_n_pages"], row["voxels_true"], row["voxels_pred"]) == ("2", "72", "72")
+
+
+def test_volume_takes_label_stacks_only(files, tmp_path, capsys):
+    assert main([*files, "--volume"]) == 2
+    assert "--volume needs label stacks" in capsys.readouterr().err
+    truth = stack(tmp_path / "t.tif", (1, 2))
+    assert main([truth, truth, "--volume", "--min-area-px", "5"]) == 2
+    assert "--min-area-px is not for --volume" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_counts_are_added_over_images_and_divided_last():
     ]
     metrics = evaluate(truth, pred)
     summary = metrics.summary()
-    assert [result.figures()["f1_50"] for result in metrics.images] == [1.0, 0.0]
+    assert [row["f1_50"] for row in metrics.image_figures()] == [1.0, 0.0]
     assert summary["f1_50"] == pytest.approx(2 / 6)  # not the mean of 1 and 0
     assert (summary["count_bias"], summary["count_mae"]) == (1.0, 1.0)
     assert (summary["n_true"], summary["n_pred"], summary["n_images"]) == (2, 4, 2)

@@ -1,18 +1,22 @@
 """Foreground pixels of whole images."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mito_instance.evaluation.semantic import PixelCounts, count_pixels
+from mito_instance.evaluation.semantic import PixelCounts, compare_foregrounds
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 HW = (10, 20)
+
+
+def counts_of(truth, pred, within=None):
+    """Counts of the unions of the instances of both sides."""
+    unions = (rle.union(list(side.masks), HW) for side in (truth, pred))
+    return compare_foregrounds(*unions, within)
 
 
 def rectangles(*boxes):
@@ -44,22 +48,8 @@ def rectangles(*boxes):
         pytest.param(rectangles(), rectangles(), PixelCounts(), id="empty"),
     ],
 )
-def test_count_pixels(truth, pred, expected):
-    assert count_pixels(truth, pred) == expected
-
-
-@pytest.mark.parametrize(
-    ("counts", "iou", "dice", "precision", "recall"),
-    [
-        pytest.param(PixelCounts(10, 10, 30), 0.2, 1 / 3, 0.5, 0.25, id="mixed"),
-        pytest.param(PixelCounts(0, 5, 0), 0, 0, 0, math.nan, id="no-truth"),
-        pytest.param(PixelCounts(0, 0, 5), 0, 0, math.nan, 0, id="no-prediction"),
-        pytest.param(PixelCounts(), math.nan, math.nan, math.nan, math.nan, id="empty"),
-    ],
-)
-def test_fractions(counts, iou, dice, precision, recall):
-    found = (counts.iou, counts.dice, counts.precision, counts.recall)
-    assert found == pytest.approx((iou, dice, precision, recall), nan_ok=True)
+def test_counts(truth, pred, expected):
+    assert counts_of(truth, pred) == expected
 
 
 stacks = hnp.arrays(bool, st.tuples(st.integers(0, 3), st.just(HW[0]), st.just(HW[1])))
@@ -73,4 +63,10 @@ def test_counts_equal_those_of_pixel_arrays(masks_true, masks_pred):
     expected = PixelCounts(
         int((true & found).sum()), int((~true & found).sum()), int((true & ~found).sum())
     )
-    assert count_pixels(truth, pred) == expected
+    assert counts_of(truth, pred) == expected
+
+
+def test_only_pixels_of_the_region_count():
+    left = rectangles((0, 0, 3, 10)).masks[0]
+    counts = counts_of(rectangles((0, 0, 4, 5)), rectangles((2, 0, 4, 5)), left)
+    assert counts == PixelCounts(tp=5, fp=0, fn=10)

@@ -1,0 +1,71 @@
+"""The files that ``evaluate`` writes: metrics, tables, report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mito_instance
+from mito_instance.evaluation import tables
+from mito_instance.evaluation.evaluate import Metrics
+
+_LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
+
+
+def write_outputs(
+    args: argparse.Namespace,
+    metrics: Metrics,
+    intervals: Mapping[str, tuple[float, float]],
+) -> None:
+    """Write every file of an evaluation into ``args.output``.
+
+    Args:
+        args: the command's arguments.
+        metrics: what was found.
+        intervals: confidence intervals by name.
+    """
+    folder: Path = args.output
+    document = tables.metrics_document(metrics, run_record(args), intervals)
+    tables.write_metrics(folder / "metrics.json", document)
+    tables.write_per_image(folder / "per_image.csv", metrics)
+    tables.write_associations(folder / "associations.csv", metrics)
+
+
+def run_record(args: argparse.Namespace) -> dict[str, Any]:
+    """What is needed to repeat this evaluation."""
+    options = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(args).items()
+        if name not in ("truth", "pred", "output")
+    }
+    return {
+        "command": "evaluate",
+        "options": options,
+        "inputs": {
+            name: {"path": str(path), "sha256": _sha256(path)}
+            for name, path in (("truth", args.truth), ("pred", args.pred))
+        },
+        "versions": {
+            "mito-instance": mito_instance.__version__,
+            "python": platform.python_version(),
+            **{library: metadata.version(library) for library in _LIBRARIES},
+        },
+    }
+
+
+def _sha256(path: Path) -> str:
+    """Digest of a file, or of the names and contents of all files of a folder."""
+    digest = hashlib.sha256()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            digest.update(str(file.relative_to(path)).encode("utf-8", "backslashreplace") + b"\0")
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

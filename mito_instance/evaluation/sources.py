@@ -1,0 +1,162 @@
+"""Reads a truth or a prediction: COCO JSON, label images or ImageJ ROIs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mito_instance.annotations.conversion import Conversion
+from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
+from mito_instance.annotations.mask_values import integer_labels
+from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
+from mito_instance.evaluation.results_list import is_results_list, read_predictions
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import read_coco
+from mito_instance.io.images import IMAGE_SUFFIXES, find_images, read_pages
+from mito_instance.masks.labels import label_rles
+
+_ROI_SUFFIXES = frozenset({".zip", ".roi"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The instances of one side.
+
+    Args:
+        images: one entry an image or page.
+        failures: one line for each file that could not be read.
+        notices: one line for each decision that the user should know of.
+        names_pictures: whether ``image`` is the path of a micrograph, and not of a label image.
+    """
+
+    images: tuple[ImageInstances, ...]
+    failures: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    names_pictures: bool = True
+
+
+def read_source(path: Path, images: Path | None = None, truth: Path | None = None) -> Source:
+    """Instances of a COCO JSON, of label images or of ImageJ ROI files.
+
+    Label images hold one integer an instance, 0 is background; the ids need not be
+    consecutive, and each connected part of an id is an instance, as in ``mito convert-masks``.
+    A stack has one label image a page. ROIs know no image size, so that they need ``images``,
+    to which they belong by name.
+
+    Args:
+        path: a JSON, a label image or a folder of them, or ROI zips and ``.roi`` files or a
+            folder of them.
+        images: the micrographs. Needed by ROIs; label images take their names from them, so
+            that ``cell_01_labels.tif`` is paired with ``cell_01.png``.
+        truth: COCO JSON that a bare results list was made for; None for the truth itself.
+
+    Raises:
+        MitoInstanceError: if nothing can be read; a bad file among others is a failure.
+    """
+    if not path.exists():
+        # The reader of COCO JSON words this as it does for every other JSON.
+        return Source(tuple(read_coco(path)))
+    if _is_of(path, _ROI_SUFFIXES):
+        return _read_rois(path, images)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return _read_labels(path, images)
+    if truth is not None and is_results_list(path):
+        if truth.is_dir() or truth.suffix.lower() != ".json":
+            raise ConfigError(
+                f"{path}: a results list names no images, so the truth must be the COCO JSON it "
+                f"was made for, got {truth}; give that JSON, or predictions as full COCO JSON"
+            )
+        return Source(tuple(read_predictions(path, truth)))
+    return Source(tuple(read_coco(path)))
+
+
+def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a file, or any file under a folder, has one of the suffixes."""
+    if path.is_dir():
+        return any(entry.suffix.lower() in suffixes for entry in path.rglob("*"))
+    return path.suffix.lower() in suffixes
+
+
+def _read_rois(path: Path, images: Path | None) -> Source:
+    if images is None:
+        raise ConfigError(
+            f"{path}: ImageJ ROIs do not say how large their image is; give the images by --images"
+        )
+    pairing = pair_roi_sets(find_images([images]), find_roi_sets([path]))
+    conversion = convert_roi_pairs(pairing.pairs)
+    return _source(conversion, pairing.failures, pairing.notices, path, names_pictures=True)
+
+
+def _read_labels(path: Path, images: Path | None) -> Source:
+    files = find_images([path])
+    named = {file: file for file in files}
+    alone: Sequence[str] = ()
+    if images is not None:
+        pictures = find_images([images])
+        pairing = pair_by_name(pictures, files)
+        found = dict(pairing.pairs)
+        if len(pictures) == len(files) == 1:
+            found = {pictures[0]: files[0]}
+        named = {label: picture for picture, label in found.items()}
+        alone = [
+            *pairing.ambiguous,
+            *(
+                f"{label}: no image has this name; name the label image like its image"
+                for label in files
+                if label not in named and label in pairing.partners_alone
+            ),
+        ]
+    conversion = Conversion()
+    for label, picture in named.items():
+        try:
+            conversion.images.extend(_label_pages(label, picture, conversion.notices))
+        except MitoInstanceError as error:
+            conversion.failures.append(str(error))
+    return _source(conversion, alone, (), path, names_pictures=images is not None)
+
+
+def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageInstances]:
+    """The instances of each page of a label image."""
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise AnnotationError(
+            f"{path}: JPEG changes the values of a label image; save it as TIFF or PNG"
+        )
+    pages: list[ImageInstances] = []
+    for page in read_pages(path):
+        where = f"{path} page {page.frame + 1}" if page.n_frames > 1 else str(path)
+        rles, n_divided = label_rles(integer_labels(page.pixels, where))
+        if n_divided:
+            notices.append(
+                f"{where}: {n_divided} label values lie in several parts; each part is an instance"
+            )
+        pages.append(
+            ImageInstances(
+                image=str(picture),
+                image_hw=(int(page.pixels.shape[0]), int(page.pixels.shape[1])),
+                masks=tuple(rles),
+                frame=page.frame,
+                pixel_size=page.pixel_size,
+            )
+        )
+    return pages
+
+
+def _source(
+    conversion: Conversion,
+    failures: Sequence[str],
+    notices: Sequence[str],
+    path: Path,
+    *,
+    names_pictures: bool,
+) -> Source:
+    """The result, or an error if no image at all could be read."""
+    failures = (*failures, *conversion.failures)
+    if not conversion.images:
+        raise AnnotationError(
+            failures[0] if failures else f"{path}: holds no instances of any image; check the path"
+        )
+    return Source(
+        tuple(conversion.images), failures, (*notices, *conversion.notices), names_pictures
+    )

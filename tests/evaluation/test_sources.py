@@ -1,0 +1,162 @@
+"""Truths and predictions of every kind, and the regions where they count."""
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.evaluation.evaluate import evaluate
+from mito_instance.evaluation.regions import read_regions
+from mito_instance.evaluation.sources import read_source
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import write_coco
+from mito_instance.masks import rle
+
+HW = (30, 40)
+BOXES = [(2, 3, 8, 6), (20, 10, 10, 12)]
+
+
+def labels(values=(7, 4000)):
+    """A label image of the boxes, whose ids are neither consecutive nor sorted by place."""
+    image = np.zeros(HW, dtype=np.uint16)
+    for value, (x, y, w, h) in zip(values, BOXES, strict=True):
+        image[y : y + h, x : x + w] = value
+    return image
+
+
+def masks(boxes=BOXES):
+    return tuple(rle.place(np.ones((h, w), dtype=bool), x, y, HW) for x, y, w, h in boxes)
+
+
+def write_rois(path, boxes=BOXES):
+    """A zip of rectangles as ImageJ's ROI Manager saves it."""
+    rois = [
+        roifile.ImagejRoi.frompoints([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], name=f"{i}")
+        for i, (x, y, w, h) in enumerate(boxes)
+    ]
+    roifile.roiwrite(path, rois, mode="w")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The same instances of two images as COCO JSON, label images, a stack and ROI zips."""
+    for folder in ("images", "labels", "rois"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", np.zeros(HW, dtype=np.uint8))
+        tifffile.imwrite(tmp_path / "labels" / f"{name}_labels.tif", labels())
+        write_rois(tmp_path / "rois" / f"{name}.zip")
+    write_coco(
+        tmp_path / "truth.json",
+        [ImageInstances(str(tmp_path / "images" / f"{n}.tif"), HW, masks()) for n in "ab"],
+    )
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.stack([labels(), labels((9, 3))]), photometric="minisblack"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["labels", "rois"])
+def test_every_kind_holds_the_same_instances(files, kind):
+    source = read_source(files / kind, files / "images")
+    assert source.names_pictures
+    truth = read_source(files / "truth.json")
+    summary = evaluate(truth.images, source.images).summary()
+    assert (summary["n_images"], summary["n_true"], summary["pq"], summary["ap"]) == (2, 4, 1, 1)
+
+
+def test_labels_without_images_have_their_own_names(files):
+    source = read_source(files / "labels")
+    assert [image.image for image in source.images] == [
+        str(files / "labels" / f"{name}_labels.tif") for name in "ab"
+    ]
+    assert not source.names_pictures
+
+
+def test_a_stack_has_one_label_image_a_page(files):
+    source = read_source(files / "stack.tif")
+    assert [(image.frame, len(image)) for image in source.images] == [(0, 2), (1, 2)]
+
+
+def test_rois_need_images(files):
+    with pytest.raises(ConfigError, match=r"rois: ImageJ ROIs do not say .* --images"):
+        read_source(files / "rois")
+
+
+def test_a_bad_file_among_others_is_named(files):
+    (files / "labels" / "c.tif").write_bytes(b"II*\0broken")
+    source = read_source(files / "labels")
+    assert len(source.images) == 2
+    assert len(source.failures) == 1
+    assert "c.tif" in source.failures[0]
+
+
+def test_a_label_image_without_image_is_named(files):
+    tifffile.imwrite(files / "labels" / "z.tif", labels())
+    source = read_source(files / "labels", files / "images")
+    assert len(source.images) == 2
+    (failure,) = source.failures
+    assert failure.startswith(f"{files / 'labels' / 'z.tif'}: no image has this name")
+
+
+def test_jpeg_is_no_label_image(files):
+    (files / "one").mkdir()
+    (files / "one" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(AnnotationError, match=r"a.jpg: JPEG changes the values"):
+        read_source(files / "one")
+
+
+def test_a_results_list_needs_the_json_of_its_truth(files):
+    (files / "results.json").write_text("[]")
+    with pytest.raises(ConfigError, match="results list names no images"):
+        read_source(files / "results.json", truth=files / "labels")
+
+
+LEFT_HALF = (0, 0, 20, 30)
+
+
+@pytest.mark.parametrize("kind", ["zip", "mask", "folder"])
+def test_instances_count_where_half_of_them_is_annotated(files, kind):
+    region = files / {"zip": "left.zip", "mask": "left.png", "folder": "regions"}[kind]
+    if kind == "zip":
+        write_rois(region, [LEFT_HALF])
+    else:
+        if kind == "folder":
+            region.mkdir()
+        pixels = np.zeros(HW, dtype=np.uint8)
+        pixels[:, :20] = 255
+        names = ["a.png", "b.png"] if kind == "folder" else [""]
+        for name in names:
+            tifffile.imwrite(region / name if name else region, pixels)
+    truth = read_source(files / "truth.json").images
+    regions, without = read_regions(region, truth)
+    assert without == []
+    # Half of the first lies inside; of the second less; the third is a false one outside.
+    boxes = [(2, 3, 8, 6), (16, 20, 8, 5), (17, 2, 8, 5), (30, 2, 5, 5)]
+    pred = [ImageInstances(image.image, HW, masks(boxes)) for image in truth]
+    metrics = evaluate(truth, pred, regions=regions)
+    summary = metrics.summary()
+    assert (summary["n_true"], summary["n_pred"], summary["n_one_to_one"]) == (2, 4, 2)
+    # Pixels are cut at the region: 4 columns of the second and 3 of the third are inside.
+    assert summary["iou_foreground"] == pytest.approx(48 / (48 + 20 + 15))
+    assert metrics.images[0].considered_px == 600
+
+
+def test_an_image_without_region_counts_as_a_whole(files):
+    (files / "regions").mkdir()
+    write_rois(files / "regions" / "a.zip", [LEFT_HALF])
+    write_rois(files / "regions" / "z.zip", [LEFT_HALF])
+    regions, without = read_regions(files / "regions", read_source(files / "truth.json").images)
+    assert len(regions) == 1
+    assert without == [
+        f"{files / 'images' / 'b.tif'}: no region has this name; the whole image counts"
+    ]
+
+
+def test_a_region_must_fit_its_image(files):
+    tifffile.imwrite(files / "small.tif", np.ones((5, 6), dtype=np.uint8))
+    with pytest.raises(AnnotationError, match=r"small.tif: the region is 6 x 5 px but .* 40 x 30"):
+        read_regions(files / "small.tif", read_source(files / "truth.json").images)
+    with pytest.raises(AnnotationError, match=r"none.zip: no such file"):
+        read_regions(files / "none.zip", read_source(files / "truth.json").images)

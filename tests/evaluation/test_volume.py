@@ -1,0 +1,93 @@
+"""Label stacks: clustering errors against scikit-image, matches and groups by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage import metrics as reference
+
+from mito_instance.errors import AnnotationError
+from mito_instance.evaluation.volume import (
+    adapted_rand_error,
+    count_overlaps,
+    evaluate_overlaps,
+    variation_of_information,
+)
+
+
+def overlaps(truth, pred):
+    return count_overlaps(np.asarray(truth, np.int64), np.asarray(pred, np.int64))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clustering_errors_equal_those_of_scikit_image(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 6, (4, 9, 8))
+    pred = np.where(rng.random(truth.shape) < 0.7, truth * 1000, rng.integers(0, 9, truth.shape))
+    found = overlaps(truth, pred)
+    expected = reference.variation_of_information(truth, pred, ignore_labels=(0,))
+    assert variation_of_information(found) == pytest.approx(tuple(expected))
+    error = reference.adapted_rand_error(truth, pred, ignore_labels=(0,))[0]
+    assert adapted_rand_error(found) == pytest.approx(error)
+
+
+def test_a_split_raises_voi_split_and_a_merge_voi_merge():
+    whole, halves = np.ones((1, 2, 8)), np.ones((1, 2, 8))
+    halves[..., 4:] = 7
+    assert variation_of_information(overlaps(whole, halves)) == (1.0, 0.0)
+    assert variation_of_information(overlaps(halves, whole)) == (0.0, 1.0)
+
+
+def test_every_class_of_error_in_three_dimensions():
+    truth, pred = np.zeros((2, 4, 12, 40), dtype=int)
+    truth[:, 1:4, 1:6], pred[:, 1:4, 1:6] = 3, 70  # equal but for the id
+    truth[:, 1:4, 8:14] = 90  # missed
+    pred[:, 1:4, 16:20] = 5  # false
+    truth[:, 6:9, 1:11], pred[:2, 6:9, 1:11], pred[2:, 6:9, 1:11] = 8, 11, 12  # split over pages
+    truth[:2, 6:9, 14:20], truth[2:, 6:9, 14:20], pred[:, 6:9, 14:20] = 21, 22, 30  # merge
+    found = overlaps(truth, pred)
+    metrics = evaluate_overlaps(found)
+    groups = {group.kind: (group.true_indices, group.pred_indices) for group in metrics.groups}
+    assert groups == {
+        "one-to-one": ((3,), (70,)),
+        "missed": ((90,), ()),
+        "false": ((), (5,)),
+        "split": ((8,), (11, 12)),
+        "merge": ((21, 22), (30,)),
+    }
+    assert (metrics.n_true, metrics.n_pred, metrics.match_50.tp) == (5, 5, 1)
+    assert found.boxes_true[8] == (0, 4, 6, 9, 1, 11)
+    assert found.boxes_pred[12] == (2, 4, 6, 9, 1, 11)
+
+
+def test_a_stack_against_itself_is_perfect():
+    truth = np.zeros((3, 5, 9), dtype=int)
+    truth[:2, 1:3, 1:3], truth[1:, 3:, 5:] = 1000, 7
+    metrics = evaluate_overlaps(overlaps(truth, truth))
+    assert (metrics.match_50.pq, metrics.iou_foreground, metrics.dice_foreground) == (1, 1, 1)
+    assert (metrics.voi_split, metrics.voi_merge, metrics.adapted_rand_error) == (0, 0, 0)
+    assert {group.kind for group in metrics.groups} == {"one-to-one"}
+
+
+def test_empty_truth_is_undefined():
+    metrics = evaluate_overlaps(overlaps(np.zeros((2, 3, 3)), np.ones((2, 3, 3))))
+    assert (metrics.n_true, metrics.n_pred, metrics.match_50.f1) == (0, 1, 0)
+    assert math.isnan(metrics.voi_split)
+    assert math.isnan(metrics.adapted_rand_error)
+    assert metrics.groups[0].kind == "false"
+    both = evaluate_overlaps(overlaps(np.zeros((2, 3, 3)), np.zeros((2, 3, 3))))
+    assert math.isnan(both.match_50.f1)
+    assert both.groups == ()
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred", "message"),
+    [
+        pytest.param((2, 3, 3), (1, 3, 3), r"page 2: the truth is \(3, 3\) .* absent", id="pages"),
+        pytest.param((1, 3, 3), (1, 3, 4), r"page 1: .*\(3, 3\).*\(3, 4\)", id="size"),
+        pytest.param((0, 3, 3), (0, 3, 3), "at least one page", id="none"),
+    ],
+)
+def test_stacks_must_fit(truth, pred, message):
+    with pytest.raises(AnnotationError, match=message):
+        overlaps(np.zeros(truth), np.zeros(pred))
