@@ -17,7 +17,7 @@ _WORDS = (
 _SEPARATOR = r"[\s._\-]+"
 _LEADING_WORD = re.compile(rf"^(?:{_WORDS})(?:{_SEPARATOR}|(?=\d)|$)", re.IGNORECASE)
 _TRAILING_WORD = re.compile(rf"(?:{_SEPARATOR}|^)(?:{_WORDS})$", re.IGNORECASE)
-_SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp|roi|zip)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp|roi|zip|json|txt)$", re.IGNORECASE)
 _NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
 
 

@@ -10,6 +10,7 @@ from mito_instance import __version__
 
 COMMANDS = {
     "convert-masks": "mask images to COCO JSON",
+    "convert-polygons": "Labelme and YOLO polygons to COCO JSON",
     "convert-roi": "ImageJ ROI files to COCO JSON",
     "export-roi": "COCO JSON to ImageJ ROI zips, to correct in Fiji",
     "train-net": "train or evaluate a model",
