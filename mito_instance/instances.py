@@ -27,6 +27,7 @@ class ImageInstances:
         category_ids: N category ids; by default all 1 (mitochondrion).
         names: N names that a person gave, ``""`` for none; or empty when no instance has one.
         groups: N group numbers of ImageJ, 0 for none; or empty when no instance has one.
+        track_ids: N numbers of the 3D object that an instance is a section of; or empty.
         category_names: names of categories by id; category 1 is a mitochondrion by default.
 
     Raises:
@@ -42,6 +43,7 @@ class ImageInstances:
     category_ids: tuple[int, ...] = field(default=())
     names: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
+    track_ids: tuple[int, ...] = ()
     category_names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,11 @@ class ImageInstances:
             raise AnnotationError(
                 f"{self.image}: {len(self.masks)} masks but {len(self.category_ids)} category ids"
             )
-        for what, values in (("names", self.names), ("groups", self.groups)):
+        for what, values in (
+            ("names", self.names),
+            ("groups", self.groups),
+            ("track ids", self.track_ids),
+        ):
             if values and len(values) != len(self.masks):
                 raise AnnotationError(
                     f"{self.image}: {len(self.masks)} masks but {len(values)} {what}"
@@ -95,4 +101,5 @@ class ImageInstances:
             category_ids=tuple(self.category_ids[i] for i in chosen),
             names=tuple(self.names[i] for i in chosen) if self.names else (),
             groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
+            track_ids=tuple(self.track_ids[i] for i in chosen) if self.track_ids else (),
         )

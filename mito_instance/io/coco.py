@@ -56,6 +56,8 @@ def write_coco(
                 annotation["name"] = instances.names[position]
             if instances.groups and instances.groups[position]:
                 annotation["group"] = int(instances.groups[position])
+            if instances.track_ids:
+                annotation["track_id"] = int(instances.track_ids[position])
             if instances.scores is not None:
                 annotation["score"] = float(instances.scores[position])
             annotations.append(annotation)
@@ -84,8 +86,8 @@ def read_coco(path: Path) -> list[ImageInstances]:
         One `ImageInstances` for each image, also for those without annotations. ``image`` is
         the path of the image file (``file_name`` seen from the folder of the JSON),
         ``category_ids`` and ``category_names`` are the file's, ``scores`` are given when every
-        annotation of the file carries one, ``names`` and ``groups`` where any of an image's
-        annotations does, and the pixel size has the source ``"coco"``.
+        annotation of the file carries one, ``names``, ``groups`` and ``track_ids`` where any of
+        an image's annotations does, and the pixel size has the source ``"coco"``.
 
     Raises:
         AnnotationError: if the file is not such a JSON, or an entry breaks a rule.
@@ -101,6 +103,7 @@ def read_coco(path: Path) -> list[ImageInstances]:
     categories: dict[Identifier, list[int]] = {key: [] for key in images}
     names: dict[Identifier, list[str]] = {key: [] for key in images}
     groups: dict[Identifier, list[int]] = {key: [] for key in images}
+    track_ids: dict[Identifier, list[int]] = {key: [] for key in images}
     category_names = category_names_of(document)
     seen: set[Identifier] = set()
     n_crowd = n_empty = 0
@@ -131,6 +134,7 @@ def read_coco(path: Path) -> list[ImageInstances]:
         categories[key].append(category)
         names[key].append(values.name(entry.get("name")))
         groups[key].append(values.group(entry.get("group")))
+        track_ids[key].append(values.track_id(entry.get("track_id")))
     if n_crowd:
         logger.warning("%s: %d crowd regions (iscrowd 1) are no instances, left out", path, n_crowd)
     if n_empty:
@@ -146,6 +150,7 @@ def read_coco(path: Path) -> list[ImageInstances]:
             category_ids=tuple(categories[key]),
             names=tuple(names[key]) if any(names[key]) else (),
             groups=tuple(groups[key]) if any(groups[key]) else (),
+            track_ids=tuple(track_ids[key]) if any(track_ids[key]) else (),
             category_names=category_names,
         )
         for key, image in images.items()

@@ -61,6 +61,11 @@ def group(value: Any) -> int:
     return value if type(value) is int and 0 < value <= MAX_GROUP else 0
 
 
+def track_id(value: Any) -> int:
+    """Number of a 3D object, 1 to 2^53; 0 (none) for anything else."""
+    return value if type(value) is int and 0 < value <= 2**53 else 0
+
+
 def short(value: Any) -> str:
     """A value as it can stand in one line of an error."""
     if isinstance(value, int) and abs(value) >= 10**20:

@@ -35,12 +35,32 @@ def read_raster(path: Path) -> npt.NDArray[Any]:
     Raises:
         ImageError: if the file is another format, damaged, cut off or too large.
     """
-    import cv2
+    return to_grey(decode_raster(path), str(path))
 
+
+def decode_raster(path: Path) -> npt.NDArray[Any]:
+    """Stored channels of a PNG, JPEG or BMP file; a palette is resolved to its colours.
+
+    Args:
+        path: the file; the format is told by its content.
+
+    Returns:
+        (H, W), or (H, W, 3) red, green, blue, or (H, W, 4) with alpha.
+
+    Raises:
+        ImageError: as `read_raster`.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return decode_raster_bytes(path, data)
+
+
+def decode_raster_bytes(path: Path, data: bytes) -> npt.NDArray[Any]:
+    """As `decode_raster`, of the content of a file; ``path`` is for the messages."""
+    import cv2
+
     width, height = _checked_size(path, data)
     check_size(str(path), width, height, channels=4, n_bytes=len(data))
     try:
@@ -54,8 +74,10 @@ def read_raster(path: Path) -> npt.NDArray[Any]:
     if decoded is None or decoded.shape[:2] != (height, width):
         raise ImageError(f"{path}: the image is damaged; export it again")
     if decoded.ndim == 3 and decoded.shape[2] >= 3:
-        decoded = decoded[..., [2, 1, 0]]  # OpenCV gives blue, green, red
-    return to_grey(decoded, str(path))
+        order = [2, 1, 0, 3][: decoded.shape[2]]  # OpenCV gives blue, green, red, alpha
+        decoded = decoded[..., order]
+    channels: npt.NDArray[Any] = decoded
+    return channels
 
 
 def raster_size_hw(path: Path) -> tuple[int, int]:

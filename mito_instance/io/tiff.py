@@ -95,7 +95,16 @@ class TiffPages:
         Raises:
             ImageError: if the page is damaged, too large, or compressed in an unknown way.
         """
-        where = f"{self._path} page {frame + 1}" if len(self) > 1 else str(self._path)
+        grey = to_grey(self.channels(frame), self._where(frame))
+        return _invert(grey) if _is_inverted(self._page(frame)) else grey
+
+    def channels(self, frame: int) -> npt.NDArray[Any]:
+        """A page as stored: (H, W) or (H, W, C); palette and photometric sense are ignored.
+
+        Raises:
+            ImageError: as `pixels`.
+        """
+        where = self._where(frame)
         try:
             page = self._page(frame)
             self._check_page(page, where)
@@ -107,8 +116,11 @@ class TiffPages:
             raise self._damaged(error, where) from error
         if array.ndim == 3 and axes == "SYX" and array.shape == tuple(page.shape):
             array = np.moveaxis(array, 0, -1)
-        grey = to_grey(array, where)
-        return _invert(grey) if _is_inverted(page) else grey
+        return array
+
+    def _where(self, frame: int) -> str:
+        """The page, for messages."""
+        return f"{self._path} page {frame + 1}" if len(self) > 1 else str(self._path)
 
     def sizes_hw(self) -> list[tuple[int, int]]:
         """Height and width of every page, as the directories say.

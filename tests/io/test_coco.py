@@ -313,3 +313,12 @@ def test_names_and_groups_of_strangers_are_cleaned(tmp_path):
 def test_as_many_names_as_masks(what):
     with pytest.raises(AnnotationError, match=f"0 masks but 2 {what}"):
         ImageInstances("a.png", HW, **{what: (1, 2)})
+
+
+def test_track_ids_are_kept(tmp_path):
+    mask = rle.encode(np.ones((2, 3), bool))
+    image = ImageInstances(str(tmp_path / "a.png"), (2, 3), (mask, mask), track_ids=(7, 2))
+    write_coco(tmp_path / "a.json", [image])
+    (back,) = read_coco(tmp_path / "a.json")
+    assert back.track_ids == (7, 2)
+    assert back.select([1]).track_ids == (2,)
