@@ -63,6 +63,7 @@ class _Annotation:
     score: float
     name: str
     group: int
+    track_id: int
 
 
 def check_coco(path: Path, min_area_px: int = MIN_AREA_PX) -> CheckResult:
@@ -177,6 +178,7 @@ def _check_annotations(
                     number(entry.get("score")) if is_scored else math.nan,
                     coco_values.name(entry.get("name")),
                     coco_values.group(entry.get("group")),
+                    coco_values.track_id(entry.get("track_id")),
                 )
             )
     for key, items in kept.items():
@@ -271,6 +273,7 @@ def _instances(
     scores = np.array([item.score for item in annotations], dtype=np.float64)
     names = tuple(item.name for item in annotations)
     groups = tuple(item.group for item in annotations)
+    track_ids = tuple(item.track_id for item in annotations)
     return ImageInstances(
         image=image.image,
         image_hw=image.image_hw,
@@ -281,5 +284,6 @@ def _instances(
         category_ids=tuple(new_ids.get(item.category_id, item.category_id) for item in annotations),
         names=names if any(names) else (),
         groups=groups if any(groups) else (),
+        track_ids=track_ids if any(track_ids) else (),
         category_names={key: name for key, name in category_names.items() if name},
     )

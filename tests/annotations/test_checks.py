@@ -310,6 +310,12 @@ def test_the_name_of_a_renumbered_category_is_kept(folder):
     assert check(folder, content).images[0].category_names == {1: "mito"}
 
 
+def test_names_groups_and_tracks_are_kept(folder):
+    first = annotation(1, name="dark one", group=3, track_id=7)
+    image = check(folder, document(first)).images[0]
+    assert (image.names, image.groups, image.track_ids) == (("dark one",), (3,), (7,))
+
+
 def test_scores_are_kept_when_all_carry_one(folder):
     first, second = annotation(1, score=0.5), annotation(2, (12, 3, 6, 5), score=0.25)
     assert check(folder, document(first, second)).images[0].scores.tolist() == [0.5, 0.25]
