@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mito_instance.masks import rle
 
 GOLDEN = Path(__file__).parent / "golden"
 JARS = (Path("/usr/share/java/ij.jar"), Path("/usr/share/java/bsh.jar"))  # libij-java, bsh
@@ -80,3 +85,59 @@ def imagej_masks(files, folder):
             ImageJMask(file, entry, name, kind, position, (c, z, t), group, x, y, pixels > 0)
         )
     return found
+
+
+def area_rois(folder):
+    """Every ROI file of a folder of any depth, by its name from there."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".roi", ".zip", ".tif"))
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def pixels_of(item):
+    """What the golden file keeps of an ROI: its box and the run lengths in it."""
+    return [item.x, item.y, item.mask.shape[1], item.mask.shape[0], rle.encode(item.mask)["counts"]]
+
+
+def judged(files):
+    """Pixels of every area ROI of named files, in the order of the files, by ImageJ."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = imagej_masks(list(files.values()), Path(folder))
+    return {
+        name: [pixels_of(item) for item in found if item.file == number]
+        for number, name in enumerate(files)
+    }
+
+
+def stored(name):
+    """The same from the golden file, where ImageJ cannot be run."""
+    content = json.loads((GOLDEN / "imagej_masks.json").read_text())
+    counts = content["counts"]
+    return {
+        file: [[*box, counts[number]] for *box, number in rois]
+        for file, rois in content[name].items()
+    }
+
+
+def _store():
+    """Write the golden files anew: python -m tests.imagej (from the root of the checkout)."""
+    run_script("imagej_kinds.bsh", GOLDEN / "imagej_kinds.zip")
+    root = Path(__file__).parents[1]
+    shared = Path(os.environ.get("MITO_SHARED_DATA", root.parent / "shared" / "data"))
+    sets = {
+        "kinds": judged({"imagej_kinds.zip": GOLDEN / "imagej_kinds.zip"}),
+        "shared": judged(area_rois(shared / "imagej_rois")),
+    }
+    counts = {}
+    content = {
+        name: {
+            file: [[*box, counts.setdefault(text, len(counts))] for *box, text in rois]
+            for file, rois in files.items()
+        }
+        for name, files in sets.items()
+    }
+    text = json.dumps({"counts": list(counts), **content}, separators=(",", ":"))
+    (GOLDEN / "imagej_masks.json").write_text(text.replace("]],", "]],\n") + "\n")
+
+
+if __name__ == "__main__":
+    _store()

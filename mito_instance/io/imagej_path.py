@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.masks.curves import flattened
 from mito_instance.masks.polygons import Ring
 
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
 _N_NUMBERS = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
-_FLATNESS_PX = 0.01
-_MAX_PIECES = 256
 
 
 def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
@@ -52,7 +50,7 @@ def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
         elif operation == _LINE:
             vertices.extend(points)
         else:
-            vertices.extend(_flattened([vertices[-1], *points]))
+            vertices.extend(flattened([vertices[-1], *points]))
     yield from _ring(vertices)
 
 
@@ -60,23 +58,3 @@ def _ring(vertices: list[tuple[float, float]]) -> Iterator[Ring]:
     """The ring of three vertices or more, or nothing."""
     if len(vertices) >= 3:
         yield np.array(vertices, dtype=np.float64)
-
-
-def _flattened(control: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points of a Bézier curve after its first, close enough for lines between them.
-
-    Args:
-        control: 3 or 4 control points, the first of them already in the ring.
-    """
-    points = np.array(control, dtype=np.float64)
-    bend = np.abs(np.diff(points, n=2, axis=0)).sum(axis=1).max()
-    if not math.isfinite(bend):
-        raise ValueError("a coordinate is not a finite number")
-    # A piece of 1/n of the curve deviates from its chord by at most degree² · bend / 8n².
-    degree = len(control) - 1
-    pieces = math.ceil(degree * math.sqrt(bend / (8.0 * _FLATNESS_PX)))
-    fractions = np.linspace(0.0, 1.0, min(max(pieces, 1), _MAX_PIECES) + 1)[1:, None]
-    while len(points) > 1:  # de Casteljau, for all fractions at once
-        points = points[:, None] if points.ndim == 2 else points
-        points = points[:-1] + (points[1:] - points[:-1]) * fractions
-    return [(float(x), float(y)) for x, y in points[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zipfile
 import zlib
@@ -15,19 +16,13 @@ import roifile
 import tifffile
 
 from mito_instance.errors import AnnotationError
-from mito_instance.io.imagej_path import path_rings
+from mito_instance.io.imagej_outline import roi_outline
 from mito_instance.io.imagej_position import StackPosition
-from mito_instance.masks.polygons import (
-    Ring,
-    ellipse_outline,
-    rectangle_outline,
-    rounded_rectangle_outline,
-)
+from mito_instance.masks.polygons import Ring
 
 MAX_ROI_BYTES = 16 * 1024**2
 MAX_TOTAL_BYTES = 512 * 1024**2
 MAX_ENTRIES = 200_000
-MAX_SIDE_PX = 1_000_000
 
 # What decoders raise on bytes that are no ROI; none of it may reach the user as a traceback.
 _DAMAGE = (
@@ -41,12 +36,10 @@ _DAMAGE = (
     struct.error,
 )
 
+# What roifile warns of is said better in the record of the ROI.
+logging.getLogger("roifile").setLevel(logging.CRITICAL)
+
 _TYPES = roifile.ROI_TYPE
-_OUTLINES = {
-    _TYPES.POLYGON: "polygon",
-    _TYPES.FREEHAND: "freehand",
-    _TYPES.TRACED: "traced",
-}
 _NO_AREA = {
     _TYPES.LINE: "line",
     _TYPES.FREELINE: "freehand line",
@@ -68,11 +61,13 @@ class ImageJRoi:
 
     Args:
         name: the ROI's name, without control characters; names may repeat.
-        kind: polygon, freehand, traced, rectangle, oval or composite.
+        kind: as `roi_outline` gives it.
         rings: closed outlines, float64 (N, 2) x, y in pixel corners; even-odd where they
             overlap.
         position: page of the stack, as the file gives it.
         source: file, and entry inside it, for messages.
+        group: number of the ROI group; 0 for none.
+        stroke_rgba: colour of the outline, each 0 to 255; None for ImageJ's default.
     """
 
     name: str
@@ -80,6 +75,8 @@ class ImageJRoi:
     rings: tuple[Ring, ...]
     position: StackPosition
     source: str
+    group: int = 0
+    stroke_rgba: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,52 +154,18 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
         kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
         if kind is not None:
             return SkippedRoi(name, source, f"{kind} selection has no area", is_damaged=False)
-        if roi.options & roifile.ROI_OPTIONS.SPLINE_FIT:
-            reason = "spline fits are not converted; use Edit > Selection > Interpolate in Fiji"
-            return SkippedRoi(name, source, reason, is_damaged=True)
         with np.errstate(invalid="ignore"):  # a NaN is refused when the outline is filled
-            kind, rings = _outline(roi)
+            kind, rings = roi_outline(roi, data)
     except (*_DAMAGE, MemoryError) as error:
         reason = f"damaged ROI ({_printable(str(error))[:120]}); save it anew from Fiji"
         return SkippedRoi(name, source, reason, is_damaged=True)
-    return ImageJRoi(name, kind, rings, position, source)
+    return ImageJRoi(name, kind, rings, position, source, int(roi.group), _stroke(roi))
 
 
-def _outline(roi: roifile.ImagejRoi) -> tuple[str, tuple[Ring, ...]]:
-    """Kind and rings of an area selection.
-
-    Raises:
-        ValueError: if it has none that is known, or the file's numbers make no sense.
-    """
-    if roi.composite:
-        if roi.multi_coordinates is None:
-            raise ValueError("a composite of another type than rectangle")
-        return "composite", tuple(path_rings(roi.multi_coordinates))
-    if roi.roitype in _OUTLINES:
-        return _OUTLINES[roi.roitype], (np.asarray(roi.coordinates(), dtype=np.float64),)
-    if roi.roitype not in (_TYPES.RECT, _TYPES.OVAL):
-        raise ValueError(f"unknown type {roi.roitype.value}")
-    x, y, width, height = _box(roi)
-    if roi.roitype == _TYPES.OVAL:
-        return "oval", (ellipse_outline(x, y, width, height),)
-    if roi.rounded_rect_arc_size > 0:
-        arc = roi.rounded_rect_arc_size
-        return "rectangle", (rounded_rectangle_outline(x, y, width, height, arc),)
-    return "rectangle", (rectangle_outline(x, y, width, height),)
-
-
-def _box(roi: roifile.ImagejRoi) -> tuple[int, int, int, int]:
-    """x, y, width, height of a rectangle or oval, in the whole pixels that ImageJ uses."""
-    if roi.subpixelrect:
-        # The header's 16-bit box wraps beyond 65,535 px; the floats do not.
-        x, y = int(roi.xd), int(roi.yd)
-        width, height = int(np.ceil(roi.widthd)), int(np.ceil(roi.heightd))
-    else:
-        x, y = roi.left, roi.top
-        width, height = roi.right - roi.left, roi.bottom - roi.top
-    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
-        raise ValueError(f"box of {width} x {height} px")
-    return x, y, width, height
+def _stroke(roi: roifile.ImagejRoi) -> tuple[int, int, int, int] | None:
+    """Colour of the outline; files hold alpha first, and 0 for none."""
+    alpha, red, green, blue = roi.stroke_color
+    return (red, green, blue, alpha) if any(roi.stroke_color) else None
 
 
 def _single(path: Path) -> ImageJRoi | SkippedRoi:

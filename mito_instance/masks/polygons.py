@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mito_instance.errors import AnnotationError
 from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.curves import Point, flattened
 from mito_instance.masks.rle import RLE, BoolMask
 
 Ring = npt.NDArray[np.float64]
@@ -25,6 +26,8 @@ Ring = npt.NDArray[np.float64]
 # alike in every row in spite of rounding errors.
 _EDGE_SHIFT_PX = 1e-8
 _CROSSINGS_AT_ONCE = 1_000_000
+# Control points of the cubic curve nearest to a quarter of a circle of radius 1.
+_ARC_CONTROL = 4.0 / 3.0 * (math.sqrt(2.0) - 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def rectangle_outline(x: float, y: float, width: float, height: float) -> Ring:
 
 
 def rounded_rectangle_outline(x: int, y: int, width: int, height: int, arc_px: int) -> Ring:
-    """Outline of a box whose corners are quarter ellipses.
+    """Outline of a box whose corners are rounded as Java draws them.
 
     Args:
         x: left edge of the box in pixels.
@@ -141,19 +144,33 @@ def rounded_rectangle_outline(x: int, y: int, width: int, height: int, arc_px: i
         width: width of the box in pixels.
         height: height of the box in pixels.
         arc_px: diameter of the rounding, at most the box's sides.
+    Source: the cubic curve that stands for a quarter of an ellipse in ``RoundRectangle2D``.
     """
     radius_x, radius_y = min(arc_px, width) / 2.0, min(arc_px, height) / 2.0
-    angles = np.linspace(0.0, np.pi / 2.0, 33)
-    right, bottom = x + width - radius_x, y + height - radius_y
-    corners = [(right, bottom), (x + radius_x, bottom), (x + radius_x, y + radius_y)]
-    corners.append((right, y + radius_y))
-    arcs = [
-        np.stack([middle_x + radius_x * np.cos(turn), middle_y + radius_y * np.sin(turn)], axis=1)
-        for (middle_x, middle_y), turn in zip(
-            corners, (angles + quarter * np.pi / 2.0 for quarter in range(4)), strict=True
-        )
-    ]
-    return np.concatenate(arcs)
+    reach_x, reach_y = radius_x * _ARC_CONTROL, radius_y * _ARC_CONTROL
+    left, top, right, bottom = (
+        x + radius_x,
+        y + radius_y,
+        x + width - radius_x,
+        y + height - radius_y,
+    )
+    vertices: list[Point] = []
+    for middle_x, middle_y, side_x, side_y, starts_at_side in (
+        (left, bottom, -1, 1, True),
+        (right, bottom, 1, 1, False),
+        (right, top, 1, -1, True),
+        (left, top, -1, -1, False),
+    ):
+        arc = [
+            (middle_x + side_x * radius_x, middle_y),
+            (middle_x + side_x * radius_x, middle_y + side_y * reach_y),
+            (middle_x + side_x * reach_x, middle_y + side_y * radius_y),
+            (middle_x, middle_y + side_y * radius_y),
+        ]
+        if not starts_at_side:
+            arc.reverse()
+        vertices += [arc[0], *flattened(arc)]
+    return np.array(vertices, dtype=np.float64)
 
 
 def _checked_vertices(rings: Sequence[Ring], where: str) -> Ring:

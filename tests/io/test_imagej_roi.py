@@ -73,6 +73,48 @@ def test_sub_pixel_coordinates_win_over_the_rounded_ones():
     assert area(roi) == 4
 
 
+def test_a_spline_passes_its_control_points_and_bulges_between_them():
+    options = roifile.ROI_OPTIONS.SPLINE_FIT
+    roi = decode_roi(roi_bytes(kind=roifile.ROI_TYPE.POLYGON, options=options), "x", "x.roi")
+    (ring,) = roi.rings
+    assert (roi.kind, len(ring)) == ("spline", 100)
+    assert ring[0].tolist() == ring[-1].tolist() == [2, 3]
+    assert np.abs(ring - 4).max() > 2.5  # beyond the square's corners
+    # Four points of a circle of radius 2√2: 25.1 px; ImageJ's curve is a little smaller.
+    assert 20 < area(roi) < 26
+
+
+def test_options_of_old_files_are_not_read():
+    data = bytearray(roi_bytes(kind=roifile.ROI_TYPE.POLYGON, options=roifile.ROI_OPTIONS(1)))
+    data[4:6] = struct.pack(">h", 217)
+    assert decode_roi(bytes(data), "x", "x.roi").kind == "polygon"
+
+
+@pytest.mark.parametrize(
+    ("subtype", "aspect_or_width", "kind", "expected_area"),
+    [
+        pytest.param(3, 0.5, "ellipse", 162, id="ellipse"),  # pi / 4 * 20 * 10 = 157
+        pytest.param(5, 6.0, "rotated rectangle", 120, id="rotated-rectangle"),
+    ],
+)
+def test_shapes_are_rebuilt_from_their_axis(subtype, aspect_or_width, kind, expected_area):
+    """Files from before sub-pixel coordinates hold a rounded outline that ImageJ ignores."""
+    data = bytearray(roi_bytes(kind=roifile.ROI_TYPE.FREEHAND))
+    data[18:34] = struct.pack(">4f", 5, 20, 25, 20)
+    data[48:50] = struct.pack(">h", subtype)
+    data[52:56] = struct.pack(">f", aspect_or_width)
+    roi = decode_roi(bytes(data), "x", "x.roi")
+    assert roi.kind == kind
+    assert area(roi) == pytest.approx(expected_area, abs=6)
+
+
+def test_group_and_colour():
+    roi = decode_roi(roi_bytes(group=3, stroke_color=b"\xff\x01\x02\x03"), "x", "x.roi")
+    assert (roi.group, roi.stroke_rgba) == (3, (1, 2, 3, 255))
+    roi = decode_roi(roi_bytes(), "x", "x.roi")
+    assert (roi.group, roi.stroke_rgba) == (0, None)
+
+
 def test_negative_coordinates_are_legal():
     roi = decode_roi(roi_bytes([[-3, -2], [1, -2], [1, 2], [-3, 2]]), "x", "x.roi")
     assert roi.rings[0].min(axis=0).tolist() == [-3, -2]
@@ -198,9 +240,15 @@ OTHER_TYPE = roi_bytes()[:6] + b"\x4d" + roi_bytes()[7:]
         pytest.param(box_bytes(RECT, 5, 5, 5, 9), "box of 0 x 4 px", id="no-width"),
         pytest.param(OTHER_TYPE, "unknown type 77", id="unknown-type"),
         pytest.param(
-            roi_bytes(kind=roifile.ROI_TYPE.POLYGON, options=roifile.ROI_OPTIONS.SPLINE_FIT),
-            "spline fits are not converted",
-            id="spline",
+            roi_bytes(kind=roifile.ROI_TYPE.TRACED, options=roifile.ROI_OPTIONS.SPLINE_FIT),
+            "a spline fit of another type than polygon",
+            id="traced-spline",
+        ),
+        pytest.param(
+            roi_bytes([[2, 3], [2, 3], [6, 7]], roifile.ROI_TYPE.POLYGON,
+                      options=roifile.ROI_OPTIONS.SPLINE_FIT),
+            "a spline with two equal points in a row",
+            id="spline-of-equal-points",
         ),
         pytest.param(
             box_bytes(
