@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mito_instance.io.json_file import read_json
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.rle import RLE
 
+Progress = Callable[[list[Any], str], Iterable[Any]]
 MIN_AREA_PX = 25
 """Below this, an instance counts as a speck unless the user says otherwise."""
 
@@ -66,7 +68,9 @@ class _Annotation:
     track_id: int
 
 
-def check_coco(path: Path, min_area_px: int = MIN_AREA_PX) -> CheckResult:
+def check_coco(
+    path: Path, min_area_px: int = MIN_AREA_PX, progress: Progress = lambda items, _: items
+) -> CheckResult:
     """Check a COCO JSON, however broken.
 
     Nothing is invented: a repair converts, removes, or takes from the image file or the mask
@@ -75,6 +79,7 @@ def check_coco(path: Path, min_area_px: int = MIN_AREA_PX) -> CheckResult:
     Args:
         path: the JSON file.
         min_area_px: instances under this area are noted as specks; they are kept.
+        progress: wraps the entries that are worked on; gets their name, too.
 
     Raises:
         AnnotationError: if the file cannot be read, or is no JSON object.
@@ -89,8 +94,13 @@ def check_coco(path: Path, min_area_px: int = MIN_AREA_PX) -> CheckResult:
     image_entries = _entries(document, "images", findings)
     annotations = _entries(document, "annotations", findings)
     category_names = check_categories(document, findings)
-    images = check_images(path, image_entries, findings, _mask_sizes(annotations))
-    kept = _check_annotations(annotations, images, set(category_names), findings, min_area_px)
+    sizes = _mask_sizes(annotations)
+    images = check_images(path, progress(image_entries, "images"), findings, sizes)
+    is_scored = _check_scores(annotations, findings)
+    entries = progress(annotations, "annotations")
+    kept = _check_annotations(
+        entries, images, set(category_names), findings, min_area_px, is_scored=is_scored
+    )
     new_ids = check_used_categories(
         {item.category_id for items in kept.values() for item in items}, category_names, findings
     )
@@ -132,16 +142,17 @@ def _mask_sizes(annotations: list[Any]) -> dict[Any, Counter[Any]]:
 
 
 def _check_annotations(
-    entries: list[Any],
+    entries: Iterable[Any],
     images: dict[Identifier, ImageEntry],
     category_ids: set[int],
     findings: Findings,
     min_area_px: int,
+    *,
+    is_scored: bool,
 ) -> dict[Identifier, list[_Annotation]]:
     """Annotations that can be kept, by image."""
     kept: dict[Identifier, list[_Annotation]] = {key: [] for key in images}
     seen: set[Identifier] = set()
-    is_scored = _check_scores(entries, findings)
     for position, entry in enumerate(entries):
         where = f"annotations[{position}]"
         if not isinstance(entry, dict):

@@ -74,7 +74,7 @@ def read_labelme(path: Path) -> Shapes:
     found = Shapes(image_hw=(height, width) if type(height) is int and type(width) is int else None)
     for position, entry in enumerate(entries):
         where = f"{path}: shapes[{position}]"
-        kind = entry.get("shape_type", "polygon") if isinstance(entry, dict) else None
+        kind = (entry.get("shape_type") or "polygon") if isinstance(entry, dict) else None
         if kind in _OTHER_TYPES:
             found.skipped[kind] = found.skipped.get(kind, 0) + 1
             continue

@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from mito_instance.annotations.checks import check_coco
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -87,7 +89,9 @@ def _check(args: argparse.Namespace) -> int:
     path: Path = args.json
     if args.fix is not None and os.path.realpath(args.fix) == os.path.realpath(path):
         raise ConfigError(f"{args.fix}: --fix must not overwrite its input; give another file")
-    result = check_coco(path, args.min_area_px)
+    result = check_coco(
+        path, args.min_area_px, lambda items, what: tqdm(items, desc=what, disable=None)
+    )
     _print_findings(result, args.max_lines)
     _print_summary(path, result)
     if args.fix is not None:

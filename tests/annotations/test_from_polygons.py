@@ -68,6 +68,7 @@ SQUARE = [[10, 5], [20, 5], [20, 15], [10, 15]]
     "given_shape",
     [
         pytest.param(shape(SQUARE), id="polygon"),
+        pytest.param(shape(SQUARE, None), id="no-type"),
         pytest.param(shape([[10, 5], [20, 15]], "rectangle"), id="rectangle"),
         pytest.param(shape([[20, 15], [10, 5]], "rectangle"), id="rectangle-backwards"),
         pytest.param(shape(SQUARE, "rectangle"), id="rectangle-of-four"),
