@@ -8,6 +8,29 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import SkippedRoi
 
 
+@dataclass(frozen=True, slots=True)
+class MaskReport:
+    """What was seen in one mask (file, page or folder) and what was done with it.
+
+    Args:
+        where: file and page.
+        saw: form and values, in words.
+        did: decisions, in words.
+        repairs: changes of the mask itself, in words.
+        n_instances: instances that are kept.
+        n_specks: very small instances among them (`mask_conversion.SPECK_PX`).
+        n_cuts: cuts through touching objects; None without watershed.
+    """
+
+    where: str
+    saw: str
+    did: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+    n_instances: int = 0
+    n_specks: int = 0
+    n_cuts: int | None = None
+
+
 @dataclass(slots=True)
 class Conversion:
     """Result of converting many files; grows while the files are read.
@@ -17,12 +40,14 @@ class Conversion:
         notices: one line each: decisions that the user should know of; nothing is lost.
         failures: one line each: an input that could not be converted.
         skipped: ROIs that gave no instance.
+        reports: one for each mask page or folder of masks.
     """
 
     images: list[ImageInstances] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     skipped: list[SkippedRoi] = field(default_factory=list)
+    reports: list[MaskReport] = field(default_factory=list)
 
     @property
     def n_instances(self) -> int:

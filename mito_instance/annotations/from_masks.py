@@ -1,10 +1,9 @@
-"""Mask files to instances: binary masks, label images and folders of one mask an instance."""
+"""Mask files to instances: pairs of image and mask, one after another, stacks linked in depth."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,107 +11,120 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.annotations.conversion import Conversion
-from mito_instance.annotations.mask_values import binary_mask, inspect_mask, integer_labels
-from mito_instance.annotations.pairing import Pairing, pair_by_name
-from mito_instance.calibration import PixelSize
+from mito_instance.annotations.mask_conversion import (
+    SPECK_PX,
+    MaskInstances,
+    MaskKindChoice,
+    convert_mask_folder,
+    convert_mask_page,
+)
+from mito_instance.annotations.mask_options import MaskOptions
+from mito_instance.annotations.mask_values import read_mask
+from mito_instance.annotations.pairing import Pairing, pair_by_name, pair_by_order
+from mito_instance.annotations.series import Slice, slices_of
+from mito_instance.annotations.slice_tracks import SliceTracks
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import IMAGE_SUFFIXES, Page, find_images, read_pages
-from mito_instance.masks import rle as rle_masks
-from mito_instance.masks.labels import component_rles, label_rles
-from mito_instance.masks.rle import RLE
+from mito_instance.io.images import Page, find_images, n_frames, read_pages
+from mito_instance.io.mask_pages import MaskPage, read_mask_pages
 
-InstanceMode = Literal["auto", "components", "labels", "files"]
-INSTANCE_MODES: tuple[InstanceMode, ...] = ("auto", "components", "labels", "files")
+PairBy = Literal["name", "order"]
 
 
-@dataclass(frozen=True, slots=True)
-class MaskOptions:
-    """How masks become instances.
-
-    Args:
-        instances: ``components`` (connected foreground), ``labels`` (one value an instance),
-            ``files`` (one file an instance, in a folder for each image) or ``auto``.
-        connectivity: 8 or 4; with 8, pixels that touch at a corner belong together.
-        min_area_px: smaller instances are dropped, and counted.
-        pixel_size: of all images, in place of what the files say.
-
-    Raises:
-        ConfigError: if a value is not usable.
-    """
-
-    instances: InstanceMode = "auto"
-    connectivity: int = 8
-    min_area_px: int = 1
-    pixel_size: PixelSize | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that would give wrong instances."""
-        if self.instances not in INSTANCE_MODES:
-            raise ConfigError(
-                f"instances must be one of {', '.join(INSTANCE_MODES)}, got {self.instances!r}"
-            )
-        if self.connectivity not in (4, 8):
-            raise ConfigError(f"connectivity must be 4 or 8, got {self.connectivity}")
-        if self.min_area_px < 1:
-            raise ConfigError(f"min_area_px must be >= 1 px, got {self.min_area_px}")
-
-
-def pair_masks(images: Path, masks: Path) -> Pairing:
+def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
     """Images with their mask files or folders of mask files.
 
     Args:
         images: a folder of images, or one image.
         masks: a folder of mask files or of one folder an image, or one mask.
+        by: ``name``, or ``order``: the first mask to the first image, and so on.
 
     Raises:
-        MitoInstanceError: if one of them is absent or holds no image, or both are one folder.
+        MitoInstanceError: if one of them is absent or holds no image, both are one folder, or
+            their numbers differ where the order shall decide.
     """
     if images.is_dir() and images.resolve() == masks.resolve():
         raise ConfigError(
             f"{masks}: images and masks are the same folder; put the masks in a folder of their own"
         )
+    pair = pair_by_order if by == "order" else pair_by_name
     image_paths = [path for path in find_images([images]) if masks not in path.parents]
     if masks.is_dir():
         # Folder before files: what lies in a folder named like an image belongs to that image.
         folders = sorted(path for path in masks.iterdir() if path.is_dir())
-        named = pair_by_name(image_paths, folders)
-        if named.pairs:
+        if by == "name" and (named := pair_by_name(image_paths, folders)).pairs:
             return named
         mask_paths = [path for path in find_images([masks]) if path not in set(image_paths)]
     else:
         mask_paths = find_images([masks])
         if len(image_paths) == len(mask_paths) == 1:
             return Pairing(((image_paths[0], mask_paths[0]),), (), (), ())
-    return pair_by_name(image_paths, mask_paths)
+    return pair(image_paths, mask_paths)
 
 
 def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions) -> Conversion:
     """Instances of every image of the pairs; a bad file is named and the others go on.
 
+    With ``components-3d``, the pages of a stack are linked, and so are single images that are
+    numbered one after another (``z_009.png``, ``z_010.png``).
+
     Args:
         pairs: image, and its mask file or folder of mask files.
         options: how masks become instances.
+
+    Raises:
+        AnnotationError: if a mask needs a repair and the options are strict.
     """
     conversion = Conversion()
-    seen: Counter[str] = Counter()
+    volume = _Volume(options.connectivity)
     for image, mask in pairs:
         try:
-            pages = list(_pages_with_instances(image, mask, options, conversion.notices, seen))
+            pages = list(_pages_with_instances(image, mask, options))
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
             continue
-        conversion.images.extend(pages)
-    if seen:
-        summary = ", ".join(f"{count} {what}" for what, count in sorted(seen.items()))
-        conversion.notices.insert(0, f"masks read as: {summary}")
+        except OSError as error:
+            conversion.failures.append(f"{mask}: cannot be read ({error}); check the path")
+            continue
+        for instances, found, kept in pages:
+            if options.strict and found.report.repairs:
+                raise AnnotationError(
+                    f"{found.report.where}: needs a repair, which --strict refuses: "
+                    f"{'; '.join(found.report.repairs)}; correct the mask or leave out --strict"
+                )
+            if options.instances == "components-3d":
+                volume.add(instances, len(pages), found, kept, conversion)
+            conversion.images.append(instances)
+            conversion.reports.append(found.report)
+    volume.close(conversion)
+    _note_sums(conversion, options)
     return conversion
 
 
+def _note_sums(conversion: Conversion, options: MaskOptions) -> None:
+    """What matters over all masks."""
+    reports = conversion.reports
+    n_inverted = sum(any("inverted" in repair for repair in item.repairs) for item in reports)
+    if 0 < n_inverted < sum(item.n_instances > 0 for item in reports):
+        conversion.notices.append(
+            f"{n_inverted} of {len(reports)} masks were inverted; if all are alike, give "
+            "--foreground bright or dark"
+        )
+    n_specks = sum(item.n_specks for item in reports)
+    if n_specks:
+        conversion.notices.append(
+            f"{n_specks} instances are specks under {SPECK_PX} px and are kept; "
+            f"--min-area-px {SPECK_PX} drops them"
+        )
+    n_cuts = sum(item.n_cuts or 0 for item in reports)
+    if options.instances == "watershed":
+        conversion.notices.append(f"{n_cuts} cuts through touching objects; see --preview")
+
+
 def _pages_with_instances(
-    image: Path, mask: Path, options: MaskOptions, notices: list[str], seen: Counter[str]
-) -> Iterator[ImageInstances]:
-    """The instances of each page of an image.
+    image: Path, mask: Path, options: MaskOptions
+) -> Iterator[tuple[ImageInstances, MaskInstances, npt.NDArray[np.bool_]]]:
+    """The instances of each page of an image, those before small ones went, and who is kept.
 
     Raises:
         AnnotationError: if pages or sizes do not fit.
@@ -127,30 +139,38 @@ def _pages_with_instances(
             f"{mask}: --instances files needs a folder of masks for each image; "
             "give --instances components or labels"
         )
-    for page, rles in _matched_pages(image, mask, options, notices, seen):
-        yield ImageInstances(
+    for page, found in _matched_pages(image, mask, options):
+        whole, kept = found.without_small(options.min_area_px)
+        track_ids: tuple[int, ...] = ()
+        if page.n_frames > 1 and whole.values is not None:
+            track_ids = tuple(int(value) for value in whole.values)
+        instances = ImageInstances(
             image=str(image),
             image_hw=_size_hw(page.pixels),
-            masks=tuple(_without_specks(rles, options, f"{mask}{_page_name(page)}", notices)),
+            masks=whole.masks,
             frame=page.frame,
             pixel_size=options.pixel_size or page.pixel_size,
+            track_ids=track_ids,
         )
+        needs_parts = options.instances == "components-3d"
+        yield instances, replace(whole, parts=found.parts if needs_parts else None), kept
 
 
 def _matched_pages(
-    image: Path, mask: Path, options: MaskOptions, notices: list[str], seen: Counter[str]
-) -> Iterator[tuple[Page, list[RLE]]]:
+    image: Path, mask: Path, options: MaskOptions
+) -> Iterator[tuple[Page, MaskInstances]]:
     """Each page of the image with its instances before small ones are dropped."""
-    mask_pages = None if mask.is_dir() else read_pages(mask)
+    is_folder = mask.is_dir()
+    kind: MaskKindChoice = "auto" if is_folder else _kind_of_file(mask, options)
+    mask_pages: Iterator[MaskPage] = iter(()) if is_folder else read_mask_pages(mask)
     for page in read_pages(image):
-        if mask_pages is None:
+        if is_folder:
             if page.n_frames > 1:
                 raise AnnotationError(
                     f"{image}: has {page.n_frames} pages, but {mask} is a folder of mask files, "
                     "which fit a single image; save the pages as single images"
                 )
-            seen["folders of one file an instance"] += 1
-            yield page, _file_rles(mask, _size_hw(page.pixels), notices)
+            yield page, convert_mask_folder(mask, _size_hw(page.pixels), image, options)
             continue
         mask_page = next(mask_pages, None)
         if mask_page is None or mask_page.n_frames != page.n_frames:
@@ -159,97 +179,73 @@ def _matched_pages(
                 f"{mask}: has {n_pages} pages but {image} has {page.n_frames}; "
                 "check that they belong together"
             )
-        where = f"{mask}{_page_name(mask_page)}"
-        _check_size(mask_page.pixels, _size_hw(page.pixels), where, image)
-        yield page, _page_rles(mask_page, options, where, notices, seen)
+        yield page, convert_mask_page(mask_page, _size_hw(page.pixels), image, options, kind)
 
 
-def _page_rles(
-    page: Page, options: MaskOptions, where: str, notices: list[str], seen: Counter[str]
-) -> list[RLE]:
-    """Instances of one mask, in the way that was asked for or that its values suggest."""
-    is_jpeg = _is_jpeg(page.path)
-    values = inspect_mask(page.pixels, is_jpeg=is_jpeg)
-    kind = values.kind if options.instances == "auto" else options.instances
-    if kind == "empty" or values.kind == "empty":
-        seen["empty"] += 1
-        return []
-    if kind == "labels":
-        seen["label images"] += 1
-        labels = integer_labels(page.pixels, where)
-        rles, n_divided = label_rles(labels, options.connectivity)
-        if n_divided:
-            notices.append(
-                f"{where}: {n_divided} label values lie in several parts; each part is an instance"
-            )
-        return rles
-    seen["binary, with noise" if values.is_noisy else "binary"] += 1
-    return component_rles(binary_mask(page.pixels, is_jpeg=is_jpeg), options.connectivity)
+def _kind_of_file(mask: Path, options: MaskOptions) -> MaskKindChoice:
+    """What all pages of a mask file are: a stack with one page of labels is a stack of labels."""
+    if options.instances == "labels":
+        return "labels"
+    if options.instances != "auto":
+        return "binary"
+    if n_frames(mask) == 1:
+        return "auto"
+    for page in read_mask_pages(mask):
+        if read_mask(page.values, page.where, is_jpeg=page.is_jpeg).kind == "labels":
+            return "labels"
+    return "auto"
 
 
-def _file_rles(folder: Path, image_hw: tuple[int, int], notices: list[str]) -> list[RLE]:
-    """One instance from each mask file of a folder; instances may overlap.
+@dataclass(slots=True)
+class _Volume:
+    """The slices that are being linked in depth."""
 
-    Raises:
-        AnnotationError: if a file has another size than the image or several pages.
-    """
-    rles: list[RLE] = []
-    for path in _image_files(folder):
-        pages = list(read_pages(path))
-        if len(pages) != 1:
-            raise AnnotationError(
-                f"{path}: has {len(pages)} pages, but one file must hold one instance"
-            )
-        _check_size(pages[0].pixels, image_hw, str(path), folder)
-        foreground = binary_mask(pages[0].pixels, is_jpeg=_is_jpeg(path))
-        if foreground.any():
-            rles.append(rle_masks.encode(foreground))
-        else:
-            notices.append(f"{path}: holds no instance; left out")
-    return rles
+    connectivity: int
+    tracks: SliceTracks | None = None
+    first_image: int = 0
+    next_id: int = 1
+    positions: list[npt.NDArray[np.int64]] | None = None
+    following: Slice | None = None
 
+    def add(
+        self,
+        instances: ImageInstances,
+        n_pages: int,
+        found: MaskInstances,
+        kept: npt.NDArray[np.bool_],
+        conversion: Conversion,
+    ) -> None:
+        """Link the next page; a stack, or a name out of the series, begins a new volume."""
+        place = Slice(instances.image, instances.frame)
+        if n_pages == 1:
+            (place,) = slices_of([instances])
+        if self.tracks is None or place != self.following:
+            self.close(conversion)
+            self.tracks, self.positions = SliceTracks(self.connectivity), []
+            self.first_image = len(conversion.images)
+        if found.parts is not None and self.positions is not None:
+            first, end = self.tracks.add_slice(found.parts)
+            self.positions.append(np.arange(first, end)[kept])
+        self.following = Slice(place.stack, place.number + 1)
 
-def _image_files(folder: Path) -> list[Path]:
-    """Mask files directly in a folder, in natural order; none for an empty folder."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return find_images(files) if files else []
-
-
-def _without_specks(
-    rles: Sequence[RLE], options: MaskOptions, where: str, notices: list[str]
-) -> list[RLE]:
-    """Instances of at least the smallest area; says how many were dropped."""
-    kept = [rle for rle in rles if rle_masks.area_px(rle) >= options.min_area_px]
-    if len(kept) < len(rles):
-        notices.append(
-            f"{where}: {len(rles) - len(kept)} of {len(rles)} instances are smaller than "
-            f"{options.min_area_px} px; dropped"
+    def close(self, conversion: Conversion) -> None:
+        """Give the instances of the volume their numbers."""
+        if self.tracks is None or self.positions is None:
+            return
+        ids = self.tracks.track_ids(self.next_id)
+        used = {int(ids[i]) for positions in self.positions for i in positions}
+        for number, positions in enumerate(self.positions, start=self.first_image):
+            page = conversion.images[number]
+            track_ids = tuple(int(ids[position]) for position in positions)
+            conversion.images[number] = replace(page, track_ids=track_ids)
+        first = Path(conversion.images[self.first_image].image).name
+        conversion.notices.append(
+            f"{first}: {len(used)} 3D components in {len(self.positions)} slices (track_id)"
         )
-    return kept
+        self.next_id = max(self.next_id, int(ids.max(initial=0)) + 1)
+        self.tracks = self.positions = self.following = None
 
 
-def _check_size(
-    mask: npt.NDArray[Any], image_hw: tuple[int, int], where: str, partner: Path
-) -> None:
-    """Refuse a mask of another size than its image."""
-    height, width = mask.shape
-    if (height, width) != image_hw:
-        raise AnnotationError(
-            f"{where}: mask is {width} x {height} px but its image ({partner}) is "
-            f"{image_hw[1]} x {image_hw[0]} px; check that they belong together"
-        )
-
-
-def _size_hw(pixels: npt.NDArray[np.generic]) -> tuple[int, int]:
+def _size_hw(pixels: npt.NDArray[Any]) -> tuple[int, int]:
     """Height and width."""
     return (int(pixels.shape[0]), int(pixels.shape[1]))
-
-
-def _page_name(page: Page) -> str:
-    """The page, for messages; nothing for a single image."""
-    return f" page {page.frame + 1}" if page.n_frames > 1 else ""
-
-
-def _is_jpeg(path: Path) -> bool:
-    """Whether the file's values went through lossy compression."""
-    return path.suffix.lower() in (".jpg", ".jpeg")

@@ -8,88 +8,250 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.annotations.mask_polarity import (
+    Foreground,
+    background_value,
+    is_surrounding,
+)
 from mito_instance.errors import AnnotationError
 from mito_instance.masks.rle import BoolMask
 
-MaskKind = Literal["empty", "components", "labels"]
+MaskKind = Literal["empty", "binary", "labels"]
 
 # Lossy compression spreads 0 and 255 over their neighbours; both ends stay far from the middle.
 _JPEG_THRESHOLD = 127
 _JPEG_NOISE = 16
-_NEAR_MAX = 0.9
+_NEAR_END = 0.1
 _NOISY_SHARE = 0.75
-_MIN_NOISY_MAX = 200
+_FULL_SCALE = ((250, 255), (65000, 65535))
+_MANY_VALUES = 32
+_MIN_SMOOTHNESS = 0.5
+_PICTURE = "this looks like a micrograph, give the mask"
 
 
 @dataclass(frozen=True, slots=True)
-class MaskValues:
-    """What was seen in one mask.
+class MaskReading:
+    """One mask, understood.
 
     Args:
-        kind: empty, components (foreground and background) or labels (one value an instance).
-        n_values: number of distinct values.
-        maximum: largest value.
-        is_noisy: whether values between background and foreground occur, as JPEG leaves them.
+        kind: empty, binary or labels.
+        foreground: bool (H, W).
+        labels: int64 (H, W), 0 is background; None unless the kind is labels.
+        saw: the values in words.
+        steps: what was decided, in words.
+        repairs: what had to be changed, in words; a strict conversion refuses these.
     """
 
     kind: MaskKind
-    n_values: int
-    maximum: float
-    is_noisy: bool
+    foreground: BoolMask
+    labels: npt.NDArray[np.int64] | None
+    saw: str
+    steps: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
 
 
-def inspect_mask(mask: npt.NDArray[Any], *, is_jpeg: bool) -> MaskValues:
-    """Decide whether a mask is binary or a label image.
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of a mask, each with its number of pixels, ascending."""
 
-    At most two values, or a JPEG, is binary. Otherwise it is binary with noise when three
-    quarters of what is not background lie within 10 % of the maximum and the maximum is 200 or
-    more; else each value is an instance. Fractions (float masks) are never labels.
+    values: npt.NDArray[Any]
+    counts: npt.NDArray[np.int64]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return float(self.values[0]), float(self.values[-1])
+
+    def n_px(self, chosen: npt.NDArray[np.bool_]) -> int:
+        """Number of pixels with the chosen values."""
+        return int(self.counts[chosen].sum())
+
+
+def read_mask(
+    mask: npt.NDArray[Any],
+    where: str,
+    *,
+    is_jpeg: bool = False,
+    foreground: Foreground = "auto",
+    kind: Literal["auto", "binary", "labels"] = "auto",
+) -> MaskReading:
+    """Understand a mask by its values.
+
+    At most two values: binary, the greater is the foreground. JPEG: binary, cut at half. More
+    values are binary with noise when the greatest is full scale (250 … 255, 65000 … 65535) or
+    the least is not 0, nearly all pixels lie within a tenth of the range from either end, and
+    three quarters of what is not near the least lie near the greatest. Fractions are binary,
+    cut at half of their range, or at 0.5 if all are in [0, 1]. All else is a label image.
+
+    A binary mask is turned over when its foreground surrounds the rest (`is_surrounding`); in
+    a label image without 0, the value that does so is the background.
 
     Args:
         mask: numbers (H, W).
-        is_jpeg: whether the file is a JPEG.
+        where: the mask, for messages.
+        is_jpeg: whether the values went through JPEG compression.
+        foreground: ``dark`` or ``bright`` in place of the rule above, for binary masks.
+        kind: in place of what the values suggest. A label image read as binary has every
+            value but 0 as foreground.
+
+    Raises:
+        AnnotationError: if the values are infinite, no labels, or those of a micrograph.
     """
-    values, counts = _value_counts(mask)
-    maximum = float(values[-1])
-    if maximum <= 0 or (is_jpeg and maximum <= _JPEG_NOISE):
-        return MaskValues("empty", len(values), maximum, is_jpeg and maximum > 0)
-    if len(values) <= 2:
-        return MaskValues("components", len(values), maximum, is_noisy=False)
-    foreground = values > 0
-    n_foreground = int(counts[foreground].sum())
-    n_near_max = int(counts[values >= _NEAR_MAX * maximum].sum())
-    is_fraction = bool((values != np.floor(values)).any())
-    looks_noisy = maximum >= _MIN_NOISY_MAX and n_near_max >= _NOISY_SHARE * n_foreground
-    if is_jpeg or is_fraction or looks_noisy:
-        return MaskValues("components", len(values), maximum, is_noisy=True)
-    return MaskValues("labels", len(values), maximum, is_noisy=False)
+    mask, repairs = _without_nan(mask, where)
+    found = _value_counts(mask)
+    low, high = found.ends
+    if (is_jpeg and high <= _JPEG_NOISE) or low == high == 0:
+        saw = f"noise to {high:g}" if high else "only 0"
+        nothing = np.zeros(mask.shape, dtype=bool)
+        if foreground == "dark" and kind != "labels":
+            return MaskReading("binary", ~nothing, None, saw, ("dark is foreground",), repairs)
+        return MaskReading("empty", nothing, None, saw, (), repairs)
+    seen = _suggested_kind(found, is_jpeg=is_jpeg)
+    if kind == "labels" or (kind == "auto" and seen == "labels"):
+        _refuse_micrograph(mask, found, where, forced=kind == "labels")
+        return _label_reading(mask, found, where, repairs)
+    if seen == "labels":
+        saw = f"{len(found.values)} values {low:g}-{high:g}"
+        step = "every value but 0 is foreground"
+        inside = mask != 0
+    else:
+        inside, saw, step, noise = _cut(mask, found, where, is_jpeg=is_jpeg)
+        repairs += noise
+    steps = (step,) if step else ()
+    return _turned(inside, foreground, saw, steps, repairs)
 
 
-def _value_counts(mask: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """The values of a mask in ascending order and how often each occurs."""
+def _turned(
+    inside: BoolMask,
+    foreground: Foreground,
+    saw: str,
+    steps: tuple[str, ...],
+    repairs: tuple[str, ...],
+) -> MaskReading:
+    """A binary mask, turned over if that was asked for or the rule says so."""
+    if foreground == "dark":
+        inside, steps = ~inside, (*steps, "dark is foreground")
+    elif foreground == "auto" and is_surrounding(inside):
+        share = float(inside.mean())
+        inside = ~inside
+        repairs = (*repairs, f"inverted: bright is {share:.0%} and surrounds the rest")
+    kind: MaskKind = "binary" if inside.any() else "empty"
+    return MaskReading(kind, inside, None, saw, steps, repairs)
+
+
+def _suggested_kind(found: _Values, *, is_jpeg: bool) -> MaskKind:
+    """Binary or labels, by the values alone."""
+    if len(found.values) <= 2 or is_jpeg or _has_fractions(found):
+        return "binary"
+    low, high = found.ends
+    if low == 0 and not any(least <= high <= most for least, most in _FULL_SCALE):
+        return "labels"
+    margin = _NEAR_END * (high - low)
+    near_low, near_high = found.values <= low + margin, found.values >= high - margin
+    n_above = found.n_px(~near_low) if low > 0 else found.n_px(found.values > 0)
+    if found.n_px(near_high) >= _NOISY_SHARE * n_above:
+        return "binary"
+    return "labels"
+
+
+def _cut(
+    mask: npt.NDArray[Any], found: _Values, where: str, *, is_jpeg: bool
+) -> tuple[BoolMask, str, str, tuple[str, ...]]:
+    """Foreground, what was seen, what was decided and what was repaired, of a binary mask."""
+    low, high = found.ends
+    if len(found.values) == 1:
+        return np.ones(mask.shape, dtype=bool), f"only {low:g}", "", ()
+    if len(found.values) == 2:
+        step = "" if low == 0 else f"{high:g} is foreground"
+        return mask > low, f"{low:g} and {high:g}", step, ()
+    if is_jpeg and high > _JPEG_THRESHOLD > low + _JPEG_NOISE:
+        threshold = float(_JPEG_THRESHOLD)
+    elif _has_fractions(found) and low >= 0 and high <= 1:
+        threshold = 0.5
+    else:
+        threshold = (low + high) / 2 if low > _JPEG_NOISE or low < 0 else high / 2
+    if is_jpeg:
+        margin = (high - low) / 4
+        n_ends = found.n_px((found.values <= low + margin) | (found.values >= high - margin))
+        if n_ends < _NOISY_SHARE * mask.size:
+            raise AnnotationError(
+                f"{where}: {1 - n_ends / mask.size:.0%} of the pixels of a JPEG mask lie midway "
+                f"between {low:g} and {high:g}, at most 25% may; {_PICTURE}"
+            )
+    n_stray = found.n_px((found.values != low) & (found.values != high))
+    saw = f"{len(found.values)} values {low:g}-{high:g}"
+    return (
+        mask > threshold,
+        saw,
+        "",
+        (f"cut at {threshold:g} ({n_stray} px of stray values)",),
+    )
+
+
+def _label_reading(
+    mask: npt.NDArray[Any], found: _Values, where: str, repairs: tuple[str, ...]
+) -> MaskReading:
+    """A label image; where no pixel is 0, the surrounding value is the background."""
+    labels = integer_labels(mask, where)
+    steps: tuple[str, ...] = ()
+    if not (found.values == 0).any():
+        background = background_value(labels, found.values, found.counts)
+        if background is not None:
+            labels[labels == background] = 0
+            repairs = (*repairs, f"no 0: {background}, which surrounds the rest, is background")
+        else:
+            steps = ("no background: every pixel belongs to an instance",)
+    n_labels = len(found.values) - 1 if not steps else len(found.values)
+    foreground = labels != 0
+    saw = f"{n_labels} labels to {found.ends[1]:g}"
+    kind: MaskKind = "labels" if foreground.any() else "empty"
+    return MaskReading(kind, foreground, labels, saw, steps, repairs)
+
+
+def _refuse_micrograph(mask: npt.NDArray[Any], found: _Values, where: str, *, forced: bool) -> None:
+    """Labels are flat; the greys of a micrograph change from pixel to pixel."""
+    if forced or len(found.values) < _MANY_VALUES or min(mask.shape) < 2:
+        return
+    flat = [mask[:, 1:] == mask[:, :-1], mask[1:] == mask[:-1]]
+    inside = [mask[:, 1:] != 0, mask[1:] != 0]
+    n_flat = sum(int((same & here).sum()) for same, here in zip(flat, inside, strict=True))
+    n_inside = sum(int(here.sum()) for here in inside)
+    if n_flat < _MIN_SMOOTHNESS * n_inside:
+        raise AnnotationError(
+            f"{where}: {len(found.values)} values, of which neighbouring pixels share "
+            f"{n_flat / max(1, n_inside):.0%}, at least 50% must in a label image; {_PICTURE}"
+        )
+
+
+def _without_nan(mask: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """NaN as background; says how many.
+
+    Raises:
+        AnnotationError: if a value is infinite.
+    """
+    if mask.dtype.kind != "f":
+        return mask, ()
+    if np.isinf(mask).any():
+        raise AnnotationError(
+            f"{where}: mask values must be finite, got infinity; save the mask as 8-bit"
+        )
+    is_nan = np.isnan(mask)
+    if not is_nan.any():
+        return mask, ()
+    return np.where(is_nan, 0, mask), (f"{int(is_nan.sum())} px of NaN as background",)
+
+
+def _has_fractions(found: _Values) -> bool:
+    """Whether a value is no whole number."""
+    return found.values.dtype.kind == "f" and bool((found.values != np.floor(found.values)).any())
+
+
+def _value_counts(mask: npt.NDArray[Any]) -> _Values:
+    """The values of a mask and how often each occurs."""
     if mask.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
         counts = np.bincount(mask.ravel())
         values = np.flatnonzero(counts)
-        return values, counts[values]
-    return np.unique(mask, return_counts=True)
-
-
-def binary_mask(mask: npt.NDArray[Any], *, is_jpeg: bool) -> BoolMask:
-    """Foreground of a binary mask: above half of the maximum.
-
-    In a JPEG above 127, unless the maximum itself is not above that. All background when the
-    mask is empty or, in a JPEG, holds nothing but noise near 0.
-
-    Args:
-        mask: numbers (H, W), foreground brighter than background.
-        is_jpeg: whether the file is a JPEG.
-    """
-    maximum = float(mask.max()) if mask.size else 0.0
-    if maximum <= 0 or (is_jpeg and maximum <= _JPEG_NOISE):
-        return np.zeros(mask.shape, dtype=bool)
-    threshold = _JPEG_THRESHOLD if is_jpeg and maximum > _JPEG_THRESHOLD else maximum / 2.0
-    foreground: BoolMask = mask > threshold
-    return foreground
+        return _Values(values, counts[values])
+    return _Values(*np.unique(mask, return_counts=True))
 
 
 def integer_labels(mask: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
@@ -98,15 +260,14 @@ def integer_labels(mask: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
     Raises:
         AnnotationError: if a value is negative, not finite or no whole number.
     """
-    if mask.dtype == bool or np.issubdtype(mask.dtype, np.unsignedinteger):
-        return mask.astype(np.int64)
-    if mask.size and not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() < 2**53):
+    limit = 2**53  # beyond, a float no longer tells whole numbers apart
+    if mask.size and not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() < limit):
         raise AnnotationError(
             f"{where}: label values must be whole numbers >= 0, got {mask.min()} to {mask.max()}; "
             "save the label image as 16 or 32 bit integers"
         )
-    labels = mask.astype(np.int64)
-    if (labels != mask).any():
+    labels: npt.NDArray[np.int64] = mask.astype(np.int64)
+    if mask.dtype.kind == "f" and (labels != mask).any():
         raise AnnotationError(
             f"{where}: label values must be whole numbers, got fractions; "
             "give --instances components if this is a mask of foreground and background"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from mito_instance.errors import AnnotationError
 
 # Words that only say what a file holds; "cell_01_mask.png" belongs to "cell_01.tif".
 _WORDS = (
@@ -18,6 +21,9 @@ _SEPARATOR = r"[\s._\-]+"
 _LEADING_WORD = re.compile(rf"^(?:{_WORDS})(?:{_SEPARATOR}|(?=\d)|$)", re.IGNORECASE)
 _TRAILING_WORD = re.compile(rf"(?:{_SEPARATOR}|^)(?:{_WORDS})$", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp|roi|zip|json|txt)$", re.IGNORECASE)
+_ENDS_IN_WORD = re.compile(r"[^\W_]$")
+_BEGINS_WITH_WORD = re.compile(r"^[^\W_]")
+_MAX_COMPARISONS = 4_000_000
 _NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
 
 
@@ -44,10 +50,11 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
 
     The rules are tried in this order, each on what the rules before it left over: the same
     name without suffix; the same but for case; the same without words such as ``mask``,
-    ``_labels``, ``RoiSet``, ``image_``. If none of these finds a single pair, the number at the
-    end decides, where all images have one name before it and all partners have one too
-    (``images.010``, ``mitos_3D.010``). Where several partners or several images share a name,
-    none of them is paired.
+    ``_labels``, ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same
+    text before or behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
+    else the number at the end, where all images have one name before it and all partners have
+    one too (``images.010``, ``mitos_3D.010``). Where several partners or several images share a
+    name, none of them is paired. The same letter written in two ways in Unicode is the same.
 
     Args:
         images: image files.
@@ -58,6 +65,8 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     ambiguous: list[str] = []
     for key in (_stem, _stem_any_case, _core):
         _match(left_images, left_partners, key, pairs, ambiguous)
+    if not pairs and not ambiguous:
+        _match_affix(left_images, left_partners, pairs)
     if not pairs and not ambiguous and _one_series(images) and _one_series(partners):
         _match(left_images, left_partners, _number, pairs, ambiguous)
     return Pairing(
@@ -66,6 +75,45 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
         tuple(left_partners),
         tuple(ambiguous),
     )
+
+
+def pair_by_order(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
+    """Pair the first image with the first partner, and so on; only when a user asks for it.
+
+    Args:
+        images: image files, in order.
+        partners: as many files, in order.
+
+    Raises:
+        AnnotationError: if there are not as many of both.
+    """
+    if len(images) != len(partners):
+        raise AnnotationError(
+            f"{partners[0].parent if partners else images[0].parent}: pairing by order needs as "
+            f"many masks as images, got {len(partners)} masks for {len(images)} images; remove "
+            "what has no partner"
+        )
+    return Pairing(tuple(zip(images, partners, strict=True)), (), (), ())
+
+
+def _match_affix(images: list[Path], partners: list[Path], pairs: dict[Path, Path]) -> None:
+    """Pair files whose names differ by one and the same text in front or behind."""
+    if len(images) * len(partners) > _MAX_COMPARISONS:
+        return
+    found: dict[tuple[str, str], list[tuple[Path, Path]]] = defaultdict(list)
+    stems = [(partner, _stem_any_case(partner)) for partner in partners]
+    for image in images:
+        name = _stem_any_case(image)
+        for partner, longer in stems:
+            before, is_in, behind = longer.partition(name) if name else ("", "", "")
+            if is_in and not _ENDS_IN_WORD.search(before) and not _BEGINS_WITH_WORD.search(behind):
+                found[before, behind].append((image, partner))
+    if len(found) != 1:
+        return
+    for image, partner in next(iter(found.values())):
+        pairs[image] = partner
+        images.remove(image)
+        partners.remove(partner)
 
 
 def _match(
@@ -117,8 +165,8 @@ def _stem(path: Path) -> str:
 
 
 def _stem_any_case(path: Path) -> str:
-    """The stem, upper and lower case taken as equal."""
-    return _stem(path).casefold()
+    """The stem; upper and lower case, and two spellings of one letter, taken as equal."""
+    return unicodedata.normalize("NFC", _stem(path).casefold())
 
 
 def _core(path: Path) -> str:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from mito_instance.annotations.from_masks import MaskOptions, convert_mask_pairs, pair_masks
+from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
+from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.calibration import PixelSize
-from mito_instance.errors import ConfigError
+from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.masks import rle
 
 
@@ -68,18 +69,22 @@ def test_jpeg_noise_makes_no_instances(tmp_path, image):
     assert len(np.unique(cv2.imread(str(mask), 0))) > 2
     conversion = convert_mask_pairs([(image, mask)], MaskOptions())
     assert len(conversion.images[0]) == 2
-    assert conversion.notices == ["masks read as: 1 binary, with noise"]
+    (report,) = conversion.reports
+    assert report.saw.startswith("JPEG: ")
+    assert report.repairs[0].startswith("cut at 127 (")
 
 
 def test_label_image(tmp_path, image):
     labels = two_squares(3)
-    labels[2:6, 8:10] = 7  # touches the first square
+    labels[2:6, 8:10] = 7  # touches the first square; value 3 lies in two places
     conversion = convert_mask_pairs(
         [(image, save(tmp_path / "m" / "a.png", labels))], MaskOptions()
     )
     assert sorted(areas(conversion)) == [8, 18, 20]
-    assert "masks read as: 1 label images" in conversion.notices
-    assert any("1 label values lie in several parts" in line for line in conversion.notices)
+    (report,) = conversion.reports
+    assert report.saw == "8-bit: 2 labels to 7"
+    assert report.did == ("labels", "1 labels in several parts, each an instance")
+    assert conversion.images[0].track_ids == ()
 
 
 def test_the_mode_can_be_forced(tmp_path, image):
@@ -105,7 +110,9 @@ def test_specks_are_kept_unless_asked_and_then_counted(tmp_path, image):
     assert len(convert_mask_pairs([pair], MaskOptions()).images[0]) == 4
     conversion = convert_mask_pairs([pair], MaskOptions(min_area_px=2))
     assert areas(conversion) == [20, 18]
-    assert "2 of 4 instances are smaller than 2 px; dropped" in conversion.notices[-1]
+    assert conversion.reports[0].did == ("components", "2 under 2 px dropped")
+    assert conversion.reports[0].n_specks == 2
+    assert "2 instances are specks under 25 px and are kept" in conversion.notices[0]
 
 
 def test_a_folder_with_one_file_an_instance(tmp_path, image):
@@ -119,7 +126,9 @@ def test_a_folder_with_one_file_an_instance(tmp_path, image):
     conversion = convert_mask_pairs([(image, folder)], MaskOptions())
     assert areas(conversion) == [80, 80]
     assert rle.intersection_px(*conversion.images[0].masks) == 40
-    assert any("holds no instance; left out" in line for line in conversion.notices)
+    (report,) = conversion.reports
+    assert report.did == ("files", "no instance in: a_Mask_2.png")
+    assert report.repairs == ("cut at 127: a_Mask_0.jpg",)
     assert pair_masks(tmp_path / "images", tmp_path / "masks").pairs == ((image, folder),)
 
 
@@ -139,7 +148,7 @@ def test_stacks_go_page_by_page(tmp_path):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        pytest.param(np.zeros((20, 31), np.uint8), "mask is 31 x 20 px but its image", id="size"),
+        pytest.param(np.zeros((20, 39), np.uint8), "mask is 39 x 20 px but its image", id="size"),
         pytest.param(np.zeros((2, 20, 30), np.uint8), "has 2 pages but", id="pages"),
     ],
 )
@@ -175,7 +184,10 @@ def test_no_pairs_give_nothing():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"instances": "watershed"}, "must be one of auto, components", id="mode"),
+        pytest.param({"instances": "best"}, "must be one of auto, components", id="mode"),
+        pytest.param({"foreground": "red"}, "one of auto, bright, dark, got 'red'", id="side"),
+        pytest.param({"fill_pinholes_px": -1}, "must be >= 0 px, got -1", id="pinholes"),
+        pytest.param({"watershed_depth_px": float("nan")}, "must be > 0 px, got nan", id="depth"),
         pytest.param({"connectivity": 6}, "must be 4 or 8, got 6", id="connectivity"),
         pytest.param({"min_area_px": 0}, "must be >= 1 px, got 0", id="area"),
     ],
@@ -200,3 +212,138 @@ def test_masks_inside_the_image_folder_are_no_images(tmp_path, image):
 def test_one_folder_for_both_is_refused(image):
     with pytest.raises(ConfigError, match="are the same folder"):
         pair_masks(image.parent, image.parent)
+
+
+def convert(mask, image, **options):
+    return convert_mask_pairs([(image, mask)], MaskOptions(**options))
+
+
+def test_a_mask_a_few_px_off_is_mended_at_the_bottom_right(tmp_path, image):
+    larger = np.pad(two_squares(), ((0, 3), (0, 8)))
+    larger[20:, :5] = larger[:5, 30:] = 255  # outside the image
+    conversion = convert(save(tmp_path / "m" / "a.png", larger), image)
+    assert areas(conversion) == [20, 18]
+    assert conversion.reports[0].repairs == ("38 x 23 px cropped or padded to 30 x 20",)
+    smaller = convert(save(tmp_path / "m" / "b.png", two_squares()[:12]), image)
+    assert areas(smaller) == [20, 12]
+
+
+def test_an_inverted_mask_is_turned_over_and_padded_with_background(tmp_path, image):
+    inverted = 255 - two_squares()[:18]
+    conversion = convert(save(tmp_path / "m" / "a.png", inverted), image)
+    assert areas(conversion) == [20, 18]
+    assert "inverted: bright is 93% and surrounds the rest" in conversion.reports[0].repairs
+    kept = convert(tmp_path / "m" / "a.png", image, foreground="bright")
+    assert areas(kept) == [18 * 30 - 38]
+    turned = convert(tmp_path / "m" / "a.png", image, foreground="dark")
+    assert areas(turned) == [20, 18]
+
+
+def test_masks_of_both_senses_in_one_set_are_pointed_out(tmp_path, image):
+    one = save(tmp_path / "m" / "a.png", two_squares())
+    other = save(tmp_path / "m" / "b.png", 255 - two_squares())
+    conversion = convert_mask_pairs([(image, one), (image, other)], MaskOptions())
+    assert "1 of 2 masks were inverted" in conversion.notices[0]
+
+
+def test_strict_refuses_a_repair_and_names_the_mask(tmp_path, image):
+    mask = save(tmp_path / "m" / "a.png", 255 - two_squares())
+    with pytest.raises(AnnotationError, match=r"a\.png: needs a repair, .*: inverted: bright"):
+        convert(mask, image, strict=True)
+    assert areas(convert(save(mask, two_squares()), image, strict=True)) == [20, 18]
+
+
+def test_pinholes_are_counted_and_filled_only_when_asked(tmp_path, image):
+    mask = two_squares()
+    mask[3, 4] = mask[4, 6] = 0
+    path = save(tmp_path / "m" / "a.png", mask)
+    assert areas(convert(path, image)) == [18, 18]
+    assert convert(path, image).reports[0].did == ("2 pinholes kept", "components")
+    filled = convert(path, image, fill_pinholes_px=1)
+    assert areas(filled) == [20, 18]
+    assert filled.reports[0].did == ("2 pinholes filled", "components")
+
+
+def test_a_pinhole_between_two_labels_stays(tmp_path, image):
+    labels = two_squares(1)
+    labels[2:6, 8:13] = 2
+    labels[3, 5] = labels[4, 8] = 0  # inside label 1; between both
+    path = save(tmp_path / "m" / "a.png", labels)
+    conversion = convert(path, image, fill_pinholes_px=2)
+    assert sorted(areas(conversion)) == [18, 19, 20]
+    assert "1 pinholes filled" in conversion.reports[0].did
+
+
+def test_watershed_counts_its_cuts(tmp_path):
+    mask = np.zeros((60, 100), np.uint8)
+    cv2.circle(mask, (25, 30), 15, 255, -1)
+    cv2.circle(mask, (53, 30), 15, 255, -1)
+    image = save(tmp_path / "i" / "a.png", np.zeros_like(mask))
+    path = save(tmp_path / "m" / "a.png", mask)
+    assert len(convert(path, image).images[0]) == 1
+    conversion = convert(path, image, instances="watershed")
+    assert len(conversion.images[0]) == 2
+    assert sum(areas(conversion)) == int((mask > 0).sum())
+    assert conversion.reports[0].n_cuts == 1
+
+
+def test_components_3d_keep_their_number_over_the_pages(tmp_path):
+    stack = np.zeros((3, 20, 30), np.uint8)
+    stack[:, 2:6, 3:8] = 255
+    stack[1, 2:6, 20:25] = stack[1, 2:6, 7:21] = 255  # joins both on the second page
+    stack[2, 2:6, 20:25] = 255
+    stack[2, 15, 15] = 255
+    image = save(tmp_path / "a.tif", np.zeros_like(stack))
+    conversion = convert(save(tmp_path / "m.tif", stack), image, instances="components-3d")
+    assert [item.track_ids for item in conversion.images] == [(1,), (1,), (1, 1, 2)]
+    assert "2 3D components in 3 slices" in conversion.notices[0]
+    large = convert(tmp_path / "m.tif", image, instances="components-3d", min_area_px=2)
+    assert [item.track_ids for item in large.images] == [(1,), (1,), (1, 1)]
+
+
+def test_components_3d_link_numbered_files_and_stop_at_gaps(tmp_path):
+    pairs = []
+    for number in (9, 10, 12):
+        name = f"z_{number}.png"
+        image = save(tmp_path / "i" / name, np.zeros((20, 30), np.uint8))
+        pairs.append((image, save(tmp_path / "m" / name, two_squares())))
+    conversion = convert_mask_pairs(pairs, MaskOptions(instances="components-3d"))
+    assert [item.track_ids for item in conversion.images] == [(1, 2), (1, 2), (3, 4)]
+
+
+def test_a_stack_of_labels_keeps_them_also_where_a_page_has_only_one(tmp_path):
+    stack = np.zeros((2, 20, 30), np.uint16)
+    stack[0, 2:6, 3:8], stack[0, 10:13, 20:26] = 700, 3
+    stack[1, 2:6, 3:8] = 700
+    image = save(tmp_path / "a.tif", np.zeros_like(stack))
+    conversion = convert(save(tmp_path / "m.tif", stack), image)
+    assert [item.track_ids for item in conversion.images] == [(700, 3), (700,)]
+
+
+def test_names_with_spaces_and_unicode(tmp_path):
+    image = save(tmp_path / "i" / "größe 1.tif", np.zeros((20, 30), np.uint8))
+    mask = save(tmp_path / "m" / "gro\u0308ße 1_mask.tif", two_squares())
+    pairing = pair_masks(tmp_path / "i", tmp_path / "m")
+    assert pairing.pairs == ((image, mask),)
+    assert areas(convert_mask_pairs(pairing.pairs, MaskOptions())) == [20, 18]
+
+
+def test_pairing_by_order_only_when_asked(tmp_path):
+    for name in ("x1.png", "x2.png"):
+        save(tmp_path / "i" / name, np.zeros((20, 30), np.uint8))
+    for name in ("beta.png", "alpha.png"):
+        save(tmp_path / "m" / name, two_squares())
+    assert pair_masks(tmp_path / "i", tmp_path / "m").pairs == ()
+    pairs = pair_masks(tmp_path / "i", tmp_path / "m", "order").pairs
+    assert [mask.name for _, mask in pairs] == ["alpha.png", "beta.png"]
+    save(tmp_path / "m" / "gamma.png", two_squares())
+    with pytest.raises(AnnotationError, match="got 3 masks for 2 images"):
+        pair_masks(tmp_path / "i", tmp_path / "m", "order")
+
+
+def test_noise_is_refused_in_one_line(tmp_path):
+    noise = np.zeros((500, 500), np.uint8)
+    noise[::2, ::2] = 255  # 62,500 specks
+    image = save(tmp_path / "i" / "a.png", np.zeros_like(noise))
+    conversion = convert(save(tmp_path / "m" / "a.png", noise), image)
+    assert "a mask may have 50000 separate parts, got 62500" in conversion.failures[0]

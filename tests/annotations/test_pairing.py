@@ -42,6 +42,12 @@ def paths(folder, *names):
         pytest.param(["rat_1.png", "cat_1.png"], ["truth_1.png"], {}, id="two-series-no-number"),
         pytest.param(["a.png"], ["RoiSet.zip"], {}, id="name-without-image"),
         pytest.param(["RoiSet.png"], ["mask.zip"], {}, id="only-words"),
+        pytest.param(["c7.png"], ["c7_by-anna.png"], {"c7.png": "c7_by-anna.png"}, id="one-affix"),
+        pytest.param(
+            ["c1.png", "c2.png"], ["c1_anna.png", "c2_ben.png"], {}, id="different-affixes"
+        ),
+        pytest.param(["c1.png"], ["c10.png"], {}, id="affix-inside-a-number"),
+        pytest.param(["\u00e4.png"], ["a\u0308.png"], {"\u00e4.png": "a\u0308.png"}, id="unicode"),
     ],
 )
 def test_pairs(images, partners, expected):

@@ -47,7 +47,10 @@ def test_converts(folders, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert "out.json: 2 instances on 2 images, 1 of them empty, 0 failures" in output.err
-    assert "masks read as: 1 binary, 1 empty" in output.err
+    table = [line.split() for line in output.err.splitlines()[:3]]
+    assert table[0] == ["mask", "instances", "specks", "cuts", "saw", "did"]
+    assert table[1] == ["a_mask.png", "2", "2", "8-bit:", "0", "and", "255", "components"]
+    assert table[2][:3] == ["b_mask.png", "0", "0"]
 
 
 def test_equal_input_gives_equal_bytes(folders):
@@ -68,9 +71,9 @@ def test_files_without_partner_are_named(folders, capsys):
 
 
 def test_a_mask_of_another_size_is_named_and_the_rest_is_converted(folders, capsys):
-    save(folders / "masks" / "b_mask.png", np.zeros((21, 30), np.uint8))
+    save(folders / "masks" / "b_mask.png", np.zeros((29, 30), np.uint8))
     assert run(folders) == 1
-    assert "mask is 30 x 21 px but its image" in capsys.readouterr().err
+    assert "mask is 30 x 29 px but its image" in capsys.readouterr().err
     assert len(json.loads((folders / "out.json").read_text())["images"]) == 1
 
 
@@ -80,6 +83,7 @@ def test_a_mask_of_another_size_is_named_and_the_rest_is_converted(folders, caps
         pytest.param(["--images", "none"], "error: none: no such file or folder", id="no-images"),
         pytest.param(["--pixel-size-nm", "-1"], "error: pixel size (user): must be", id="size"),
         pytest.param(["--min-area-px", "0"], "error: min_area_px must be >= 1 px", id="area"),
+        pytest.param(["--watershed-depth", "0"], "error: watershed_depth_px must be > 0", id="ws"),
     ],
 )
 def test_nothing_can_be_done(folders, capsys, extra, message):
@@ -121,6 +125,45 @@ def test_help_has_an_example(capsys):
         build_parser().parse_args(["--help"])
     assert status.value.code == 0
     assert "example:\n  tools/convert_masks.py" in capsys.readouterr().out
+
+
+def test_a_dry_run_writes_nothing(folders, capsys):
+    before = sorted(folders.rglob("*"))
+    paths = ["--images", folders / "images", "--masks", folders / "masks"]
+    arguments = [*paths, "--dry-run", "--preview", folders / "preview"]
+    assert main([str(item) for item in arguments]) == 0
+    assert sorted(folders.rglob("*")) == before
+    assert "dry run, nothing written: 2 instances on 2 images" in capsys.readouterr().err
+    assert main([str(item) for item in paths]) == 2
+    assert "error: -o JSON is missing" in capsys.readouterr().err
+
+
+def test_repairs_are_in_the_table_and_strict_refuses_the_first(folders, capsys):
+    mask = cv2.imread(str(folders / "masks" / "a_mask.png"), 0)
+    save(folders / "masks" / "a_mask.png", 255 - mask)
+    assert run(folders) == 0
+    assert "REPAIRED inverted: bright is 94% and surrounds the rest" in capsys.readouterr().err
+    (folders / "out.json").unlink()
+    assert run(folders, "--strict") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "a_mask.png: needs a repair, which --strict refuses: inverted" in error
+    assert error.count("\n") == 1
+    assert not (folders / "out.json").exists()
+
+
+def test_previews_show_cuts_in_red(folders, capsys):
+    mask = np.zeros((20, 30), np.uint8)
+    cv2.circle(mask, (8, 10), 6, 255, -1)
+    cv2.circle(mask, (20, 10), 6, 255, -1)
+    save(folders / "masks" / "a_mask.png", mask)
+    assert run(folders, "--instances", "watershed", "--preview", str(folders / "cuts")) == 0
+    assert "1 cuts through touching objects" in capsys.readouterr().err
+    pictures = sorted((folders / "cuts").iterdir())
+    assert [path.name for path in pictures] == ["0001_a_1.png", "0002_b_1.png"]
+    red = [(cv2.imread(str(path)) == (0, 0, 255)).all(axis=2).sum() for path in pictures]
+    assert 0 < red[0] < 20
+    assert red[1] == 0
 
 
 def test_starts_without_torch():

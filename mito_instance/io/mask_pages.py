@@ -1,0 +1,180 @@
+"""Read mask files page by page: palettes by index, colours by number, alpha if it is the mask."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.errors import AnnotationError
+from mito_instance.io.grey import to_grey
+from mito_instance.io.images import read_pages
+from mito_instance.io.raster import decode_raster, decode_raster_bytes
+from mito_instance.io.tiff import TiffPages, is_tiff
+
+MAX_COLOURS = 4096
+"""A colour-coded label image has some hundreds of colours, a picture has tens of thousands."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_COLOUR_TYPE, _INDEXED, _GREY = 25, 3, 0  # byte of IHDR from the start of the file, and values
+_DEPTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPage:
+    """One page of a mask file.
+
+    Args:
+        path: the file.
+        frame: 0-based page.
+        n_frames: number of pages of the file.
+        values: (H, W), integer or float; grey levels, palette indices or numbers of colours.
+        form: what the file holds, in words, such as ``8-bit`` or ``colours``.
+        is_jpeg: whether the values went through JPEG compression.
+    """
+
+    path: Path
+    frame: int
+    n_frames: int
+    values: npt.NDArray[Any]
+    form: str
+    is_jpeg: bool = False
+
+    @property
+    def where(self) -> str:
+        """File and, of a stack, page, for messages."""
+        return f"{self.path} page {self.frame + 1}" if self.n_frames > 1 else str(self.path)
+
+
+def read_mask_pages(path: Path) -> Iterator[MaskPage]:
+    """Pages of a mask file, one at a time.
+
+    A PNG with a palette of colours gives its indices, with a palette of greys the greys. Pages
+    in colour (not JPEG) give a number for each colour, black being 0; where colour and grey say
+    nothing but alpha does, alpha is the mask. All else is as `images.read_pages`.
+
+    Args:
+        path: PNG, JPEG, BMP or TIFF, told by its content.
+
+    Yields:
+        Each page.
+
+    Raises:
+        ImageError: as `images.read_pages`.
+        AnnotationError: if a page has more than `MAX_COLOURS` colours.
+    """
+    head = _head(path)
+    if head.startswith(_JPEG):
+        for page in read_pages(path):
+            yield MaskPage(path, 0, 1, page.pixels, "JPEG", is_jpeg=True)
+    elif head.startswith(_PNG) and len(head) > _COLOUR_TYPE:
+        is_indexed = head[_COLOUR_TYPE] == _INDEXED
+        values, form = _indexed_values(path) if is_indexed else _values(decode_raster(path), path)
+        yield MaskPage(path, 0, 1, values, form)
+    elif head and is_tiff(path):
+        with TiffPages(path) as pages:
+            for frame in range(len(pages)):
+                channels = pages.channels(frame)
+                if channels.ndim == 3:
+                    values, form = _values(channels, path)
+                else:  # the photometric sense counts for grey pages only
+                    values = pages.pixels(frame)
+                    form = _depth(values)
+                yield MaskPage(path, frame, len(pages), values, form)
+    else:
+        for page in read_pages(path):
+            yield MaskPage(path, page.frame, page.n_frames, page.pixels, _depth(page.pixels))
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be read, which `read_pages` then explains."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_COLOUR_TYPE + 1)
+    except (OSError, ValueError):
+        return b""
+
+
+def _values(channels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], str]:
+    """Mask values of stored channels, and their form."""
+    if channels.ndim == 3 and channels.shape[2] in (2, 4):
+        colour, alpha = channels[..., :-1], channels[..., -1]
+        if alpha.size and alpha.min() < alpha.max() and _is_constant_where(colour, alpha > 0):
+            return to_grey(alpha, str(path)), "alpha channel"
+        channels = colour
+    if channels.ndim == 2 or channels.shape[2] == 1:
+        grey = to_grey(channels, str(path))
+        return grey, _depth(grey)
+    first = channels[..., :1]
+    if channels.shape[2] == 3 and channels.dtype.kind in "bui" and (channels != first).any():
+        return _colour_numbers(channels, path), "colours"
+    return to_grey(channels, str(path)), f"RGB {_depth(channels)}"
+
+
+def _is_constant_where(colour: npt.NDArray[Any], visible: npt.NDArray[np.bool_]) -> bool:
+    """Whether all visible pixels have one colour, so that alpha alone tells them apart."""
+    chosen = colour[visible]
+    return bool((chosen == chosen[:1]).all())
+
+
+def _colour_numbers(channels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.int64]:
+    """A number for each colour; black is 0, the others ascend with red, green and blue.
+
+    Raises:
+        AnnotationError: if there are too many colours for a mask.
+    """
+    key = np.zeros(channels.shape[:2], dtype=np.int64)
+    for channel in range(3):
+        key = (key << 16) | (channels[..., channel].astype(np.int64) & 0xFFFF)
+    colours, numbers = np.unique(key, return_inverse=True)
+    if len(colours) > MAX_COLOURS:
+        raise AnnotationError(
+            f"{path}: a mask in colour may have {MAX_COLOURS} colours, got {len(colours)}; this "
+            "looks like a picture, give the mask"
+        )
+    start = 0 if colours[0] == 0 else 1
+    labels: npt.NDArray[np.int64] = numbers.reshape(key.shape).astype(np.int64) + start
+    return labels
+
+
+def _indexed_values(path: Path) -> tuple[npt.NDArray[Any], str]:
+    """Indices of a PNG with a palette of colours; greys of one with a palette of greys."""
+    channels = decode_raster(path)  # checks the whole file
+    if channels.ndim == 2 or (channels[..., :3] == channels[..., :1]).all():
+        return _values(channels, path)[0], "palette of greys"
+    # As grey, the decoder gives the indices themselves, spread over 8 bit.
+    data = path.read_bytes()
+    depth = data[_DEPTH]
+    indices = decode_raster_bytes(path, _as_grey_png(data))
+    step = {1: 255, 2: 85, 4: 17}.get(depth, 1)
+    return to_grey(indices, str(path)) // np.uint8(step), "palette of colours, by index"
+
+
+def _as_grey_png(data: bytes) -> bytes:
+    """The PNG with its indices declared to be grey levels, without its palette."""
+    parts = [_PNG]
+    position = len(_PNG)
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind = data[position + 4 : position + 8]
+        content = data[position + 8 : position + 8 + length]
+        if kind == b"IHDR":
+            content = content[:9] + bytes([_GREY]) + content[10:]
+        if kind in (b"IHDR", b"IDAT", b"IEND"):
+            checksum = struct.pack(">I", zlib.crc32(kind + content))
+            parts += [struct.pack(">I", length), kind, content, checksum]
+        position += 12 + length
+    return b"".join(parts)
+
+
+def _depth(values: npt.NDArray[Any]) -> str:
+    """Depth in words."""
+    bits = 8 * values.dtype.itemsize
+    return f"float {bits}" if values.dtype.kind == "f" else f"{bits}-bit"
