@@ -74,7 +74,10 @@ def read_labelme(path: Path) -> Shapes:
     found = Shapes(image_hw=(height, width) if type(height) is int and type(width) is int else None)
     for position, entry in enumerate(entries):
         where = f"{path}: shapes[{position}]"
-        kind = (entry.get("shape_type") or "polygon") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict):
+            found.failures.append(f"{where}: must be an object, got {printable(entry, 40)}")
+            continue
+        kind = "polygon" if entry.get("shape_type") is None else entry["shape_type"]
         if kind in _OTHER_TYPES:
             found.skipped[kind] = found.skipped.get(kind, 0) + 1
             continue
