@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mito_instance.evaluation.evaluate import Metrics
     from mito_instance.evaluation.sources import Source
     from mito_instance.instances import ImageInstances
+    from mito_instance.masks.rle import RLE
 
 _NAMED = 10
 
@@ -54,7 +55,8 @@ def build_parser() -> CommandParser:
         "--output",
         type=Path,
         metavar="DIR",
-        help="write metrics.json, per_image.csv, associations.csv and report.html there",
+        help="write report.html, metrics.json, per_image.csv, associations.csv and, in rois/, ROI "
+        "zips for Fiji, coloured by error, there",
     )
     parser.add_argument(
         "--images",
@@ -152,9 +154,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     truth = read_source(args.truth, args.images)
     pred = read_source(args.pred, args.images, truth=args.truth)
     images_true = _calibrated(truth, args.pixel_size_nm)
-    regions, without_region = (
-        read_regions(args.region, images_true) if args.region is not None else ({}, [])
-    )
+    regions: dict[tuple[str, int], RLE] = {}
+    without_region: list[str] = []
+    if args.region is not None:
+        regions, without_region = read_regions(args.region, images_true)
+        images_true = [image for image in images_true if (image.image, image.frame) in regions]
     metrics = evaluate(
         images_true,
         _calibrated(pred, args.pixel_size_nm),
@@ -171,11 +175,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         )
     intervals = _intervals(metrics, [group_of(image.image) for image in metrics.images], args)
     if args.output is not None:
-        write_outputs(args, metrics, intervals)
+        pictures = truth.names_pictures, pred.names_pictures
+        write_outputs(args, metrics, intervals, pictures)
     print(tables.format_table(metrics.summary(), intervals))
-    for line in (*truth.notices, *pred.notices, *without_region):
+    for line in (*truth.notices, *pred.notices):
         print(f"notice: {line}", file=sys.stderr)
-    failures = (*truth.failures, *pred.failures)
+    failures = (*truth.failures, *pred.failures, *without_region)
     for line in failures:
         print(f"error: {line}", file=sys.stderr)
     return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import mito_instance
+from mito_instance.cli.evaluate_report import report
+from mito_instance.cli.evaluate_rois import write_error_rois
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
+from mito_instance.io.files import write_text_atomic
 
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
@@ -21,6 +24,7 @@ def write_outputs(
     args: argparse.Namespace,
     metrics: Metrics,
     intervals: Mapping[str, tuple[float, float]],
+    pictures: tuple[bool, bool],
 ) -> None:
     """Write every file of an evaluation into ``args.output``.
 
@@ -28,12 +32,16 @@ def write_outputs(
         args: the command's arguments.
         metrics: what was found.
         intervals: confidence intervals by name.
+        pictures: whether the truth and the prediction name their micrographs.
     """
     folder: Path = args.output
-    document = tables.metrics_document(metrics, run_record(args), intervals)
+    run = run_record(args)
+    document = tables.metrics_document(metrics, run, intervals)
     tables.write_metrics(folder / "metrics.json", document)
     tables.write_per_image(folder / "per_image.csv", metrics)
     tables.write_associations(folder / "associations.csv", metrics)
+    write_error_rois(folder / "rois", metrics)
+    write_text_atomic(folder / "report.html", report(metrics, intervals, run, pictures))
 
 
 def run_record(args: argparse.Namespace) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
         images: the images of the truth.
 
     Returns:
-        The region by (image, frame), and one line for each image without a region; such an
-        image counts as a whole.
+        The region by (image, frame), and one line for each image without a region. Such an
+        image is not to be scored: nobody said that all of it is annotated.
 
     Raises:
         MitoInstanceError: if a region cannot be read or does not fit its image.
@@ -50,7 +50,7 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
     for image in images:
         name = partners.get(Path(image.image))
         if name is None:
-            without.append(f"{image.image}: no region has this name; the whole image counts")
+            without.append(f"{image.image}: no region in {path} has this name; not scored")
         elif is_roi:
             regions[image.image, image.frame] = _roi_region(files[name], image)
         else:

@@ -14,6 +14,8 @@ from mito_instance.masks import rle
 
 DEFAULT = 0.5
 CANDIDATES = tuple(round(float(value), 2) for value in np.arange(1, 20) / 20)
+SWEPT = (*CANDIDATES, 0.96, 0.97, 0.98, 0.99)
+"""Networks are too sure of themselves: what is worth choosing from often lies near 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class ThresholdResult:
 
 
 def sweep_scores(
-    pairs: Sequence[ImagePair], candidates: Sequence[float] = CANDIDATES
+    pairs: Sequence[ImagePair], candidates: Sequence[float] = SWEPT
 ) -> tuple[ThresholdResult, ...]:
     """What each of several score thresholds would give.
 

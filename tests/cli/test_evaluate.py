@@ -117,6 +117,8 @@ def test_files(files, tmp_path):
         "associations.csv",
         "metrics.json",
         "per_image.csv",
+        "report.html",
+        "rois",
     ]
 
 
@@ -278,7 +280,7 @@ def test_metrics_hold_what_is_behind_them(files, tmp_path):
 
 
 def test_no_interval_from_one_group(files, tmp_path):
-    assert main([*files, "-o", str(tmp_path), "--group-regex", r"([^/]+)\.png"]) == 0
+    assert main([*files, "-o", str(tmp_path), "--group-regex", r"([^/]+)\.png", "--bootstrap", "20"]) == 0
     assert read(tmp_path)["intervals_95"]
     assert main([*files, "-o", str(tmp_path), "--group-regex", "png"]) == 0
     assert read(tmp_path)["intervals_95"] == {}

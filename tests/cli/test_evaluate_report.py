@@ -1,0 +1,122 @@
+"""The report and the ROI zips of an evaluation, and how a browser shows the report."""
+
+import re
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+import roifile
+
+from mito_instance.calibration import PixelSize
+from mito_instance.cli.evaluate import main
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import write_coco
+from mito_instance.masks import rle
+
+HW = (120, 160)
+HOSTILE = "<img src=x onerror=alert(1)>&$x_1$.png"
+
+
+def instances(path, boxes, scores=None, frame=0):
+    masks = tuple(rle.place(np.ones((h, w), dtype=bool), x, y, HW) for x, y, w, h in boxes)
+    scores = None if scores is None else np.array(scores, float)
+    return ImageInstances(str(path), HW, masks, scores, frame, PixelSize(20.0, "user"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """One split, one merge, one missed, one false, on two images; one has a hostile name."""
+    image = np.random.default_rng(0).integers(60, 200, HW, dtype=np.uint8)
+    for name in ("a.png", HOSTILE):
+        cv2.imwrite(str(tmp_path / name), image)
+    truth = [
+        instances(tmp_path / "a.png", [(5, 5, 40, 20), (80, 5, 20, 20), (102, 5, 20, 20)]),
+        instances(tmp_path / HOSTILE, [(30, 30, 30, 30), (5, 80, 12, 12)]),
+    ]
+    pred = [
+        instances(
+            tmp_path / "a.png", [(5, 5, 19, 20), (26, 5, 19, 20), (80, 5, 42, 20)], [0.9] * 3
+        ),
+        instances(tmp_path / HOSTILE, [(30, 30, 29, 30), (100, 80, 9, 9)], [0.8, 0.6]),
+    ]
+    write_coco(tmp_path / "truth.json", truth)
+    write_coco(tmp_path / "pred.json", pred)
+    return [str(tmp_path / "truth.json"), str(tmp_path / "pred.json")]
+
+
+def test_report_shows_every_class_and_is_one_file(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    report = (tmp_path / "o" / "report.html").read_text()
+    for title in ("Merges", "Splits", "Missed", "False"):
+        assert f"<h3>{title}" in report
+    assert "several predicted, not true" not in report
+    assert report.count("<img ") == 3 * 4  # no element from the name of the image
+    assert "&lt;img src=x onerror=alert(1)&gt;&amp;$x_1$.png" in report
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', report)
+    assert "µm²" in report
+    assert " px;" not in report
+    assert report.count("<svg ") == 9
+
+
+def test_report_without_micrographs_says_so(files, tmp_path):
+    for image in tmp_path.glob("*.png"):
+        image.unlink()
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    report = (tmp_path / "o" / "report.html").read_text()
+    assert "Of 2 images the micrograph is not at hand" in report
+    assert report.count("<img ") == 3 * 4
+
+
+def test_report_of_nothing(tmp_path):
+    for name in ("truth", "pred"):
+        write_coco(tmp_path / f"{name}.json", [instances(tmp_path / "a.png", [])])
+    paths = [str(tmp_path / "truth.json"), str(tmp_path / "pred.json")]
+    for option in ([], ["--truth-incomplete"]):
+        assert main([*paths, "-o", str(tmp_path / "o"), *option]) == 0
+        assert "None." in (tmp_path / "o" / "report.html").read_text()
+
+
+def test_rois_carry_their_class(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    folder = tmp_path / "o" / "rois"
+    assert len(list(folder.iterdir())) == 4
+    found = {roi.name: roi.group for roi in roifile.roiread(folder / "a_pred.zip")}
+    assert found == {"split-0001": 2, "split-0002": 2, "merge-0003": 3}
+    (name,) = folder.glob("_img*_true.zip")
+    found = [roi.name for roi in roifile.roiread(name)]
+    assert found == ["one-to-one-0001", "missed-0002"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_report_in_a_browser(files, tmp_path, width, scheme):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    picture = tmp_path / "report.png"
+    number = {"dark": 0, "light": 1}[scheme]
+    subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--hide-scrollbars", f"--blink-settings=preferredColorScheme={number}"),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={picture}",
+            f"--window-size={width},1600",
+            (tmp_path / "o" / "report.html").as_uri(),
+        ],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    pixels = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    assert pixels.shape == (1600, width)
+    ground = np.median(pixels)
+    assert (ground < 60) == (scheme == "dark")
+    # Text and plots are there, and the right margin is free: nothing is wider than the window.
+    assert np.std(pixels) > 5
+    assert np.ptp(pixels[:, -5:]) == 0

@@ -1,0 +1,67 @@
+"""Reports: everything from outside is escaped, and nothing is loaded from outside."""
+
+import base64
+import hashlib
+import math
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from mito_instance.visualize import html
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("<b>&\"'", "&lt;b&gt;&amp;&quot;&#x27;", id="markup"),
+        pytest.param("a\x00b\u202etxt", "a\\u0000b\\u202etxt", id="control-and-direction"),
+        pytest.param("µm² – 線粒體", "µm² – 線粒體", id="unicode-stays"),
+        pytest.param("b\udce4d.png", "b\\udce4d.png", id="no-unicode"),
+        pytest.param(12, "12", id="number"),
+        pytest.param(html.Html("<b>"), "<b>", id="markup-of-ours"),
+    ],
+)
+def test_escape(text, expected):
+    assert html.escape(text) == expected
+
+
+def test_elements_escape_content_and_attributes():
+    found = html.element("p", "a < b", html.element("b", "c"), title='x" onclick="y', class_="k")
+    assert found == ('<p title="x&quot; onclick=&quot;y" class="k">a &lt; b<b>c</b></p>')
+
+
+def test_a_page_loads_nothing_and_runs_our_script_only():
+    page = html.page("<title>", "sub", [html.section("S", html.element("p", "text"))])
+    assert "<title>&lt;title&gt;</title>" in page
+    assert not re.findall(r"""(?:src|href)\s*=|@import|url\(""", page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"sha256-{digest}" in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_a_table_holds_values_to_sort_by():
+    columns = [html.Column("name"), html.Column("value", is_number=True, digits=2)]
+    found = html.table(columns, [["<x>", 1234.5678], ["y", math.nan], ["z", None], ["w", 7]])
+    assert "<td>&lt;x&gt;</td>" in found
+    assert '<td class="number" data-value="1234.5678">1234.57</td>' in found
+    assert found.count('<td class="number" data-value="">–</td>') == 2
+    assert '<td class="number" data-value="7">7</td>' in found
+
+
+def test_an_empty_table_has_its_headings():
+    assert "<tbody></tbody>" in html.table([html.Column("name")], [])
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
+def test_pictures_are_embedded(shape):
+    pixels = np.full(shape, 90, dtype=np.uint8)
+    found = html.image(pixels, 'a "quoted" picture')
+    assert 'width="30" height="20"' in found
+    assert 'alt="a &quot;quoted&quot; picture"' in found
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", found).group(1))
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == (20, 30, 3)
+    assert abs(int(decoded.mean()) - 90) <= 2
