@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""SNEMI3D to COCO JSON; see ``--help``."""
+
+from mito_instance.cli.prepare import main
+
+raise SystemExit(main("snemi"))

@@ -1,0 +1,68 @@
+"""The published data sets that this toolkit prepares: terms, citations and expected files."""
+
+from __future__ import annotations
+
+from mito_instance.annotations.datasets import DataSet, RemoteFile, Stack
+
+_EPFL_URL = (
+    "https://documents.epfl.ch/groups/c/cv/cvlab-unit/www/data/%20ElectronMicroscopy_Hippocampus/"
+)
+_EPFL_SIZE = (165, 768, 1024)
+_EPFL_MAX_BYTES = 200_000_000  # 165 x 768 x 1024 bytes are 130 MB
+
+EPFL = DataSet(
+    title="EPFL CA1 hippocampus, FIB-SEM, 5 x 5 x 5 nm, binary masks of mitochondria",
+    terms="see https://www.epfl.ch/labs/cvlab/data/data-em/",
+    citation="A. Lucchi, Y. Li, P. Fua, Learning for structured prediction using approximate "
+    "subgradient descent with working sets, CVPR 2013",
+    tree=(
+        "training.tif and training_groundtruth.tif",
+        "testing.tif and testing_groundtruth.tif",
+        "or images/ and masks/ with one slice a file",
+    ),
+    pixel_size_nm=5.0,
+    min_area_px=25,
+    stacks=(
+        Stack("train", "training.tif", "training_groundtruth.tif", _EPFL_SIZE),
+        Stack("test", "testing.tif", "testing_groundtruth.tif", _EPFL_SIZE),
+    ),
+    files=tuple(
+        RemoteFile(f"{_EPFL_URL}{name}", name, _EPFL_MAX_BYTES)
+        for name in (
+            "training.tif",
+            "training_groundtruth.tif",
+            "testing.tif",
+            "testing_groundtruth.tif",
+        )
+    ),
+)
+
+SNEMI = DataSet(
+    title="SNEMI3D mouse cortex, serial-section EM, with labels of mitochondria of your own",
+    terms="CC-BY-4.0, see https://zenodo.org/records/7142003; the labels published there are of "
+    "neurites, not of mitochondria",
+    citation="N. Kasthuri et al., Saturated reconstruction of a volume of neocortex, Cell 2015",
+    tree=("train/images and train/labels", "valid/images and valid/labels", "test/ likewise"),
+)
+
+CDEEP3M = DataSet(
+    title="CDeep3M mitochondria sample, binary masks 0/1 and 0/255",
+    terms="UC Regents: educational, research and non-profit use; see LICENSE in "
+    "https://github.com/CRBS/cdeep3m, where the folder mito_testsample holds the files",
+    citation="M. G. Haberl et al., CDeep3M: plug-and-play cloud-based deep learning for image "
+    "segmentation, Nature Methods 2018",
+    tree=(
+        "training/images and training/labels, validation/ likewise",
+        "or images/ and labels/ with one slice a file",
+    ),
+)
+
+IMAGEJ = DataSet(
+    title="your own images, outlined in ImageJ or Fiji",
+    terms="yours",
+    citation="C. A. Schneider, W. S. Rasband, K. W. Eliceiri, NIH Image to ImageJ: 25 years of "
+    "image analysis, Nature Methods 2012",
+    tree=("images/ and rois/", "or folders, one a part, with images/ and rois/ in each"),
+    partner_folders=("rois", "roi"),
+    holds_rois=True,
+)
