@@ -112,6 +112,35 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     )
 
 
+def pair_with_image(image: Path, sets: Sequence[RoiSet]) -> RoiPairing:
+    """All ROI sets as those of one image, whatever their names.
+
+    Args:
+        image: the image file.
+        sets: at least one; their ROIs are put together.
+    """
+    files = tuple(file for roi_set in sets for file in roi_set.files)
+    return RoiPairing(((image, RoiSet(sets[0].name, files)),), (), (), ())
+
+
+def pair_by_table(pairs: Sequence[tuple[Path, Path]]) -> RoiPairing:
+    """ROI sets and images as a table of pairs gives them.
+
+    Args:
+        pairs: image and ROI set, as `read_pairs` gives them; several sets of one image are put
+            together.
+    """
+    by_image: dict[Path, list[RoiSet]] = {}
+    failures: list[str] = []
+    for image, rois in pairs:
+        try:
+            by_image.setdefault(image, []).extend(find_roi_sets([rois]))
+        except AnnotationError as error:
+            failures.append(str(error))
+    found = [pair_with_image(image, sets).pairs[0] for image, sets in by_image.items() if sets]
+    return RoiPairing(tuple(found), (), tuple(failures), ())
+
+
 def convert_roi_pairs(
     pairs: Iterable[tuple[Path, RoiSet]], pixel_size: PixelSize | None = None
 ) -> Conversion:
@@ -131,7 +160,7 @@ def convert_roi_pairs(
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
             continue
-        by_page = _masks_by_page(image, rois, images_hw, conversion)
+        by_page = _by_page(image, rois, images_hw, conversion)
         if rois and not by_page:
             continue  # every ROI failed and is named; that is not an image without instances
         if not rois:
@@ -147,11 +176,13 @@ def convert_roi_pairs(
             ImageInstances(
                 image=str(image),
                 image_hw=images_hw[page],
-                masks=tuple(masks),
+                masks=tuple(mask for mask, _ in found),
                 frame=page,
                 pixel_size=pixel_size or pixel_sizes[page],
+                names=tuple(roi.name for _, roi in found),
+                groups=tuple(roi.group for _, roi in found),
             )
-            for page, masks in sorted(by_page.items())
+            for page, found in sorted(by_page.items())
         )
     return conversion
 
@@ -196,14 +227,14 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
     return rois
 
 
-def _masks_by_page(
+def _by_page(
     image: Path,
     rois: Sequence[ImageJRoi],
     images_hw: Sequence[tuple[int, int]],
     conversion: Conversion,
-) -> dict[int, list[RLE]]:
-    """Masks of each page that has any, in the order of the ROIs."""
-    by_page: dict[int, list[RLE]] = {}
+) -> dict[int, list[tuple[RLE, ImageJRoi]]]:
+    """Masks and their ROIs of each page that has any, in the order of the ROIs."""
+    by_page: dict[int, list[tuple[RLE, ImageJRoi]]] = {}
     dimensions = stack_dimensions(image) if len(images_hw) > 1 else None
     for roi in rois:
         where = f"{roi.source} (ROI {roi.name!r})"
@@ -220,7 +251,7 @@ def _masks_by_page(
                 f"{where}: has {n_parts} separate parts and counts as one instance; "
                 "split it in Fiji (ROI Manager > More > Split) if these are several"
             )
-        by_page.setdefault(page, []).append(raster.rle)
+        by_page.setdefault(page, []).append((raster.rle, roi))
     return by_page
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
+from mito_instance.cli.command import CommandParser, checked_number, run
 from mito_instance.cli.conversion_report import say_lines, write_conversion
-from mito_instance.errors import MitoInstanceError
+from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mito_instance.annotations.from_rois import RoiPairing
     from mito_instance.io.imagej_roi import SkippedRoi
 
 _DESCRIPTION = """\
@@ -22,34 +24,42 @@ Converts ImageJ and Fiji ROIs to a COCO JSON with one run-length mask for each a
 by pixel as ImageJ fills it.
 
 ROI sets belong to images by name: cell_01.zip, cell_01_rois.zip, RoiSet_cell_01.zip or a folder
-cell_01 of .roi files belong to cell_01.tif. ROIs of a stack belong to the page of their slice
-position. Lines, points, angles and text are never instances; they are skipped and listed."""
+cell_01 of .roi files belong to cell_01.tif. --image names the one image of all ROIs, --pairs a
+table. ROIs of a stack belong to the page of their slice position. Names and groups are kept.
+Lines, points, angles and text are never instances; they are skipped and listed."""
 
 _EPILOG = """\
 example:
   tools/convert_roi.py rois/ --images images/ -o truth.json --report skipped.csv
+  tools/convert_roi.py RoiSet.zip --image cell_01.tif -o truth.json
+  tools/convert_roi.py --pairs pairs.csv -o truth.json
 
 exit status: 0 if every area ROI was converted, 1 if some were not (each is named), 2 if nothing
 could be converted or, with --strict, if anything was left out"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The arguments of ``convert_roi``."""
-    parser = argparse.ArgumentParser(
-        prog="convert_roi",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("convert-roi", _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "rois",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="ROI",
         help=".roi file, .zip of them, TIFF with an overlay, or folder of these",
     )
-    parser.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of images, or one image"
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of images, paired by name; or one image"
+    )
+    images.add_argument(
+        "--image", type=Path, metavar="FILE", help="the image that all the ROIs belong to"
+    )
+    images.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="CSV",
+        help="two columns: image and its ROI set, seen from the folder of the table",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="JSON", help="COCO JSON to write"
@@ -63,8 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="write no JSON if any ROI is skipped, a line or a point included, or anything fails",
     )
     parser.add_argument(
+        "--category-from",
+        choices=("group", "name"),
+        help="several categories: by ROI group (group 1 is category 2), or by name up to its first "
+        "-, _ or digit (dark-3 is dark); without either, category 1, mitochondrion",
+    )
+    parser.add_argument(
         "--pixel-size-nm",
-        type=float,
+        type=checked_number(MIN_NM, MAX_NM),
         metavar="X",
         help=f"edge length of a pixel, {MIN_NM:g} to {MAX_NM:g} nm, in place of the files' own",
     )
@@ -73,12 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert; see `build_parser` for the arguments and the exit status."""
-    args = build_parser().parse_args(argv)
-    try:
-        return _convert(args)
-    except (MitoInstanceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run(_convert, build_parser().parse_args(argv))
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -86,16 +97,19 @@ def _convert(args: argparse.Namespace) -> int:
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     from tqdm import tqdm
 
-    from mito_instance.annotations.from_rois import (
-        convert_roi_pairs,
-        find_roi_sets,
-        pair_roi_sets,
+    from mito_instance.annotations.from_rois import convert_roi_pairs
+    from mito_instance.annotations.roi_categories import (
+        categories_from_group,
+        categories_from_name,
     )
-    from mito_instance.io.images import find_images
 
-    pairing = pair_roi_sets(find_images([args.images]), find_roi_sets(args.rois))
+    pairing = _pair(args)
     progress = tqdm(pairing.pairs, desc="ROI sets", unit="image", disable=None)
     conversion = convert_roi_pairs(progress, pixel_size)
+    if args.category_from is not None:
+        by_group = args.category_from == "group"
+        categorise = categories_from_group if by_group else categories_from_name
+        conversion.images = categorise(conversion.images)
     conversion.notices[:0] = pairing.notices
     conversion.notices.extend(
         f"{path}: no ROI set has its name; left out" for path in pairing.images_alone
@@ -111,6 +125,30 @@ def _convert(args: argparse.Namespace) -> int:
         print(f"error: --strict: nothing written, because of {lines[0]}", file=sys.stderr)
         return 2
     return write_conversion(conversion, args.output, "convert_roi")
+
+
+def _pair(args: argparse.Namespace) -> RoiPairing:
+    """Which ROI set belongs to which image, in the way that the user chose."""
+    from mito_instance.annotations.from_rois import (
+        find_roi_sets,
+        pair_by_table,
+        pair_roi_sets,
+        pair_with_image,
+    )
+    from mito_instance.annotations.pairs_table import read_pairs
+    from mito_instance.io.images import find_images
+
+    if args.pairs is not None:
+        if args.rois:
+            raise ConfigError(f"{args.rois[0]}: --pairs names the ROI sets; leave this one out")
+        return pair_by_table(read_pairs(args.pairs))
+    if not args.rois:
+        raise ConfigError("no ROIs given; name .roi files, zips or folders of these")
+    if args.image is None:
+        return pair_roi_sets(find_images([args.images]), find_roi_sets(args.rois))
+    if args.image.is_dir():
+        raise ConfigError(f"{args.image}: is a folder; give --images for a folder of images")
+    return pair_with_image(args.image, find_roi_sets(args.rois))
 
 
 def _line(roi: SkippedRoi) -> str:

@@ -12,6 +12,7 @@ from mito_instance.masks.curves import flattened
 from mito_instance.masks.polygons import Ring
 
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
+_MAX_VERTICES = 1_000_000
 _N_NUMBERS = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
 
 
@@ -51,6 +52,8 @@ def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
             vertices.extend(points)
         else:
             vertices.extend(flattened([vertices[-1], *points]))
+        if len(vertices) > _MAX_VERTICES:
+            raise ValueError(f"path of more than {_MAX_VERTICES} vertices")
     yield from _ring(vertices)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import zipfile
@@ -23,6 +24,7 @@ from mito_instance.masks.polygons import Ring
 MAX_ROI_BYTES = 16 * 1024**2
 MAX_TOTAL_BYTES = 512 * 1024**2
 MAX_ENTRIES = 200_000
+MAX_DEPTH = 3  # zips in zips
 
 # What decoders raise on bytes that are no ROI; none of it may reach the user as a traceback.
 _DAMAGE = (
@@ -100,7 +102,7 @@ class SkippedRoi:
 def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
     """Every ROI of a file, in the file's order; the content decides, not the suffix.
 
-    Zips may hold folders of any depth; nothing is extracted to disk. Damaged entries are
+    Zips may hold folders of any depth and zips; nothing is extracted to disk. Damaged entries are
     yielded as `SkippedRoi`, so that the others are still read.
 
     Args:
@@ -154,7 +156,7 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
         kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
         if kind is not None:
             return SkippedRoi(name, source, f"{kind} selection has no area", is_damaged=False)
-        with np.errstate(invalid="ignore"):  # a NaN is refused when the outline is filled
+        with np.errstate(all="ignore"):  # a NaN is refused when the outline is filled
             kind, rings = roi_outline(roi, data)
     except (*_DAMAGE, MemoryError) as error:
         reason = f"damaged ROI ({_printable(str(error))[:120]}); save it anew from Fiji"
@@ -178,8 +180,29 @@ def _single(path: Path) -> ImageJRoi | SkippedRoi:
     return decode_roi(data, name, source)
 
 
+@dataclass(slots=True)
+class _Unpacked:
+    """How much of a zip, and of the zips in it, has been read."""
+
+    n_entries: int = 0
+    n_bytes: int = 0
+
+    def add(self, path: Path, n_entries: int, n_bytes: int) -> None:
+        """Count; limits hold for what is unpacked, whatever the zip declares."""
+        self.n_entries += n_entries
+        self.n_bytes += n_bytes
+        if self.n_entries > MAX_ENTRIES:
+            raise AnnotationError(
+                f"{path}: a zip may hold {MAX_ENTRIES} ROIs, got {self.n_entries}; split it"
+            )
+        if self.n_bytes > MAX_TOTAL_BYTES:
+            raise AnnotationError(
+                f"{path}: unpacks to more than {MAX_TOTAL_BYTES} bytes; split the ROI set"
+            )
+
+
 def _zip_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
-    """The ROIs of a zip; limits hold for what is unpacked, whatever the zip declares."""
+    """The ROIs of a zip."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, *_DAMAGE) as error:
@@ -187,33 +210,40 @@ def _zip_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
             f"{path}: damaged zip ({_printable(str(error))[:120]}); save the ROIs anew from Fiji"
         ) from error
     with archive:
-        # Not entry.is_dir(): it fails on an empty name.
-        entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
-        if len(entries) > MAX_ENTRIES:
-            raise AnnotationError(
-                f"{path}: a zip may hold {MAX_ENTRIES} ROIs, got {len(entries)}; split it"
+        yield from _archive_rois(archive, path, "", _Unpacked(), depth=0)
+
+
+def _archive_rois(
+    archive: zipfile.ZipFile, path: Path, inside: str, unpacked: _Unpacked, depth: int
+) -> Iterator[ImageJRoi | SkippedRoi]:
+    """The ROIs of an open zip; ``inside`` is its place in the file ``path``."""
+    # Not entry.is_dir(): it fails on an empty name.
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+    unpacked.add(path, len(entries), 0)
+    for entry in entries:
+        name, source = _entry_names(path, inside + entry.filename)
+        lower = entry.filename.lower()
+        is_zip = lower.endswith(".zip") and depth < MAX_DEPTH
+        if not (lower.endswith(".roi") or is_zip) or "__MACOSX" in entry.filename:
+            yield SkippedRoi(name, source, "not an .roi entry", is_damaged=False)
+            continue
+        limit = MAX_TOTAL_BYTES - unpacked.n_bytes if is_zip else MAX_ROI_BYTES
+        try:
+            with archive.open(entry) as file:
+                data = file.read(limit + 1)
+            inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
+        except (zipfile.BadZipFile, OSError, EOFError, zlib.error, *_DAMAGE) as error:
+            reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
+            yield SkippedRoi(name, source, reason, is_damaged=True)
+            continue
+        unpacked.add(path, 0, len(data))
+        if inner is not None:
+            yield from _archive_rois(
+                inner, path, f"{inside}{entry.filename}: ", unpacked, depth + 1
             )
-        total = 0
-        for entry in entries:
-            name, source = _entry_names(path, entry.filename)
-            if not entry.filename.lower().endswith(".roi") or "__MACOSX" in entry.filename:
-                yield SkippedRoi(name, source, "not an .roi entry", is_damaged=False)
-                continue
-            try:
-                with archive.open(entry) as file:
-                    data = file.read(MAX_ROI_BYTES + 1)
-            except (zipfile.BadZipFile, OSError, EOFError, zlib.error, *_DAMAGE) as error:
-                reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
-                yield SkippedRoi(name, source, reason, is_damaged=True)
-                continue
-            total += len(data)
-            if total > MAX_TOTAL_BYTES:
-                raise AnnotationError(
-                    f"{path}: unpacks to more than {MAX_TOTAL_BYTES} bytes; split the ROI set"
-                )
-            if len(data) > MAX_ROI_BYTES:
-                yield _too_large(name, source)
-                continue
+        elif len(data) > MAX_ROI_BYTES:
+            yield _too_large(name, source)
+        else:
             yield decode_roi(data, name, source)
 
 

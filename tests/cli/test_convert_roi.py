@@ -106,6 +106,87 @@ def test_nothing_can_be_done(folders, capsys):
     assert error.count("\n") == 1
 
 
+def convert(folder, *arguments):
+    output = folder / "out.json"
+    return main([*(str(item) for item in arguments), "-o", str(output)]), output
+
+
+def named(x, name, group=0):
+    roi = roifile.ImagejRoi.frombytes(square(x, 3))
+    roi.name, roi.group = name, group
+    return roi.tobytes()
+
+
+def test_names_and_groups_are_kept(folders):
+    save_zip(folders / "rois" / "RoiSet_a.zip", named(2, "dark-1", 2), named(9, "0002-0.97"))
+    assert run(folders) == 0
+    first, second = json.loads((folders / "out.json").read_text())["annotations"]
+    assert (first["name"], first["group"], first["category_id"]) == ("dark-1", 2, 1)
+    assert (second["name"], "group" in second, second["category_id"]) == ("0002-0.97", False, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "ids", "names"),
+    [
+        pytest.param("group", [3, 1, 1], {1: "mitochondrion", 3: "group 2"}, id="group-plus-1"),
+        pytest.param(
+            "name", [2, 1, 3], {1: "mitochondrion", 2: "dark", 3: "pale one"}, id="name-prefix"
+        ),
+    ],
+)
+def test_categories(folders, source, ids, names):
+    rois = named(2, "Dark-1", 2), named(9, "0002-0.97"), named(15, "pale one_7")
+    save_zip(folders / "rois" / "RoiSet_a.zip", *rois)
+    assert run(folders, "--category-from", source) == 0
+    document = json.loads((folders / "out.json").read_text())
+    assert [entry["category_id"] for entry in document["annotations"]] == ids
+    assert {entry["id"]: entry["name"] for entry in document["categories"]} == names
+
+
+def test_one_image_for_all_sets(folders):
+    save_zip(folders / "rois" / "other.zip", square(20, 3))
+    status, output = convert(folders, folders / "rois", "--image", folders / "images" / "b.png")
+    assert status == 0
+    document = json.loads(output.read_text())
+    assert [image["file_name"] for image in document["images"]] == ["images/b.png"]
+    assert len(document["annotations"]) == 3
+
+
+def test_a_table_of_pairs(folders, capsys):
+    save_zip(folders / "rois" / "other.zip", square(20, 3))
+    table = "Image,ROIs\nimages/a.png,rois/other.zip\n\nimages/b.png, rois/RoiSet_a.zip\n"
+    (folders / "pairs.csv").write_text(f"{table}images/b.png,rois/none.zip\n")
+    status, output = convert(folders, "--pairs", folders / "pairs.csv")
+    assert status == 1
+    assert "rois/none.zip: no such file or folder" in capsys.readouterr().err
+    document = json.loads(output.read_text())
+    assert [image["file_name"] for image in document["images"]] == ["images/a.png", "images/b.png"]
+    assert [entry["image_id"] for entry in document["annotations"]] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--images", "images"], "no ROIs given", id="no-rois"),
+        pytest.param(["rois", "--image", "images"], "images: is a folder; give --images", id="dir"),
+        pytest.param(["rois", "--pairs", "pairs.csv"], "--pairs names the ROI sets", id="both"),
+        pytest.param(["--pairs", "none.csv"], "none.csv: cannot read", id="no-table"),
+        pytest.param(["--pairs", "pairs.csv"], "row 1 must be an image and an ROI set", id="row"),
+        pytest.param(["rois"], "one of the arguments --images --image --pairs", id="no-image"),
+    ],
+)
+def test_wrong_usage_is_one_line(folders, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(folders)
+    (folders / "pairs.csv").write_text("a,b,c\n")
+    try:
+        status = main([*arguments, "-o", "out.json"])
+    except SystemExit as left:
+        status = left.code
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (2, 1)
+    assert message in error
+
+
 def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit) as status:
         build_parser().parse_args(["--help"])

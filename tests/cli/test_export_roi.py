@@ -64,6 +64,8 @@ def test_masks_names_and_groups_come_back(folder, capsys):
         (item.image, item.frame) for item in given
     ]
     assert [item.masks for item in found] == [item.masks for item in given]
+    assert (found[0].names, found[0].groups) == (("dark-1", "pale"), (0, 3))
+    assert found[3].names == ("0002-0001", "0002-0002")
 
 
 def test_a_stack_of_which_only_the_first_page_is_listed(folder):

@@ -322,6 +322,29 @@ def test_names_that_climb_out_of_the_zip_write_nothing(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["set.zip"]
 
 
+def test_zips_in_a_zip_are_read_to_a_depth_of_three(tmp_path):
+    data = roi_bytes()
+    for depth in range(4):
+        path = write_zip(tmp_path / f"{depth}.zip", [("a/m.roi", roi_bytes()), ("b/n.zip", data)])
+        data = path.read_bytes()
+    *rois, skipped = read_rois(path)
+    assert [roi.kind for roi in rois] == ["traced"] * 4
+    assert rois[2].source == f"{path}: b/n.zip: b/n.zip: a/m.roi"
+    assert "not an .roi entry" in skipped.reason
+    (only,) = read_rois(write_zip(tmp_path / "x.zip", [("n.zip", b"PK no zip")]))
+    assert only.is_damaged
+
+
+def test_a_zip_bomb_in_a_zip_ends_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagej_roi, "MAX_TOTAL_BYTES", 2000)
+    inner = tmp_path / "inner.zip"
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.roi", bytes(100_000))
+    path = write_zip(tmp_path / "x.zip", [("n.zip", inner.read_bytes())])
+    with pytest.raises(AnnotationError, match="unpacks to more than 2000 bytes"):
+        list(read_rois(path))
+
+
 def test_a_zip_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
