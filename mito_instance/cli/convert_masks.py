@@ -158,8 +158,8 @@ def _convert(args: argparse.Namespace) -> int:
     if not pairing.pairs and not pairing.ambiguous:
         raise ConfigError(
             f"{args.masks}: none of {len(pairing.partners_alone)} masks has the name of one "
-            f"of the {len(pairing.images_alone)} images in {args.images}; name them alike, or "
-            "give --pair-by order"
+            f"of the {len(pairing.images_alone)} images in {args.images}; name them alike (one "
+            "file an instance: in a folder named like the image), or give --pair-by order"
         )
     for line in mask_table(conversion.reports, args.masks):
         print(line, file=sys.stderr)
