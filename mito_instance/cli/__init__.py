@@ -16,6 +16,7 @@ COMMANDS = {
     "train-net": "train or evaluate a model",
     "quantify": "count and measure mitochondria in micrographs",
     "evaluate": "compare predictions with the truth",
+    "compare": "differences between evaluations of several predictions",
     "check": "problems of a COCO JSON, and their repair",
     "split": "a COCO JSON to training, validation and test parts",
     "demo": "the whole way on a few synthetic micrographs",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, checked_number, run
+from mito_instance.cli.image_groups import grouping
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mito_instance.evaluation.regions import read_regions
     from mito_instance.evaluation.sources import read_source
 
-    group_of = _grouping(args.group_regex)
+    group_of = grouping(args.group_regex)
     if args.output is not None:
         _make_folder(args.output)
     if args.volume:
@@ -219,29 +219,6 @@ def _intervals(
     )
     # The numbers of instances are those of these images, not an estimate of anything.
     return intervals({n: v for n, v in samples.items() if not n.startswith(INTEGERS)})
-
-
-def _grouping(pattern: str | None) -> Callable[[str], str]:
-    """The group of an image, by its path."""
-    if pattern is None:
-        return str
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(
-            f"--group-regex: {pattern!r} is no regular expression ({error}); correct it"
-        ) from error
-
-    def group_of(image: str) -> str:
-        found = expression.search(image)
-        if found is None:
-            raise ConfigError(
-                f"{image}: --group-regex {pattern!r} does not match this image; every image needs "
-                "a group"
-            )
-        return str(found.group(1) if expression.groups else found.group())
-
-    return group_of
 
 
 def _report_unpaired(metrics: Metrics) -> int:

@@ -28,6 +28,22 @@ NEEDS_COMPLETE_TRUTH = (
 truth is incomplete, such a prediction may be right, and they mean nothing."""
 
 
+_MOMENTS = ("t", "p", "d", "abs", "dd", "tt", "pp", "tp")
+
+TALLY_NAMES = (
+    *("n_images", "n_true", "n_pred"),
+    *(f"tp_{name}" for name in IOU_NAMES),
+    *("iou_sum_50", "foreground_tp", "foreground_fp", "foreground_fn"),
+    *("boundary_near_true", "boundary_n_pred", "boundary_near_pred", "boundary_n_true"),
+    *("n_one_to_one", "n_missed", "n_false", "n_split", "n_merge", "n_many_to_many"),
+    *("excess_fragments", "excess_merged", "n_split_iou", "n_merge_iou"),
+    *(f"count_{name}" for name in _MOMENTS),
+    *(f"area_{name}" for name in _MOMENTS),
+    *("area_fraction_d", "area_fraction_abs"),
+)
+"""Names of the counts of `tally`."""
+
+
 def tally(result: ImageResult, unit: str) -> dict[str, float]:
     """The counts of one image by name; sums of these over images make every figure.
 
@@ -152,16 +168,9 @@ def divide(numerator: Any, denominator: Any) -> Numbers:
 def _moments(name: str, true: float, pred: float) -> dict[str, float]:
     """What agreement needs of one image: the values, their difference, squares and product."""
     difference = pred - true
-    return {
-        f"{name}_t": true,
-        f"{name}_p": pred,
-        f"{name}_d": difference,
-        f"{name}_abs": abs(difference),
-        f"{name}_dd": difference**2,
-        f"{name}_tt": true**2,
-        f"{name}_pp": pred**2,
-        f"{name}_tp": true * pred,
-    }
+    squares = (difference**2, true**2, pred**2, true * pred)
+    values = (true, pred, difference, abs(difference), *squares)
+    return {f"{name}_{moment}": x for moment, x in zip(_MOMENTS, values, strict=True)}
 
 
 def _agreement(name: str, s: Mapping[str, Numbers], suffix: str) -> dict[str, Numbers]:

@@ -191,7 +191,7 @@ def _image_entry(image: ImageResult, counts: Mapping[str, float]) -> dict[str, A
         "image": image.image,
         "frame": image.frame,
         "counts": dict(counts),
-        "detection_scores": [round(float(score), 6) for score in image.detections.scores],
+        "detection_scores": image.detections.scores.tolist(),
         "detection_matches": [int(code) for code in codes],
     }
 

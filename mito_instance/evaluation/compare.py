@@ -1,0 +1,261 @@
+"""Paired differences between evaluations of the same images, from their ``metrics.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.evaluation import figures
+from mito_instance.evaluation.bootstrap import intervals, resample_weights, resampled_figures
+from mito_instance.evaluation.coco_ap import IOU_THRESHOLDS
+from mito_instance.evaluation.precision_recall import Detections
+
+MAX_BYTES = 2 * 1024**3
+
+FIGURES = (
+    *("ap", "ap50", "ap75", "ar", "f1_50", "precision_50", "recall_50", "f1_75", "pq", "sq"),
+    *("iou_foreground", "dice_foreground", "f1_boundary"),
+    *("count_mae", "count_bias", "area_fraction_mae", "area_fraction_bias"),
+    *("n_pred", "n_missed", "n_false", "n_split", "n_merge", "n_many_to_many"),
+)
+"""What is compared; all have the same unit in every evaluation."""
+
+_Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What one ``metrics.json`` holds of its images.
+
+    Args:
+        path: the file.
+        counts: counts of each image by (image, frame).
+        detections: detections of the same images.
+        truth_incomplete: whether precision-type figures are undefined.
+    """
+
+    path: Path
+    counts: dict[_Key, dict[str, float]]
+    detections: dict[_Key, Detections]
+    truth_incomplete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure of two evaluations, over the images that stand in both.
+
+    Args:
+        name: of the figure.
+        base: its value in the first evaluation.
+        other: its value in the other.
+        low: lower end of the 95 % interval of other - base; NaN without an interval.
+        high: upper end.
+    """
+
+    name: str
+    base: float
+    other: float
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """Other - base; NaN where one is undefined."""
+        return self.other - self.base
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read the images of a ``metrics.json`` of ``mito evaluate``.
+
+    Raises:
+        AnnotationError: if the file cannot be read or is no such file.
+    """
+    document = _load(path)
+    images = document.get("images")
+    if not isinstance(images, list) or not images:
+        raise AnnotationError(
+            f"{path}: must be a metrics.json of mito evaluate with at least one image; "
+            "evaluate the predictions again"
+        )
+    counts: dict[_Key, dict[str, float]] = {}
+    detections: dict[_Key, Detections] = {}
+    for position, entry in enumerate(images):
+        try:
+            key = (str(entry["image"]), int(entry["frame"]))
+            counts[key] = {name: _number(entry["counts"][name]) for name in figures.TALLY_NAMES}
+            scores = np.asarray([_number(score) for score in entry["detection_scores"]], float)
+            codes = np.asarray([int(code) for code in entry["detection_matches"]], np.int64)
+            if scores.shape != codes.shape or (codes < 0).any() or (codes >= 1 << _LEVELS).any():
+                raise ValueError("detection_matches do not fit detection_scores")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            reason = " ".join(str(error).split())[:80]
+            raise AnnotationError(
+                f"{path}: images[{position}] is not as mito evaluate of this version writes it "
+                f"({type(error).__name__}: {reason}); evaluate the predictions again"
+            ) from error
+        shifts = np.arange(_LEVELS - 1, -1, -1)[:, None]
+        matched = (codes[None, :] >> shifts) & 1 == 1
+        detections[key] = Detections(round(counts[key]["n_true"]), scores, matched)
+    return Evaluation(path, counts, detections, document.get("truth_incomplete") is True)
+
+
+def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
+    """The images that stand in every evaluation, as each of them names them.
+
+    By path and frame; where no path is in all of them, by file name and frame.
+
+    Args:
+        evaluations: at least one.
+
+    Returns:
+        For each evaluation, its keys of the N common images, in the order of the first.
+
+    Raises:
+        ConfigError: if no image is common, or an image has another number of true instances
+            in one of them.
+    """
+    for rule in (_as_it_is, _by_file_name):
+        tables = [_unique(evaluation.counts, rule) for evaluation in evaluations]
+        shared = [key for key in tables[0] if all(key in table for table in tables)]
+        if shared:
+            break
+    else:
+        raise ConfigError(
+            f"{evaluations[-1].path}: shares no image with {evaluations[0].path}; "
+            "compare evaluations of the same images"
+        )
+    found = [[table[key] for key in shared] for table in tables]
+    for evaluation, keys in zip(evaluations, found, strict=True):
+        for base_key, key in zip(found[0], keys, strict=True):
+            expected = evaluations[0].counts[base_key]["n_true"]
+            n_true = evaluation.counts[key]["n_true"]
+            if n_true != expected:
+                raise ConfigError(
+                    f"{evaluation.path}: {key[0]} has {n_true:g} true instances, but {expected:g} "
+                    f"in {evaluations[0].path}; evaluate both against one truth, with the same "
+                    "--min-area-px and --region"
+                )
+    return found
+
+
+def compare(
+    evaluations: Sequence[Evaluation],
+    group_of: Callable[[str], str],
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> list[list[Difference]]:
+    """Differences of every evaluation to the first, with paired bootstrap intervals.
+
+    All evaluations are resampled alike: the same images, or groups of images, at a time. What
+    is hard in an image is hard for all of them, so that differences vary less than figures.
+
+    Args:
+        evaluations: at least two.
+        group_of: group of an image, by its name in the first evaluation.
+        n_resamples: 0 for no intervals; there are none with fewer than two groups either.
+        rng: source of randomness.
+
+    Returns:
+        For each evaluation after the first, one difference for each of `FIGURES`.
+
+    Raises:
+        ConfigError: as `common_images`.
+    """
+    keys = common_images(evaluations)
+    groups = [group_of(image) for image, _ in keys[0]]
+    n_used = n_resamples if len(set(groups)) > 1 else 0
+    weights = resample_weights(groups, n_used, rng)
+    once = np.ones((1, len(groups)), dtype=np.int64)
+    incomplete = any(evaluation.truth_incomplete for evaluation in evaluations)
+    values, samples = [], []
+    for evaluation, chosen in zip(evaluations, keys, strict=True):
+        counts = [evaluation.counts[key] for key in chosen]
+        detections = [evaluation.detections[key] for key in chosen]
+        found = resampled_figures(counts, detections, once, "px", incomplete=incomplete)
+        values.append({name: float(numbers[0]) for name, numbers in found.items()})
+        samples.append(
+            resampled_figures(counts, detections, weights, "px", incomplete=incomplete)
+            if n_used
+            else {}
+        )
+    return [
+        _differences(values[0], values[i], samples[0], samples[i])
+        for i in range(1, len(evaluations))
+    ]
+
+
+_LEVELS = len(IOU_THRESHOLDS)
+
+
+def _differences(
+    base: Mapping[str, float],
+    other: Mapping[str, float],
+    samples_base: Mapping[str, Any],
+    samples_other: Mapping[str, Any],
+) -> list[Difference]:
+    ranges = intervals(
+        {n: samples_other[n] - samples_base[n] for n in FIGURES if n in samples_base}
+    )
+    nowhere = (math.nan, math.nan)
+    return [Difference(n, base[n], other[n], *ranges.get(n, nowhere)) for n in FIGURES]
+
+
+def _as_it_is(key: _Key) -> _Key:
+    return key
+
+
+def _by_file_name(key: _Key) -> _Key:
+    return (PurePath(key[0]).name, key[1])
+
+
+def _unique(counts: Mapping[_Key, Any], rule: Callable[[_Key], _Key]) -> dict[_Key, _Key]:
+    """Images by their key under a rule; those that share one are left out."""
+    found: dict[_Key, _Key] = {}
+    twice: set[_Key] = set()
+    for key in counts:
+        short = rule(key)
+        if short in found:
+            twice.add(short)
+        found[short] = key
+    return {short: key for short, key in found.items() if short not in twice}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{str(value)[:20]!r} is no number")
+    return float(value)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The JSON object of a file."""
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_BYTES:
+            raise AnnotationError(
+                f"{path}: must be <= {MAX_BYTES} bytes, got {n_bytes}; give a metrics.json"
+            )
+        document = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise AnnotationError(f"{path}: not a JSON file ({reason}); give a metrics.json") from error
+    if not isinstance(document, dict):
+        raise AnnotationError(
+            f"{path}: must be the metrics.json of mito evaluate, got a {type(document).__name__}; "
+            "give that file"
+        )
+    return document
