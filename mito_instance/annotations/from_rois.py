@@ -13,7 +13,7 @@ from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, has_overlay, read_rois
-from mito_instance.io.images import read_pages
+from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import component_rles
 from mito_instance.masks.polygons import rasterise
@@ -155,7 +155,7 @@ def convert_roi_pairs(
     conversion = Conversion()
     for image, roi_set in pairs:
         try:
-            images_hw, pixel_sizes = _page_sizes(image)
+            images_hw, pixel_sizes = page_sizes_hw(image), page_pixel_sizes(image)
             rois = _read_set(roi_set, conversion)
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
@@ -198,16 +198,6 @@ def _files_in_folder(folder: Path) -> list[Path]:
             or (path.suffix.lower() in (".tif", ".tiff") and has_overlay(path))
         )
     ]
-
-
-def _page_sizes(image: Path) -> tuple[list[tuple[int, int]], list[PixelSize | None]]:
-    """Size (height, width) and pixel size of each page."""
-    sizes: list[tuple[int, int]] = []
-    pixel_sizes: list[PixelSize | None] = []
-    for page in read_pages(image):
-        sizes.append((int(page.pixels.shape[0]), int(page.pixels.shape[1])))
-        pixel_sizes.append(page.pixel_size)
-    return sizes, pixel_sizes
 
 
 def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:

@@ -142,6 +142,19 @@ def page_sizes_hw(path: Path) -> list[tuple[int, int]]:
         return pages.sizes_hw()
 
 
+def page_pixel_sizes(path: Path) -> list[PixelSize | None]:
+    """Pixel size of every page of an image file, None where unknown, without decoding pixels.
+
+    Raises:
+        ImageError: if the file is missing, empty, or a damaged TIFF.
+    """
+    _check_file(path)
+    if not is_tiff(path):
+        return [None]
+    with TiffPages(path) as pages:
+        return [pages.pixel_size(frame) for frame in range(len(pages))]
+
+
 def to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Grey levels as 8 bit, to be looked at.
 

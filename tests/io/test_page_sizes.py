@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from mito_instance.errors import ImageError
-from mito_instance.io.images import page_sizes_hw, read_pages
+from mito_instance.io.images import page_pixel_sizes, page_sizes_hw, read_pages
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
@@ -32,3 +32,15 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(b"II*\0\xff\xff\xff\xff")
     with pytest.raises(ImageError, match=r"a\.tif: the TIFF is damaged"):
         page_sizes_hw(path)
+
+
+def test_pixel_sizes_of_pages(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((2, 4, 5), np.uint8), imagej=True, resolution=(200.0, 200.0),
+        metadata={"unit": "um", "axes": "ZYX"},
+    )  # fmt: skip
+    assert page_pixel_sizes(path) == [page.pixel_size for page in read_pages(path)]
+    assert page_pixel_sizes(path)[1].nm == pytest.approx(5.0)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 7), np.uint8))
+    assert page_pixel_sizes(tmp_path / "a.png") == [None]
