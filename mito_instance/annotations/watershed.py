@@ -20,6 +20,10 @@ MAX_NECK_SHARE = 0.55
 A single mitochondrion that is constricted, or lies half below the plane, keeps a wider waist.
 """
 
+BORDER_PX = 3
+"""A neck so near to the border of the image is not cut: its width beyond the border is unknown,
+and outlines drawn by hand often end a few pixels before it."""
+
 _Relief = npt.NDArray[np.float32]
 
 
@@ -50,19 +54,21 @@ def watershed_parts(
     """
     components = component_parts(mask, connectivity, where)
     parts = np.zeros_like(components)
+    is_border = np.ones(mask.shape, dtype=bool)
+    is_border[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = False
     n_parts = n_components = 0
     for number, box in enumerate(ndimage.find_objects(components), start=1):
         # One pixel of background around the object, but not beyond the image.
         window = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
         inside = components[window] == number
-        cut = _cut_component(inside, depth_px)
+        cut = _cut_component(inside, is_border[window], depth_px)
         parts[window][inside] = cut[inside] + n_parts
         n_parts += int(cut.max())
         n_components += 1
     return parts, n_parts - n_components
 
 
-def _cut_component(inside: BoolMask, depth_px: float) -> LabelImage:
+def _cut_component(inside: BoolMask, is_border: BoolMask, depth_px: float) -> LabelImage:
     """The parts of one component, from 1; all 1 where it has no neck."""
     whole: LabelImage = inside.astype(np.int32)
     distance: _Relief = cv2.distanceTransform(
@@ -80,7 +86,8 @@ def _cut_component(inside: BoolMask, depth_px: float) -> LabelImage:
     if ((basins == 0) & inside).any():
         return whole
     heights = np.asarray(ndimage.maximum(distance, basins, np.arange(1, n_summits + 1)))
-    groups = _joined(heights.astype(np.float64), _passes(basins, distance), depth_px)
+    relief = np.where(is_border & inside, np.float32(np.inf), distance)
+    groups = _joined(heights.astype(np.float64), _passes(basins, relief), depth_px)
     _, numbers = np.unique(groups, return_inverse=True)
     cut: LabelImage = np.append(0, numbers.ravel() + 1).astype(np.int32)[basins]
     return cut
@@ -103,12 +110,8 @@ def _summits(distance: _Relief, depth_px: float) -> npt.NDArray[Any]:
 def _passes(basins: LabelImage, distance: _Relief) -> dict[tuple[int, int], float]:
     """Highest pass between each two basins that touch; their numbers count from 0.
 
-    The arrays have a margin of background but at the border of the image: what meets at their
-    edge meets at that border, and its pass is infinitely high.
+    It is infinite where they meet at the border of the image.
     """
-    distance = distance.copy()
-    for edge in (distance[0], distance[-1], distance[:, 0], distance[:, -1]):
-        edge[edge > 0] = np.inf
     highest: dict[tuple[int, int], float] = {}
     height, width = basins.shape
     for step_y, step_x in ((0, 1), (1, 0), (1, 1), (1, -1)):

@@ -39,6 +39,12 @@ BEAN = (("disc", 40, 40, 14), ("line", (40, 40), (120, 40), 21), ("disc", 120, 4
         pytest.param(draw(("disc", 40, 40, 15), ("disc", 90, 40, 15)), 2, 0, id="apart"),
         pytest.param(draw(("disc", 40, 40, 15), ("disc", 57, 40, 4)), 1, 0, id="bud"),
         pytest.param(draw(("disc", 40, 0, 15), ("disc", 68, 0, 15)), 1, 0, id="neck-at-border"),
+        pytest.param(
+            draw(("disc", 40, 0, 15), ("disc", 68, 0, 15)) & (np.arange(80) > 1)[:, None],
+            1,
+            0,
+            id="neck-near-border",
+        ),
         pytest.param(np.ones((9, 9), bool), 1, 0, id="everything"),
         pytest.param(np.eye(3, dtype=bool), 1, 0, id="tiny"),
     ],
