@@ -14,8 +14,8 @@ from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 from mito_instance.synthetic.cells import Cells, grow_cells, membrane_darkness
 from mito_instance.synthetic.fields import FloatImage, power_noise, smooth_noise, streaks
+from mito_instance.synthetic.growth import Mitochondrion
 from mito_instance.synthetic.mitochondria import (
-    Mitochondrion,
     draw_mitochondrion,
     outer_membrane,
     pieces_inside,

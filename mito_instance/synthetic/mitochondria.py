@@ -156,7 +156,7 @@ def outer_membrane(distance_nm: FloatImage) -> FloatImage:
     Returns:
         float32 in [0, 1].
     """
-    return np.exp(-0.5 * (distance_nm / 8.0) ** 2).astype(np.float32)
+    return np.asarray(np.exp(-0.5 * (distance_nm / 8.0) ** 2), dtype=np.float32)
 
 
 def _grow_alone(
