@@ -1,5 +1,7 @@
 """The report and the ROI zips of an evaluation, and how a browser shows the report."""
 
+import base64
+import hashlib
 import re
 import shutil
 import subprocess
@@ -89,29 +91,38 @@ def test_rois_carry_their_class(files, tmp_path):
     assert found == ["one-to-one-0001", "missed-0002"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1400, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_report_in_a_browser(files, tmp_path, width, scheme):
+def chromium(tmp_path, page, *options):
+    """Output of the browser for a page."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("needs Chromium (apt-get install chromium)")
-    assert main([*files, "-o", str(tmp_path / "o")]) == 0
-    picture = tmp_path / "report.png"
-    number = {"dark": 0, "light": 1}[scheme]
-    subprocess.run(
+    return subprocess.run(
         [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu"),
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--hide-scrollbars", f"--blink-settings=preferredColorScheme={number}"),
             f"--user-data-dir={tmp_path / 'profile'}",
-            f"--screenshot={picture}",
-            f"--window-size={width},1600",
-            (tmp_path / "o" / "report.html").as_uri(),
+            *options,
+            page.as_uri(),
         ],
         capture_output=True,
         timeout=120,
         check=True,
+        text=True,
+    ).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_report_in_a_browser(files, tmp_path, width, scheme):
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    picture = tmp_path / "report.png"
+    chromium(
+        tmp_path,
+        tmp_path / "o" / "report.html",
+        f"--blink-settings=preferredColorScheme={ {'dark': 0, 'light': 1}[scheme] }",
+        f"--screenshot={picture}",
+        f"--window-size={width},1600",
     )
     pixels = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
     assert pixels.shape == (1600, width)
@@ -120,3 +131,29 @@ def test_report_in_a_browser(files, tmp_path, width, scheme):
     # Text and plots are there, and the right margin is free: nothing is wider than the window.
     assert np.std(pixels) > 5
     assert np.ptp(pixels[:, -5:]) == 0
+
+
+@pytest.mark.slow
+def test_a_click_sorts_and_the_policy_lets_our_script_run(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    report = (tmp_path / "o" / "report.html").read_text()
+    # The test's own script needs a place in the page's policy.
+    click = """
+        const table = [...document.querySelectorAll("table")].at(-1);
+        const heads = [...table.tHead.rows[0].cells];
+        const column = heads.findIndex(head => head.textContent === "missed");
+        const shown = () => [...table.tBodies[0].rows].map(r => r.cells[column].textContent).join();
+        heads[column].querySelector("button").click();
+        const up = shown();
+        heads[column].querySelector("button").click();
+        document.title = up + " " + shown() + " " + heads[column].getAttribute("aria-sort");
+    """
+    digest = base64.b64encode(hashlib.sha256(click.encode()).digest()).decode()
+    page = tmp_path / "click.html"
+    page.write_text(
+        report.replace(
+            "script-src &#x27;", f"script-src &#x27;sha256-{digest}&#x27; &#x27;"
+        ).replace("</body>", f"<script>{click}</script></body>")
+    )
+    found = chromium(tmp_path, page, "--dump-dom")
+    assert "<title>0,1 1,0 descending</title>" in found

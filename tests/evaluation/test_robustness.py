@@ -82,6 +82,31 @@ def test_false_ones_do_not_change_what_was_found(truth):
     assert (whole["recall_50"], whole["precision_50"]) == (5 / len(truth), 1.0)
 
 
+@pytest.mark.parametrize(
+    ("n_true", "n_pred", "undefined", "zero"),
+    [
+        pytest.param(0, 3, "ap ar recall_50 sq recall_foreground", "f1_50 pq iou_foreground"),
+        pytest.param(3, 0, "precision_50 precision_foreground sq", "ap ar f1_50 pq recall_50"),
+        pytest.param(0, 0, "ap f1_50 pq sq iou_foreground f1_boundary", "count_bias count_mae"),
+    ],
+    ids=["empty-truth", "empty-prediction", "both-empty"],
+)
+def test_empty_sides(truth, n_true, n_pred, undefined, zero):
+    image = truth.select(range(n_true))
+    summary = evaluate([image], [predictions(truth, truth.masks[:n_pred])]).summary()
+    assert all(np.isnan(summary[name]) for name in undefined.split())
+    assert [summary[name] for name in zero.split()] == [0] * len(zero.split())
+    assert (summary["n_false"], summary["n_missed"]) == (n_pred, n_true)
+
+
+def test_counts_and_groups_add_up(truth):
+    pred = [*pieces(truth.masks[0], 3), rle.union(list(truth.masks[1:4]), truth.image_hw)]
+    summary = evaluate([truth], [predictions(truth, pred)]).summary()
+    excess = summary["excess_fragments"] - summary["excess_merged"]
+    unmatched = summary["n_false"] - summary["n_missed"]
+    assert summary["n_pred"] - summary["n_true"] == excess + unmatched
+
+
 def test_order_of_files_and_instances_is_of_no_matter(truth):
     names = ("a.png", "b.png", "c.png")
     images = [ImageInstances(name, truth.image_hw, truth.masks[:n]) for n, name in enumerate(names)]
