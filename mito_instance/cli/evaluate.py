@@ -142,7 +142,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mito_instance.evaluation import tables
     from mito_instance.evaluation.evaluate import differing_pixel_sizes, evaluate
     from mito_instance.evaluation.regions import read_regions
-    from mito_instance.evaluation.sources import read_source
+    from mito_instance.evaluation.sources import named_like, read_source
 
     group_of = grouping(args.group_regex)
     if args.output is not None:
@@ -152,7 +152,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
         return evaluate_volume(args)
     truth = read_source(args.truth, args.images)
-    pred = read_source(args.pred, args.images, truth=args.truth)
+    pred = named_like(read_source(args.pred, args.images, truth=args.truth), truth)
     images_true = _calibrated(truth, args.pixel_size_nm)
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []

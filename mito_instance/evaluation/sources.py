@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mito_instance.annotations.conversion import Conversion
@@ -70,6 +70,25 @@ def read_source(path: Path, images: Path | None = None, truth: Path | None = Non
             )
         return Source(tuple(read_predictions(path, truth)))
     return Source(tuple(read_coco(path)))
+
+
+def named_like(pred: Source, truth: Source) -> Source:
+    """The prediction under the truth's name where each is a single label file.
+
+    Two files that a user named one by one belong together, whatever their names.
+
+    Args:
+        pred: the prediction.
+        truth: the truth.
+
+    Returns:
+        The prediction; unchanged unless both are one label file without micrographs.
+    """
+    names = [{image.image for image in source.images} for source in (truth, pred)]
+    if truth.names_pictures or pred.names_pictures or [len(name) for name in names] != [1, 1]:
+        return pred
+    (name,) = names[0]
+    return replace(pred, images=tuple(replace(image, image=name) for image in pred.images))
 
 
 def _is_of(path: Path, suffixes: frozenset[str]) -> bool:

@@ -8,7 +8,7 @@ import tifffile
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.evaluation.regions import read_regions
-from mito_instance.evaluation.sources import read_source
+from mito_instance.evaluation.sources import named_like, read_source
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
@@ -77,6 +77,16 @@ def test_labels_without_images_have_their_own_names(files):
 def test_a_stack_has_one_label_image_a_page(files):
     source = read_source(files / "stack.tif")
     assert [(image.frame, len(image)) for image in source.images] == [(0, 2), (1, 2)]
+
+
+def test_two_single_label_files_are_a_pair(files):
+    tifffile.imwrite(files / "other.tif", np.stack([labels()] * 2), photometric="minisblack")
+    truth, pred = read_source(files / "stack.tif"), read_source(files / "other.tif")
+    paired = named_like(pred, truth)
+    assert evaluate(truth.images, paired.images).summary()["n_one_to_one"] == 4
+    folder = read_source(files / "labels")
+    assert named_like(folder, truth) is folder
+    assert named_like(pred, folder) is pred
 
 
 def test_rois_need_images(files):
