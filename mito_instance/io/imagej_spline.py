@@ -39,11 +39,12 @@ def closed_spline(nodes_xy: npt.NDArray[np.float32]) -> Ring:
     corner = nodes_xy.min(axis=0)
     nodes = (nodes_xy - corner).astype(np.float32)
     steps = np.roll(nodes, -1, axis=0) - nodes
-    length_px = float(np.hypot(*steps.astype(np.float64).T).sum())
+    lengths_px = np.hypot(*steps.astype(np.float64).T)
+    length_px = float(lengths_px.sum())
     n_points = max(int(length_px / _PX_A_POINT), MIN_POINTS)
     if n_points > MAX_POINTS:
         raise ValueError(f"spline of {length_px:.3g} px")
-    gaps = np.sqrt(np.sqrt((steps**2).sum(axis=1, dtype=np.float32))).astype(np.float32)
+    gaps = np.sqrt(lengths_px).astype(np.float32)
     if not gaps.all():
         raise ValueError("a spline with two equal points in a row")
     # One by one, as rounding of each sum matters.
@@ -60,4 +61,7 @@ def closed_spline(nodes_xy: npt.NDArray[np.float32]) -> Ring:
     )
     samples = np.arange(n_points) * (float(places[-1]) / (n_points - 1))
     curve = spline(samples).astype(np.float32) + corner
-    return np.asarray(curve, dtype=np.float64)
+    # ImageJ keeps the curve as 32-bit offsets from its own corner.
+    low = curve.min(axis=0)
+    ring: Ring = (curve - low).astype(np.float64) + low.astype(np.float64)
+    return ring
