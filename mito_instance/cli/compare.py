@@ -54,7 +54,7 @@ def build_parser() -> CommandParser:
         "--group-regex",
         metavar="RE",
         help="images whose paths match RE with the same first group are of one group; intervals "
-        "resample groups (default: each image by itself)",
+        "resample groups (default: each image file by itself)",
     )
     parser.add_argument(
         "--bootstrap",

@@ -105,7 +105,7 @@ def build_parser() -> CommandParser:
         "--group-regex",
         metavar="RE",
         help="images whose paths match RE with the same first group, such as 'mouse(\\d+)', are of "
-        "one group; confidence intervals resample groups (default: each image by itself)",
+        "one group; confidence intervals resample groups (default: each image file by itself)",
     )
     parser.add_argument(
         "--bootstrap",

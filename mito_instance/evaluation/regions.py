@@ -51,10 +51,13 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
         name = partners.get(Path(image.image))
         if name is None:
             without.append(f"{image.image}: no region in {path} has this name; not scored")
-        elif is_roi:
-            regions[image.image, image.frame] = _roi_region(files[name], image)
         else:
-            regions[image.image, image.frame] = _mask_region(name, image)
+            region = _roi_region(files[name], image) if is_roi else _mask_region(name, image)
+            if rle.area_px(region):
+                regions[image.image, image.frame] = region
+            else:
+                where = f"page {image.frame + 1} of {image.image}"
+                without.append(f"{name}: the region has no pixel on {where}; not scored")
     return regions, without
 
 

@@ -164,6 +164,13 @@ def test_an_image_without_region_is_not_scored(files):
     assert line.startswith(str(files / "images" / "b.tif"))
 
 
+def test_a_region_without_pixels_is_not_scored(files):
+    tifffile.imwrite(files / "empty.tif", np.zeros(HW, dtype=np.uint8))
+    regions, without = read_regions(files / "empty.tif", read_source(files / "truth.json").images)
+    assert regions == {}
+    assert [line.split(": ")[1][:27] for line in without] == ["the region has no pixel on "] * 2
+
+
 def test_a_region_must_fit_its_image(files):
     tifffile.imwrite(files / "small.tif", np.ones((5, 6), dtype=np.uint8))
     with pytest.raises(AnnotationError, match=r"small.tif: the region is 6 x 5 px but .* 40 x 30"):
