@@ -23,7 +23,8 @@ def run(command, *arguments):
 def with_holes(mask, rng):
     """The mask with holes of all sizes: single pixels, diagonal pairs, blocks with islands."""
     holed = mask.copy()
-    inner = cv2.erode(mask, np.ones((13, 13), np.uint8))
+    kernel = np.ones((13, 13), np.uint8)
+    inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     for _ in range(40):
         rows, columns = np.nonzero(inner)
         if not len(rows):
