@@ -14,7 +14,12 @@ from mito_instance.evaluation.coco_ap import AveragePrecision, average_precision
 from mito_instance.evaluation.image_result import ImageResult, areas_px, score_image
 from mito_instance.evaluation.pairing import ImagePair, Pairing, pair_images
 from mito_instance.evaluation.precision_recall import match_detections
-from mito_instance.evaluation.thresholds import ThresholdResult, sweep_scores
+from mito_instance.evaluation.thresholds import (
+    ThresholdResult,
+    best_f1,
+    least_biased,
+    sweep_scores,
+)
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -60,7 +65,15 @@ class Metrics:
         if self.truth_incomplete:
             ap |= dict.fromkeys(("ap", "ap50", "ap75"), np.nan)
         sums = dict(zip(names, counts.sum(axis=0).tolist(), strict=True))
-        return {"n_images": len(self.images), **ap, **self._figures(sums)}
+        chosen = {
+            "score_threshold_best_f1": best_f1(self.sweep),
+            "score_threshold_unbiased_count": least_biased(self.sweep),
+        }
+        thresholds = {
+            name: np.nan if row is None or self.truth_incomplete else row.score_threshold
+            for name, row in chosen.items()
+        }
+        return {"n_images": len(self.images), **ap, **self._figures(sums), **thresholds}
 
     def image_figures(self) -> list[dict[str, float | int]]:
         """Figures of each image alone; NaN where undefined."""

@@ -12,7 +12,7 @@ from typing import Any
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.image_result import GroupResult, ImageResult
 from mito_instance.evaluation.strata import Stratum, area_strata, border_strata
-from mito_instance.evaluation.thresholds import ThresholdResult, best_f1, least_biased
+from mito_instance.evaluation.thresholds import ThresholdResult
 from mito_instance.io.files import write_text_atomic
 from mito_instance.io.tables import write_table
 
@@ -45,6 +45,10 @@ TABLE: tuple[tuple[str, str], ...] = (
     ),
     ("Instances too many by splits, too few by merges", "excess_fragments excess_merged"),
     ("Splits and merges by IoU > 0.1, for comparison", "n_split_iou n_merge_iou"),
+    (
+        "Score thresholds: best F1 at IoU > 0.5, least biased count",
+        "score_threshold_best_f1 score_threshold_unbiased_count",
+    ),
 )
 """Titles of the sections, and the names of the figures in each."""
 
@@ -70,7 +74,7 @@ def format_table(summary: Mapping[str, float | int], intervals: Intervals | None
                 continue
             low, high = (intervals or {}).get(name, (math.nan, math.nan))
             between = "" if math.isnan(low) else f"  [{low:.4g}, {high:.4g}]"
-            lines.append(f"  {name:<22}{_text(summary[name]):>10}{between}")
+            lines.append(f"  {name:<32}{_text(summary[name]):>10}{between}")
     return "\n".join(lines)
 
 
@@ -90,8 +94,6 @@ def metrics_document(
         "truth_incomplete": metrics.truth_incomplete,
         "intervals_95": {name: list(pair) for name, pair in (intervals or {}).items()},
         "score_sweep": [_sweep_row(row, metrics.truth_incomplete) for row in metrics.sweep],
-        "score_threshold_unbiased_count": _threshold(metrics, least_biased(metrics.sweep)),
-        "score_threshold_best_f1": _threshold(metrics, best_f1(metrics.sweep)),
         "by_area": [_stratum(row, metrics) for row in area_strata(metrics.images, metrics.unit)],
         "by_border": [_stratum(row, metrics) for row in border_strata(metrics.images)],
         "images": [
@@ -207,10 +209,6 @@ def _sweep_row(row: ThresholdResult, incomplete: bool) -> dict[str, Any]:
         "count_bias": nan if incomplete else row.count_bias,
         "count_mae": nan if incomplete else row.count_mae,
     }
-
-
-def _threshold(metrics: Metrics, row: ThresholdResult | None) -> float | None:
-    return None if row is None or metrics.truth_incomplete else row.score_threshold
 
 
 def _stratum(row: Stratum, metrics: Metrics) -> dict[str, Any]:

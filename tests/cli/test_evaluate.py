@@ -83,7 +83,7 @@ def test_table_goes_to_stdout_and_nothing_else(files, capfd):
     assert lines["n_pred"] == "4"
     assert lines["n_split"] == "1"
     assert lines["f1_50"] == "0.5714"
-    assert len(out.splitlines()) == len(lines) + 9
+    assert len(out.splitlines()) == len(lines) + 10
     assert err == ""
 
 
