@@ -139,8 +139,9 @@ def bland_altman(true: Sequence[float], pred: Sequence[float], labels: Labels) -
         levels = [(bias, "-", f"bias {bias:.3g}")]
         if len(difference) > 1:
             margin = _Z_95 * float(difference.std(ddof=1))
-            levels += [(bias + margin, "--", f"{bias + margin:.3g}")]
-            levels += [(bias - margin, "--", f"{bias - margin:.3g}")]
+            if margin > 0:
+                levels += [(bias + margin, "--", f"{bias + margin:.3g}")]
+                levels += [(bias - margin, "--", f"{bias - margin:.3g}")]
         for height, dashes, text in levels:
             axes.axhline(height, color=_SERIES[1], linestyle=dashes, linewidth=1.2)
             axes.annotate(
@@ -153,6 +154,8 @@ def bland_altman(true: Sequence[float], pred: Sequence[float], labels: Labels) -
                 color=_INK,
             )
         axes.margins(y=0.15)
+        if not difference.any():
+            axes.set_ylim(-1, 1)  # Matplotlib would show rounding errors
 
     return _svg(draw, labels)
 

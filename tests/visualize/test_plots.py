@@ -54,6 +54,13 @@ def test_bland_altman_shows_bias_and_limits():
     )
 
 
+def test_bland_altman_of_perfect_agreement_has_no_limits_and_a_plain_scale():
+    shown = texts(plots.bland_altman([4, 9], [4, 9], LABELS))
+    assert "bias 0" in shown
+    assert not [text for text in shown if "e" in text and "−" in text]
+    assert "0" not in shown
+
+
 def test_equal_data_give_equal_plots():
     line = [plots.Line("a", [0, 1], [1, 0])]
     assert plots.lines(line, LABELS) == plots.lines(line, LABELS)
