@@ -22,6 +22,10 @@ from mito_instance.io.imagej_position import StackPosition, stack_dimensions
 from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, decode_roi, has_overlay, read_rois
 from mito_instance.masks.polygons import fill
 
+# The last roifile for Python 3.10 wraps boxes beyond 65,535 px and words its errors differently.
+OLD_ROIFILE = tuple(int(part) for part in roifile.__version__.split(".")[:2]) < (2026, 2)
+needs_new_roifile = pytest.mark.skipif(OLD_ROIFILE, reason="needs roifile 2026.2 (Python 3.11)")
+
 SQUARE = [[2, 3], [6, 3], [6, 7], [2, 7]]
 
 
@@ -139,6 +143,7 @@ def test_boxes(data, kind, expected_area):
     assert (roi.kind, area(roi)) == (kind, expected_area)
 
 
+@needs_new_roifile
 def test_boxes_beyond_16_bit_are_read_from_the_floats():
     data = box_bytes(
         roifile.ROI_TYPE.OVAL, 4464, 10, 4514, 50,
@@ -234,11 +239,11 @@ OTHER_TYPE = roi_bytes()[:6] + b"\x4d" + roi_bytes()[7:]
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(b"Iout", "damaged ROI .*too short", id="header-only"),
+        pytest.param(b"Iout", "damaged ROI .*(too short|requires a buffer)", id="header-only"),
         pytest.param(roi_bytes()[:70], "damaged ROI", id="truncated-coordinates"),
         pytest.param(b"\0" * 200, "damaged ROI .*not an ImageJ ROI", id="zeros"),
         pytest.param(box_bytes(RECT, 5, 5, 5, 9), "box of 0 x 4 px", id="no-width"),
-        pytest.param(OTHER_TYPE, "unknown type 77", id="unknown-type"),
+        pytest.param(OTHER_TYPE, "unknown type 77|77 is not a valid", id="unknown-type"),
         pytest.param(
             roi_bytes(kind=roifile.ROI_TYPE.TRACED, options=roifile.ROI_OPTIONS.SPLINE_FIT),
             "a spline fit of another type than polygon",
@@ -257,6 +262,7 @@ OTHER_TYPE = roi_bytes()[:6] + b"\x4d" + roi_bytes()[7:]
             ),
             "box of",
             id="huge-box",
+            marks=needs_new_roifile,
         ),
     ],
 )  # fmt: skip
