@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mito_instance.visualize.html_style import SCRIPT, STYLE
+from mito_instance.visualize.jpeg import Jpeg
 
 # Control characters, and those that turn the direction of the text around them.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_JPEG_QUALITY = 82
 
 
 class Html(str):
@@ -37,12 +36,14 @@ class Column:
         is_number: right-aligned, sorted as numbers.
         digits: digits after the point of floats.
         hint: explanation that shows when the pointer rests on the heading.
+        is_long: text that is broken into lines.
     """
 
     title: str
     is_number: bool = False
     digits: int = 3
     hint: str = ""
+    is_long: bool = False
 
 
 def escape(text: Any) -> Html:
@@ -176,20 +177,18 @@ def grid(*items: Html, wide: bool = False) -> Html:
     return element("div", *items, class_="grid wide" if wide else "grid")
 
 
-def image(pixels: npt.NDArray[np.uint8], description: str) -> Html:
+def image(picture: npt.NDArray[np.uint8] | Jpeg, description: str) -> Html:
     """A picture, embedded as JPEG.
 
     Args:
-        pixels: uint8, grey (H, W) or RGB (H, W, 3).
+        picture: uint8, grey (H, W) or RGB (H, W, 3); or JPEG already.
         description: what it shows, for those who cannot see it.
     """
-    bgr = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    text = base64.b64encode(data.tobytes()).decode()
-    height, width = pixels.shape[:2]
+    jpeg = picture if isinstance(picture, Jpeg) else Jpeg.of(picture)
+    text = base64.b64encode(jpeg.data).decode()
     return Html(
-        f'<img src="data:image/jpeg;base64,{text}" width="{width}" height="{height}" '
-        f'alt="{escape(description)}">'
+        f'<img src="data:image/jpeg;base64,{text}" width="{jpeg.width_px}" '
+        f'height="{jpeg.height_px}" alt="{escape(description)}">'
     )
 
 
@@ -202,7 +201,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
 
 def _cell(value: Any, column: Column) -> Html:
     if not column.is_number:
-        return element("td", value)
+        return element("td", value, class_="long") if column.is_long else element("td", value)
     is_known = value is not None and not (isinstance(value, float) and math.isnan(value))
     return element(
         "td",

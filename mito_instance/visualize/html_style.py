@@ -55,6 +55,18 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--c1); }
 th[aria-sort="ascending"] button::after { content: " ↑"; }
 th[aria-sort="descending"] button::after { content: " ↓"; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; max-width: 24rem; }
+a { color: var(--c1); }
+pre { overflow-x: auto; font-size: 0.8125rem; }
+.thumbnails { display: grid; gap: 0.6rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.thumbnails > div { scroll-margin-top: 1rem; }
+.thumbnail nav { display: none; gap: 1.5rem; margin-top: 0.4rem; }
+.thumbnail:target { position: fixed; inset: 0; z-index: 1; overflow: auto; padding: 0.8rem;
+  display: flex; flex-direction: column; align-items: center; border-radius: 0; }
+.thumbnail:target img { width: 100vw; max-width: min(60rem, 100%); max-height: calc(100vh - 8rem);
+  object-fit: contain; margin: 0 auto; }
+.thumbnail:target nav { display: flex; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.2rem 1rem;
   font-size: 0.875rem; }
 dt { color: var(--muted); }
@@ -82,4 +94,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     table.tBodies[0].append(...rows);
   }));
 }
+document.addEventListener("keydown", event => {
+  const keys = { Escape: "close", ArrowLeft: "previous", ArrowRight: "next" };
+  if (event.key in keys) document.querySelector(`.thumbnail:target .${keys[event.key]}`)?.click();
+});
 """

@@ -49,7 +49,11 @@ class _Label:
 
 
 def draw_overlay(
-    image: npt.NDArray[np.uint8], instances: ImageInstances, *, show_ids: bool = True
+    image: npt.NDArray[np.uint8],
+    instances: ImageInstances,
+    *,
+    show_ids: bool = True,
+    line_px: int | None = None,
 ) -> ColourImage:
     """Outline every instance on its micrograph.
 
@@ -62,6 +66,7 @@ def draw_overlay(
         image: grey uint8 (H, W).
         instances: N instances of this image; 0 gives the plain picture.
         show_ids: write the number of each instance, from 1 in their order, on or beside it.
+        line_px: width of the outlines; None for one that suits the image.
 
     Returns:
         RGB uint8 (H, W, 3), with a scale bar when the pixel size is known.
@@ -82,7 +87,8 @@ def draw_overlay(
     picture: ColourImage = np.repeat(image[:, :, None], 3, axis=2)
     boxes = [rle.box_xywh(mask) for mask in instances.masks]
     colours = [COLOURS[number] for number in _colour_numbers(boxes)]
-    line_px = min(4, max(1, round(min(instances.image_hw) / 600)))
+    if line_px is None:
+        line_px = min(4, max(1, round(min(instances.image_hw) / 600)))
     _draw_halos(picture, instances, boxes, line_px)
     labels = []
     for number, (mask, box) in enumerate(zip(instances.masks, boxes, strict=True)):

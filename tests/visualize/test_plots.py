@@ -32,6 +32,11 @@ def texts(svg):
             plots.stacked_bars(plots.Bars(["< 1", "≥ 1"], {"x": [1, 2], "y": [0, 3]}), LABELS),
             id="bars",
         ),
+        pytest.param(plots.histogram([], LABELS), id="no-values"),
+        pytest.param(plots.histogram([3.0], LABELS, limits=(0, 1)), id="one-value-beyond-limits"),
+        pytest.param(plots.histogram([1, 2, 2, 9], LABELS), id="histogram"),
+        pytest.param(plots.in_order([], LABELS), id="no-counts"),
+        pytest.param(plots.in_order([math.nan, 4], LABELS), id="counts"),
         pytest.param(plots.intervals([], [], [], LABELS), id="no-intervals"),
         pytest.param(
             plots.intervals(["a", "b"], [0, 1], [(-1, 1), (0, 2)], LABELS), id="intervals"
