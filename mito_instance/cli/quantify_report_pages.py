@@ -14,10 +14,10 @@ from mito_instance.measure.summary import Row
 from mito_instance.visualize.jpeg import Jpeg
 from mito_instance.visualize.page_pictures import N_CROPS, Crop, PagePictures
 
-MAX_PICTURE_BYTES = 11_000_000
+MAX_PICTURE_BYTES = 12_000_000
 """Of all thumbnails; embedded, they take a third more: a report stays well below 20 MB."""
 
-_SIDES_PX = (640, 448, 320)
+_SIDES_PX = (640, 448, 320, 256)
 """Thumbnails shrink in these steps before any is left out."""
 
 
@@ -60,7 +60,7 @@ class ObjectValues:
 
 
 class ReportPages:
-    """Collects pages in their order; memory is that of the thumbnails, at most some 11 MB.
+    """Collects pages in their order; memory is that of the thumbnails, at most some 12 MB.
 
     When the thumbnails get too large together, all of them shrink; when they are smallest,
     those of further pages are left out and counted.

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.quantify_report_pages import ReportPage, ReportPages, many
 from mito_instance.visualize import html
+from mito_instance.visualize.page_pictures import THUMBNAIL_PX
 
 
 def thumbnail_section(pages: ReportPages, names: Sequence[str], folder: Path) -> html.Html:
@@ -32,6 +33,11 @@ def thumbnail_section(pages: ReportPages, names: Sequence[str], folder: Path) ->
         "Numbers are those of objects.csv; pictures with more than 40 objects have none."
     )
     notes = []
+    if pages.side_px < THUMBNAIL_PX and parts:
+        notes.append(
+            f"There are many pictures: they have {pages.side_px} px instead of {THUMBNAIL_PX}. "
+            "--overlays writes them in full size."
+        )
     if pages.n_left_out:
         notes.append(
             f"Only the first {len(shown)} pictures are in this report, so that it stays below "

@@ -153,16 +153,17 @@ def test_the_least_certain_objects_of_all_pages(pages, tmp_path):
 
 
 def test_thumbnails_shrink_before_any_is_left_out(pages, tmp_path, monkeypatch):
-    monkeypatch.setattr(quantify_report_pages, "MAX_PICTURE_BYTES", 200_000)
+    monkeypatch.setattr(quantify_report_pages, "MAX_PICTURE_BYTES", 120_000)
     for n in range(20):
         add(pages, f"{n}.png", image_hw=(480, 640))
     shown = [page.thumbnail for page in pages.pages if page.thumbnail is not None]
-    assert pages.side_px == 320
-    assert {picture.width_px for picture in shown} == {320}
-    assert sum(len(picture.data) for picture in shown) <= 200_000
+    assert pages.side_px == 256
+    assert {picture.width_px for picture in shown} == {256}
+    assert sum(len(picture.data) for picture in shown) <= 120_000
     assert 0 < len(shown) < 20
     assert pages.n_left_out == 20 - len(shown)
     page = report(pages, {}, tmp_path)
+    assert "they have 256 px instead of 640" in page
     assert f"Only the first {len(shown)} pictures" in page
     assert f"{20 - len(shown)} are left out" in page
     assert page.count('href="#page-1"') == 2  # in the table, and to close
