@@ -230,4 +230,4 @@ def _median(values: Sequence[float]) -> str:
 
 def _short(value: float, digits: int = 3) -> str:
     """A number to some significant digits, without an exponent where it is large."""
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}"

@@ -18,6 +18,7 @@ from mito_instance.visualize.overlays import draw_overlay
 THUMBNAIL_PX = 640
 N_CROPS = 24
 _LINE_PX = 2
+_GAP_PX = 6
 _MAX_NUMBERED = 40
 """More numbers than these would hide a small picture."""
 
@@ -110,7 +111,8 @@ def _crops(image: npt.NDArray[np.uint8], instances: ImageInstances) -> tuple[Cro
         window = window_around(rle.box_xywh(mask), instances.image_hw)
         plain = enlarge(image, window)
         outlined = outline_members(plain, instances, window, [index])
-        both = np.concatenate([plain, outlined], axis=1)
+        gap = np.full((plain.shape[0], _GAP_PX, 3), 255, dtype=np.uint8)
+        both = np.concatenate([plain, gap, outlined], axis=1)
         score = float(instances.scores[index])
         crops.append(Crop(index + 1, score, rle.area_px(mask), Jpeg.of(both)))
     return tuple(crops)

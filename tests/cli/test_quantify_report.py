@@ -91,7 +91,7 @@ def test_failed_files_are_named_and_enter_no_mean(pages, tmp_path):
     text = text_of(report(pages, {}, tmp_path))
     assert text.count("in/broken.png: is no image") == 2  # by itself and in the table
     assert "in 1 page" in text
-    assert "2 (mean ± SD), from 2 to 2." in text
+    assert "2.00 (mean ± SD), from 2 to 2." in text
     assert "2 images, 2 pages from in" in text
 
 
@@ -132,7 +132,7 @@ def test_areas_and_shapes(pages, tmp_path):
     text = text_of(report(pages, {}, tmp_path))
     # 800, 400 and a fourth of them: 200 and 100; 300 in the middle.
     assert "Area (µm²) of 4 objects; median 300 (dashed)." in text
-    assert "Aspect ratio of 4 objects; median 1.5 (dashed)." in text
+    assert "Aspect ratio of 4 objects; median 1.50 (dashed)." in text
     assert "2 of 4 objects touch the border" not in text
 
 

@@ -59,7 +59,7 @@ def test_close_ups_have_the_lowest_scores_first():
     assert [crop.score for crop in found] == sorted(scores)[:24]
     assert [crop.number for crop in found[:2]] == [1, 14]  # 13 * 7 = 91 = 1 mod 30
     assert found[0].area_px == 64
-    assert (found[0].picture.width_px, found[0].picture.height_px) == (480, 240)
+    assert (found[0].picture.width_px, found[0].picture.height_px) == (486, 240)
 
 
 @pytest.mark.parametrize("scores", [None, []], ids=["drawn-by-hand", "nothing-found"])
