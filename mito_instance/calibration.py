@@ -17,8 +17,8 @@ class PixelSize:
 
     Args:
         nm: edge length in nanometres, in [0.001, 1,000,000].
-        source: ``"user"``, ``"imagej"``, ``"ome"``, ``"fei"``, ``"zeiss"``, ``"tiff-resolution"``
-            or ``"coco"``.
+        source: ``"user"``, ``"csv"``, ``"imagej"``, ``"ome"``, ``"fei"``, ``"zeiss"``,
+            ``"tiff-resolution"`` or ``"coco"``.
 
     Raises:
         ConfigError: if ``nm`` is not a finite number in that range.

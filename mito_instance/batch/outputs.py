@@ -11,9 +11,9 @@ from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.imagej_roi_writer import write_roi_zip
-from mito_instance.io.images import Page
 from mito_instance.io.tables import write_table
-from mito_instance.measure.schema import OBJECTS_NAMES
+from mito_instance.measure.groups import PageFigures, summary_rows
+from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
 from mito_instance.measure.summary import Row
 
 
@@ -26,12 +26,16 @@ class Outputs:
         overlays: folder of pictures.
         rois: folder of ImageJ ROI zips.
         coco: COCO JSON.
+        summary: CSV with one row a group of images.
+        log: JSON lines, one a page.
     """
 
     objects: Path | None = None
     overlays: Path | None = None
     rois: Path | None = None
     coco: Path | None = None
+    summary: Path | None = None
+    log: Path | None = None
 
     def check(self) -> None:
         """Make the folders, so that an hour of work does not end at a path that cannot be written.
@@ -40,7 +44,7 @@ class Outputs:
             ConfigError: if a folder cannot be made or written, or a file is a folder.
         """
         folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
-        for file in (self.objects, self.coco):
+        for file in (self.objects, self.coco, self.summary, self.log):
             if file is None:
                 continue
             if file.is_dir():
@@ -57,19 +61,26 @@ class Outputs:
                 raise ConfigError(f"{folder}: cannot be written to; choose another folder")
 
     def write(
-        self, objects: list[Row], instances: list[ImageInstances], record: dict[str, Any]
+        self,
+        objects: list[Row],
+        instances: list[ImageInstances],
+        figures: list[PageFigures],
+        record: dict[str, Any],
     ) -> None:
         """Write the files that were asked for, each whole or not at all.
 
         Args:
             objects: rows of ``objects.csv``.
             instances: of each page.
+            figures: of each page, for ``summary.csv``.
             record: what the results were made with, for the JSON's ``info``.
         """
         if self.objects is not None:
             write_table(self.objects, OBJECTS_NAMES, objects)
         if self.coco is not None:
             write_coco(self.coco, instances, info=record)
+        if self.summary is not None:
+            write_table(self.summary, SUMMARY_NAMES, summary_rows(figures))
 
 
 class FileNames:
@@ -121,15 +132,15 @@ class RoiZips:
     _is_stack: bool = False
     _pages: list[ImageInstances] = field(default_factory=list)
 
-    def add(self, page: Page, found: ImageInstances) -> None:
+    def add(self, path: Path, n_frames: int, found: ImageInstances) -> None:
         """Take the instances of a page; pages of one image come one after the other."""
         if self.folder is None:
             return
-        if page.path != self._path:
+        if path != self._path:
             self._flush()
-        self._path, self._is_stack = page.path, page.n_frames > 1
+        self._path, self._is_stack = path, n_frames > 1
         self._pages.append(found)
-        if page.frame == page.n_frames - 1:
+        if found.frame == n_frames - 1:
             self._flush()
 
     def __enter__(self) -> RoiZips:

@@ -2,51 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from mito_instance import __version__
+from mito_instance.batch.groups import group_of_all
 from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
-from mito_instance.calibration import PixelSize
-from mito_instance.errors import MitoInstanceError
-from mito_instance.inference.pipeline import predict_page
+from mito_instance.batch.page_work import Done, PageWork, Settings
+from mito_instance.batch.result_store import ResultStore
+from mito_instance.batch.threads import in_three_steps
+from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.inference.predictor import MaskPredictor
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import Page, n_frames, read_page, to_uint8
-from mito_instance.io.tables import TableWriter
-from mito_instance.measure.summary import (
-    Row,
-    failed_row,
-    measure_objects,
-    object_rows,
-    summarise_image,
-)
-from mito_instance.visualize.overlays import write_overlay
+from mito_instance.io.images import n_frames
+from mito_instance.measure.groups import PageFigures
+from mito_instance.measure.summary import Row, failed_row
 
 logger = logging.getLogger(__name__)
 
-REPORT_EVERY = 16
-"""Tiles between two lines on the progress within one page."""
-
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How pages are predicted.
+class PageTask:
+    """One page that is to be done.
 
     Args:
-        pixel_size: the user's, which overrules the files'; None to take the files'.
-        score_threshold: None for the model's own.
-        tile_px: None for the model's own.
+        path: image file.
+        frame: 0-based page.
+        problem: why the file cannot be opened; None if it can.
     """
 
-    pixel_size: PixelSize | None = None
-    score_threshold: float | None = None
-    tile_px: int | None = None
+    path: Path
+    frame: int
+    problem: MitoInstanceError | None = None
 
 
 @dataclass(slots=True)
@@ -56,108 +53,156 @@ class Results:
     Args:
         n_done: pages that were measured.
         failures: one line for each file or page that was not.
-        objects: rows of ``objects.csv``.
-        instances: instances of each page, for the COCO JSON.
+        objects: rows of ``objects.csv``, if they are wanted.
+        instances: instances of each page, if they are wanted.
+        figures: of each page, for the summary.
     """
 
     n_done: int = 0
     failures: list[str] = field(default_factory=list)
     objects: list[Row] = field(default_factory=list)
     instances: list[ImageInstances] = field(default_factory=list)
+    figures: list[PageFigures] = field(default_factory=list)
 
 
-def quantify_all(
-    paths: list[Path],
-    predictor: MaskPredictor,
-    settings: Settings,
-    outputs: Outputs,
-    counts: TableWriter,
-    results: Results,
-) -> None:
-    """Work through the images; a row of counts for each page, whatever happens to it.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be done with all images.
 
     Args:
         paths: image files.
         predictor: the model.
         settings: how it is used.
-        outputs: overlays and ROI zips are written here as pages are done.
-        counts: where rows go, one by one.
-        results: filled in place, so that an interruption loses nothing that is done.
+        outputs: which results are wanted, and where overlays and ROI zips go.
+        resume: folder of finished pages; None to keep none.
+        group_of: the group of an image in the summary.
+        n_threads: that read, measure and draw beside the network; 0 for none.
+        record: what `run_record` says of predictor and settings.
+        keep_all: keep rows of objects and instances also where no file wants them.
     """
-    names = FileNames(paths)
-    pages = list(_pages(paths))
-    with (
-        logging_redirect_tqdm(),
-        RoiZips(outputs.rois, names) as rois,
-        tqdm(total=len(pages), desc="quantify", unit="page", file=sys.stderr) as progress,
-    ):
-        for path, frame, problem in pages:
-            try:
-                if problem is not None:
-                    raise problem
-                page = read_page(path, frame)
-                row = _quantify_page(page, predictor, settings, outputs, names, rois, results)
-                results.n_done += 1
-            except (MitoInstanceError, MemoryError, RuntimeError) as error:
-                reason = _reason(error, path)
-                results.failures.append(reason)
-                row = failed_row(str(path), frame, reason)
-            counts.write(row)
-            sys.stdout.flush()
-            progress.update()
+
+    paths: Sequence[Path]
+    predictor: MaskPredictor
+    settings: Settings = field(default_factory=Settings)
+    outputs: Outputs = field(default_factory=Outputs)
+    resume: Path | None = None
+    group_of: Callable[[Path], str] = group_of_all
+    n_threads: int = 0
+    record: Mapping[str, Any] = field(default_factory=dict)
+    keep_all: bool = False
+
+    def run(self, on_row: Callable[[Row], None], results: Results) -> None:
+        """Work through the images; a row of counts for each page, whatever happens to it.
+
+        Args:
+            on_row: takes the rows of ``counts.csv``, one by one in the order of the pages.
+            results: filled in place, so that an interruption loses nothing that is done.
+
+        Raises:
+            ConfigError: if the folder of finished pages cannot be used.
+        """
+        names = FileNames(list(self.paths))
+        store = None if self.resume is None else ResultStore(self.resume, self.record)
+        work = PageWork(self.predictor, self.settings, names, self.outputs.overlays, store)
+        tasks = list(_tasks(self.paths))
+        with (
+            logging_redirect_tqdm(),
+            RoiZips(self.outputs.rois, names) as rois,
+            _opened_log(self.outputs.log) as log,
+            tqdm(total=len(tasks), desc="quantify", unit="page", file=sys.stderr) as progress,
+        ):
+            steps = in_three_steps(
+                tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads
+            )
+            for task, outcome in steps:
+                row = self._take(task, outcome, rois, results)
+                on_row(row)
+                if log is not None:
+                    _log_page(log, task, row, outcome)
+                progress.update()
+
+    def _take(
+        self, task: PageTask, outcome: Done | Exception, rois: RoiZips, results: Results
+    ) -> Row:
+        """Add a page to the results; its row of counts."""
+        group = self.group_of(task.path)
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            rois.add(task.path, outcome.n_frames, outcome.found)
+        except (MitoInstanceError, MemoryError, RuntimeError) as error:
+            reason = _reason(error, task.path)
+            results.failures.append(reason)
+            results.figures.append(PageFigures(group, is_failed=True))
+            return failed_row(str(task.path), task.frame, reason)
+        results.n_done += 1
+        results.figures.append(replace(outcome.figures, group=group))
+        if self.keep_all or self.outputs.objects is not None:
+            results.objects.extend(outcome.objects)
+        if self.keep_all or self.outputs.coco is not None:
+            results.instances.append(outcome.found)
+        return outcome.row
 
 
-def _pages(paths: list[Path]) -> Iterator[tuple[Path, int, MitoInstanceError | None]]:
+def run_record(predictor: MaskPredictor, settings: Settings) -> dict[str, Any]:
+    """What masks are made with: enough to make them again."""
+    threshold, tile_px = settings.score_threshold, settings.tile_px
+    return {
+        "description": "mitochondria found by mito quantify",
+        "mito_instance": __version__,
+        **predictor.record(),
+        "score_threshold": predictor.score_threshold if threshold is None else threshold,
+        "tile_px": predictor.tile_px if tile_px is None else tile_px,
+        "tile_overlap_px": predictor.tile_overlap_px,
+    }
+
+
+def _tasks(paths: Sequence[Path]) -> Iterator[PageTask]:
     """Every page of every file; for a file that cannot be opened, its error instead."""
     for path in paths:
         try:
             count = n_frames(path)
         except MitoInstanceError as error:
-            yield path, 0, error
+            yield PageTask(path, 0, error)
             continue
         for frame in range(count):
-            yield path, frame, None
+            yield PageTask(path, frame)
 
 
-def _quantify_page(
-    page: Page,
-    predictor: MaskPredictor,
-    settings: Settings,
-    outputs: Outputs,
-    names: FileNames,
-    rois: RoiZips,
-    results: Results,
-) -> Row:
-    """Predict, measure and draw one page; its row of counts."""
-    if settings.pixel_size is not None:
-        page = replace(page, pixel_size=settings.pixel_size)
-    found = predict_page(
-        predictor,
-        page,
-        score_threshold=settings.score_threshold,
-        tile_px=settings.tile_px,
-        on_tile=_tile_reporter(page),
-    )
-    shapes = measure_objects(found, page.pixels)
-    if outputs.overlays is not None:
-        name = names.overlay(page.path, page.frame, page.n_frames)
-        write_overlay(outputs.overlays / name, to_uint8(page.pixels), found)
-    rois.add(page, found)
-    if outputs.objects is not None:
-        results.objects.extend(object_rows(found, shapes))
-    if outputs.coco is not None:
-        results.instances.append(found)
-    return summarise_image(found, shapes)
+def _load(work: PageWork, task: PageTask) -> Any:
+    if task.problem is not None:
+        raise task.problem
+    return work.load(task.path, task.frame)
 
 
-def _tile_reporter(page: Page) -> Callable[[int, int], None]:
-    """Says from time to time how far a page of many tiles is."""
+@contextlib.contextmanager
+def _opened_log(path: Path | None) -> Iterator[TextIO | None]:
+    """The log, to be added to, so that it can be followed and outlives an interruption."""
+    if path is None:
+        yield None
+        return
+    try:
+        stream = path.open("a", encoding="utf-8", buffering=1, errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot write the log ({error.strerror})") from error
+    with stream:
+        yield stream
 
-    def report(done: int, count: int) -> None:
-        if count > REPORT_EVERY and done % REPORT_EVERY == 0:
-            logger.info("%s: tile %d of %d", page.path.name, done, count)
 
-    return report
+def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) -> None:
+    """One line on a page."""
+    done = outcome if isinstance(outcome, Done) else None
+    event = {
+        "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "image": str(task.path),
+        "frame": task.frame,
+        "status": row["status"],
+        "count": row["count"],
+        "seconds": None if done is None else round(done.seconds, 3),
+        "from_resume": done is not None and done.is_stored,
+        "message": row["message"],
+    }
+    log.write(json.dumps(event) + "\n")
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -65,7 +65,7 @@ class MaskRCNNPredictor:
         return int(self.cfg.MITO.TILE_OVERLAP_PX)
 
     def record(self) -> dict[str, str]:
-        """What a run record says of the model: weights and config by their hash, device, arithmetic."""
+        """What a run record says of the model: hashes of weights and config, device, arithmetic."""
         precision = Precision.choose(self.cfg.MITO.PRECISION, self.cfg.MODEL.DEVICE)
         found = {
             "device": str(self.cfg.MODEL.DEVICE),

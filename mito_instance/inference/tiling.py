@@ -54,11 +54,21 @@ def tiles_of(image_hw: tuple[int, int], tile_px: int, overlap_px: int) -> list[T
     Raises:
         ConfigError: if the tile is too small or the overlap not smaller than the tile.
     """
-    if tile_px < MIN_TILE_PX:
-        raise ConfigError(f"tile edge must be at least {MIN_TILE_PX} px, got {tile_px} px")
+    checked_tile_px(tile_px)
     height, width = image_hw
     return [
         Tile(x, y, min(tile_px, width), min(tile_px, height))
         for y in tile_starts(height, tile_px, overlap_px)
         for x in tile_starts(width, tile_px, overlap_px)
     ]
+
+
+def checked_tile_px(tile_px: int | None) -> int | None:
+    """An edge of tiles that a user gave; None stays None.
+
+    Raises:
+        ConfigError: if it is too small.
+    """
+    if tile_px is not None and tile_px < MIN_TILE_PX:
+        raise ConfigError(f"tile edge must be at least {MIN_TILE_PX} px, got {tile_px} px")
+    return tile_px

@@ -1,4 +1,4 @@
-"""The columns of ``counts.csv`` and ``objects.csv``: name, unit, definition; nowhere else."""
+"""The columns of the tables that ``quantify`` writes: name, unit, definition; nowhere else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Column:
 
     Args:
         name: header; a unit at its end is the unit of the values.
-        unit: ``px``, ``px²``, ``µm``, ``µm²``, ``1/µm²``, ``°``, ``nm``, ``grey level``, ``1``
-            for pure numbers, or an empty text where a unit means nothing.
+        unit: ``px``, ``px²``, ``µm``, ``µm²``, ``1/µm²``, ``°``, ``nm``, ``grey level``, ``1/Mpx``,
+            ``1`` for pure numbers, or an empty text where a unit means nothing.
         definition: one line.
     """
 
@@ -73,5 +73,35 @@ OBJECTS_COLUMNS: tuple[Column, ...] = (
     Column("intensity_std", "grey level", "sample standard deviation (n - 1) of the grey levels"),
 )
 
+REGION_COLUMNS: tuple[Column, ...] = (
+    Column("region_area_px", "px²", "pixels of the region that counts and fractions refer to"),
+    Column("region_area_um2", "µm²", "region_area_px times the area of a pixel"),
+)
+"""Follow `COUNTS_COLUMNS` where counting was restricted to outlined regions."""
+
+SUMMARY_COLUMNS: tuple[Column, ...] = (
+    Column("group", "", "folder, or what the expression found in the path; empty if nothing"),
+    Column("n_images", "1", "images, or pages of stacks, of the group"),
+    Column("n_failed", "1", "those that could not be measured; they enter no mean"),
+    Column("n_with_objects", "1", "measured images with at least one instance"),
+    Column("n_objects", "1", "instances in all measured images"),
+    Column("pixel_size_nm_min", "nm", "least known edge of a pixel in the group"),
+    Column("pixel_size_nm_max", "nm", "greatest known edge of a pixel in the group"),
+    Column("count_mean", "1", "mean over images of count"),
+    Column("count_sd", "1", "standard deviation over images of count"),
+    Column("density_per_mpx_mean", "1/Mpx", "mean over images of instances per million pixels"),
+    Column("density_per_mpx_sd", "1/Mpx", "standard deviation over images of the same"),
+    Column("density_per_um2_mean", "1/µm²", "mean over images of density_per_um2"),
+    Column("density_per_um2_sd", "1/µm²", "standard deviation over images of density_per_um2"),
+    Column("area_fraction_mean", "1", "mean over images of area_fraction"),
+    Column("area_fraction_sd", "1", "standard deviation over images of area_fraction"),
+    Column("area_median_px_mean", "px²", "mean over images of the median area of an instance"),
+    Column("area_median_px_sd", "px²", "standard deviation over images of the median area"),
+    Column("area_median_um2_mean", "µm²", "mean over images of area_median_um2"),
+    Column("area_median_um2_sd", "µm²", "standard deviation over images of area_median_um2"),
+)
+
 COUNTS_NAMES: tuple[str, ...] = tuple(column.name for column in COUNTS_COLUMNS)
 OBJECTS_NAMES: tuple[str, ...] = tuple(column.name for column in OBJECTS_COLUMNS)
+REGION_NAMES: tuple[str, ...] = tuple(column.name for column in REGION_COLUMNS)
+SUMMARY_NAMES: tuple[str, ...] = tuple(column.name for column in SUMMARY_COLUMNS)

@@ -20,6 +20,26 @@ Row = Mapping[str, Value]
 """A row by column name; None where a value is unknown or undefined."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extent:
+    """The part of an image in which instances are counted.
+
+    Args:
+        area_px: its pixels, at least 1.
+        covered_px: those of them that lie in any instance, each once.
+    """
+
+    area_px: int
+    covered_px: int
+
+
+def whole_image(instances: ImageInstances) -> Extent:
+    """All pixels of an image, and those in any of its instances."""
+    height, width = instances.image_hw
+    covered = rle_masks.union(list(instances.masks), instances.image_hw)
+    return Extent(height * width, rle_masks.area_px(covered))
+
+
 def measure_objects(
     instances: ImageInstances, grey: npt.NDArray[Any] | None = None
 ) -> list[ObjectShape]:
@@ -66,7 +86,12 @@ def object_rows(instances: ImageInstances, shapes: Sequence[ObjectShape]) -> lis
 
 
 def summarise_image(
-    instances: ImageInstances, shapes: Sequence[ObjectShape] | None = None, message: str = ""
+    instances: ImageInstances,
+    shapes: Sequence[ObjectShape] | None = None,
+    message: str = "",
+    *,
+    extent: Extent | None = None,
+    exclude_border: bool = False,
 ) -> Row:
     """Row of ``counts.csv`` for an image that was measured.
 
@@ -74,6 +99,9 @@ def summarise_image(
         instances: N instances, N may be 0.
         shapes: what `measure_objects` found, if it is at hand; it saves decoding the masks.
         message: a remark for the last column.
+        extent: what was searched and what is covered; None for the whole image.
+        exclude_border: leave instances that touch the border out of mean and median area,
+            because only a part of them is seen. They stay in counts, totals and fractions.
 
     Returns:
         A row with the columns `COUNTS_NAMES`. Without instances the count, total area, area
@@ -89,7 +117,12 @@ def summarise_image(
     else:
         areas = [shape.area_px for shape in shapes]
         touching = [shape.touches_border for shape in shapes]
-    covered_px = rle_masks.area_px(rle_masks.union(masks, instances.image_hw))
+    seen = extent or whole_image(instances)
+    whole = [
+        area
+        for area, at_border in zip(areas, touching, strict=True)
+        if not (exclude_border and at_border)
+    ]
     scores = instances.scores
     row: dict[str, Value] = dict.fromkeys(COUNTS_NAMES)
     row |= {
@@ -101,7 +134,7 @@ def summarise_image(
         "count": len(masks),
         "count_touching_border": sum(touching),
         "area_total_px": sum(areas),
-        "area_fraction": covered_px / (height * width),
+        "area_fraction": seen.covered_px / seen.area_px,
         "score_mean": float(scores.mean()) if scores is not None and len(scores) else None,
         "message": message,
     }
@@ -111,11 +144,11 @@ def summarise_image(
             "pixel_size_nm": pixel_size.nm,
             "pixel_size_source": pixel_size.source,
             "area_total_um2": pixel_size.area_um2(sum(areas)),
-            "density_per_um2": len(masks) / pixel_size.area_um2(height * width),
+            "density_per_um2": len(masks) / pixel_size.area_um2(seen.area_px),
         }
-        if areas:
-            row["area_mean_um2"] = pixel_size.area_um2(statistics.fmean(areas))
-            row["area_median_um2"] = pixel_size.area_um2(statistics.median(areas))
+        if whole:
+            row["area_mean_um2"] = pixel_size.area_um2(statistics.fmean(whole))
+            row["area_median_um2"] = pixel_size.area_um2(statistics.median(whole))
     return row
 
 

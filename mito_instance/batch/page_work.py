@@ -1,0 +1,267 @@
+"""What is done with one page: read, predict, measure, draw, keep."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.page_result import PageResult
+from mito_instance.batch.regions import Regions
+from mito_instance.batch.result_store import PageKey, ResultStore
+from mito_instance.inference.pipeline import predict_page
+from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page, read_page, to_uint8
+from mito_instance.io.pixel_sizes import PixelSizes
+from mito_instance.masks.rle import RLE
+from mito_instance.measure.groups import PageFigures
+from mito_instance.measure.morphology import ObjectShape
+from mito_instance.measure.region import region_cells, within
+from mito_instance.measure.summary import (
+    Extent,
+    Row,
+    measure_objects,
+    object_rows,
+    summarise_image,
+    whole_image,
+)
+from mito_instance.visualize.overlays import write_overlay
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY = 16
+"""Tiles between two lines on the progress within one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How pages are predicted and measured.
+
+    Args:
+        pixel_sizes: of all images.
+        score_threshold: None for the model's own.
+        tile_px: None for the model's own.
+        regions: where instances count; None for everywhere.
+        exclude_border: leave instances at the border out of mean and median areas.
+    """
+
+    pixel_sizes: PixelSizes = field(default_factory=PixelSizes)
+    score_threshold: float | None = None
+    tile_px: int | None = None
+    regions: Regions | None = None
+    exclude_border: bool = False
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A page that is ready for the network, or a result that needs none.
+
+    Args:
+        key: names the result in the store; None without a store.
+        page: the pixels; None where the result is at hand and they are not needed.
+        result: what the store holds; None where the page is still to be predicted.
+        region: where instances count; None for everywhere.
+        seconds: spent on the page so far.
+    """
+
+    key: PageKey | None = None
+    page: Page | None = None
+    result: PageResult | None = None
+    region: RLE | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A page that is measured.
+
+    Args:
+        found: the instances that count.
+        row: of ``counts.csv``.
+        objects: rows of ``objects.csv``.
+        figures: what a summary needs, without the group.
+        n_frames: pages of the file.
+        is_stored: whether the result was taken from the store.
+        seconds: spent on the page.
+    """
+
+    found: ImageInstances
+    row: Row
+    objects: list[Row]
+    figures: PageFigures
+    n_frames: int = 1
+    is_stored: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PageWork:
+    """The three steps of a page; the first and the last may run in other threads.
+
+    Args:
+        predictor: the model; it is used by one thread only.
+        settings: how it is used.
+        names: of the pictures.
+        overlays: folder of the pictures; None for none.
+        store: finished pages; None to keep none.
+    """
+
+    predictor: MaskPredictor
+    settings: Settings
+    names: FileNames
+    overlays: Path | None = None
+    store: ResultStore | None = None
+
+    def load(self, path: Path, frame: int) -> Loaded:
+        """Read a page, unless its result is stored and its picture drawn.
+
+        Raises:
+            MitoInstanceError: if the page cannot be read.
+        """
+        start = time.perf_counter()
+        loaded = Loaded()
+        if self.store is not None:
+            loaded.key = self.store.key(path, frame, self._pixel_size_nm(path))
+            loaded.result = self.store.load(loaded.key)
+        if loaded.result is None:
+            loaded.page = page = read_page(path, frame)
+            image_hw = (page.pixels.shape[0], page.pixels.shape[1])
+            loaded.region = self._region(path, frame, page.n_frames, image_hw)
+        else:
+            stored = loaded.result
+            loaded.region = self._region(path, frame, stored.n_frames, stored.found.image_hw)
+            if not self._is_drawn(loaded, stored):
+                loaded.page = read_page(path, frame)
+        loaded.seconds = time.perf_counter() - start
+        return loaded
+
+    def _pixel_size_nm(self, path: Path) -> float | None:
+        """The user's pixel size, where the model's results depend on it."""
+        if self.predictor.pixel_size_nm is None:
+            return None
+        size = self.settings.pixel_sizes.of(path, None)
+        return None if size is None else size.nm
+
+    def _region(
+        self, path: Path, frame: int, n_frames: int, image_hw: tuple[int, int]
+    ) -> RLE | None:
+        regions = self.settings.regions
+        return None if regions is None else regions.mask(path, frame, n_frames, image_hw)
+
+    def predict(self, loaded: Loaded) -> ImageInstances | None:
+        """Instances of a page that is not in the store; None for one that is."""
+        if loaded.result is not None or loaded.page is None:
+            return None
+        start = time.perf_counter()
+        of_file = loaded.page.pixel_size
+        size = self.settings.pixel_sizes.of(loaded.page.path, of_file)
+        found = predict_page(
+            self.predictor,
+            replace(loaded.page, pixel_size=size),
+            score_threshold=self.settings.score_threshold,
+            tile_px=self.settings.tile_px,
+            on_tile=_tile_reporter(loaded.page),
+        )
+        loaded.seconds += time.perf_counter() - start
+        # The result is kept with the file's own: the user may correct the size later.
+        return replace(found, pixel_size=of_file)
+
+    def finish(self, loaded: Loaded, found: ImageInstances | None) -> Done:
+        """Measure, draw, keep the result, and make the rows.
+
+        Raises:
+            MitoInstanceError: if the page has no region, or an output cannot be written.
+        """
+        start = time.perf_counter()
+        page, result = loaded.page, loaded.result
+        is_stored = result is not None
+        if result is None:
+            if page is None or found is None:
+                raise ValueError("a page without a stored result must be predicted first")
+            shapes = tuple(measure_objects(found, page.pixels))
+            result = PageResult(page.n_frames, found, shapes)
+        result = self._draw(loaded, result)
+        if self.store is not None and loaded.key is not None and page is not None:
+            self.store.save(loaded.key, result)
+        done = self._rows(*self._counted(loaded, result))
+        seconds = loaded.seconds + time.perf_counter() - start
+        return replace(done, n_frames=result.n_frames, is_stored=is_stored, seconds=seconds)
+
+    def _counted(
+        self, loaded: Loaded, result: PageResult
+    ) -> tuple[ImageInstances, list[ObjectShape], Extent]:
+        """The instances that count, with the pixel size that holds, their shapes, the extent."""
+        found = result.found
+        size = self.settings.pixel_sizes.of(Path(found.image), found.pixel_size)
+        found = replace(found, pixel_size=size)
+        if loaded.region is None:
+            return found, list(result.shapes), whole_image(found)
+        counts, extent = within(found, loaded.region)
+        shapes = [shape for shape, inside in zip(result.shapes, counts, strict=True) if inside]
+        return found.select(counts), shapes, extent
+
+    def _rows(self, found: ImageInstances, shapes: list[ObjectShape], extent: Extent) -> Done:
+        """Rows and figures of a page; pages of its file and times are filled in later."""
+        exclude = self.settings.exclude_border
+        row = summarise_image(found, shapes, extent=extent, exclude_border=exclude)
+        if self.settings.regions is not None:
+            row = {**row, **region_cells(extent, found.pixel_size)}
+        areas = [s.area_px for s in shapes if not (exclude and s.touches_border)]
+        figures = PageFigures(
+            group="",
+            count=len(found),
+            area_px=extent.area_px,
+            area_fraction=extent.covered_px / extent.area_px,
+            area_median_px=float(statistics.median(areas)) if areas else None,
+            pixel_size=found.pixel_size,
+        )
+        return Done(found=found, row=row, objects=object_rows(found, shapes), figures=figures)
+
+    def _draw(self, loaded: Loaded, result: PageResult) -> PageResult:
+        """Draw the picture of a page whose pixels are at hand; the result knows of it."""
+        if self.overlays is None or loaded.page is None:
+            return result
+        found, _, _ = self._counted(loaded, result)
+        picture = self._picture(result)
+        write_overlay(picture, to_uint8(loaded.page.pixels), found)
+        return replace(result, overlay=_fingerprint(picture, found))
+
+    def _is_drawn(self, loaded: Loaded, result: PageResult) -> bool:
+        """Whether the picture of a stored result lies where it should, as it should be."""
+        if self.overlays is None:
+            return True
+        found, _, _ = self._counted(loaded, result)
+        return result.overlay != "" and result.overlay == _fingerprint(self._picture(result), found)
+
+    def _picture(self, result: PageResult) -> Path:
+        """Where the overlay of a page goes."""
+        found = result.found
+        name = self.names.overlay(Path(found.image), found.frame, result.n_frames)
+        return (self.overlays or Path()) / name
+
+
+def _fingerprint(picture: Path, found: ImageInstances) -> str:
+    """A hash of what was drawn and of the file that came of it; empty without a file."""
+    try:
+        status = picture.stat()
+    except OSError:
+        return ""
+    size = None if found.pixel_size is None else found.pixel_size.nm
+    drawn = (picture.absolute(), status.st_size, status.st_mtime_ns, size, found.masks)
+    return hashlib.sha256(repr(drawn).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _tile_reporter(page: Page) -> Callable[[int, int], None]:
+    """Says from time to time how far a page of many tiles is."""
+
+    def report(done: int, count: int) -> None:
+        if count > REPORT_EVERY and done % REPORT_EVERY == 0:
+            logger.info("%s: tile %d of %d", page.path.name, done, count)
+
+    return report

@@ -1,0 +1,101 @@
+"""Where instances count: cells or tissue that the user outlined in ImageJ."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mito_instance.annotations.from_rois import RoiSet, find_roi_sets, pair_roi_sets
+from mito_instance.errors import AnnotationError
+from mito_instance.io.imagej_position import stack_dimensions
+from mito_instance.io.imagej_roi import ImageJRoi, read_rois
+from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.polygons import rasterise
+from mito_instance.masks.rle import RLE
+
+logger = logging.getLogger(__name__)
+
+
+class Regions:
+    """The region of every image.
+
+    A file (``.roi``, a zip of them, or a TIFF with an overlay) holds for all images; the files
+    of a folder hold each for the image of its name. Several outlines of an image are one region
+    together. In a stack, an outline with a slice position holds for that page, one without for
+    all pages.
+
+    Args:
+        path: file or folder.
+        images: the images.
+
+    Raises:
+        AnnotationError: if the path is absent, holds no ROI, or the file for all images cannot
+            be read. A file of a folder that cannot be read is an error of its image alone.
+    """
+
+    def __init__(self, path: Path, images: Sequence[Path]) -> None:
+        self._path = path
+        sets = find_roi_sets([path])
+        if path.is_dir():
+            pairing = pair_roi_sets(images, sets)
+            for line in (*pairing.notices, *pairing.failures):
+                logger.warning("%s", line)
+            self._sets = dict(pairing.pairs)
+        else:
+            self._sets = dict.fromkeys(images, sets[0])
+        self._rois: dict[Path, list[ImageJRoi]] = {}
+        self._failures: dict[Path, str] = {}
+        for roi_set in {id(roi_set): roi_set for roi_set in self._sets.values()}.values():
+            try:
+                self._rois[roi_set.name] = _outlines(roi_set)
+            except AnnotationError as error:
+                if not path.is_dir():
+                    raise
+                self._failures[roi_set.name] = str(error)
+
+    def mask(self, path: Path, frame: int, n_frames: int, image_hw: tuple[int, int]) -> RLE:
+        """The region of one page.
+
+        Args:
+            path: the image.
+            frame: 0-based page.
+            n_frames: pages of the image.
+            image_hw: height and width of the page; the region is cut at its border.
+
+        Raises:
+            AnnotationError: if the page has no region, or none inside the page. It is not
+                counted as a whole then: nobody said that all of it should count.
+        """
+        if path not in self._sets:
+            raise AnnotationError(f"{path}: no region in {self._path} has the name of this image")
+        name = self._sets[path].name
+        if name in self._failures:
+            raise AnnotationError(f"{path}: its region cannot be read: {self._failures[name]}")
+        dimensions = stack_dimensions(path) if n_frames > 1 else None
+        masks = []
+        for roi in self._rois[name]:
+            where = f"{roi.source} (ROI {roi.name!r})"
+            if roi.position.is_set and roi.position.page(n_frames, dimensions, where) != frame:
+                continue
+            masks.append(rasterise(roi.rings, image_hw, where).rle)
+        if not masks:
+            raise AnnotationError(
+                f"{path}: no region in {name} is for page {frame + 1}; "
+                "outline one, or give an outline without a position, which is for all pages"
+            )
+        return rle_masks.union(masks, image_hw)
+
+
+def _outlines(roi_set: RoiSet) -> list[ImageJRoi]:
+    """The area ROIs of a set; one that is damaged must not silently make the region smaller."""
+    rois = []
+    for file in roi_set.files:
+        for roi in read_rois(file):
+            if isinstance(roi, ImageJRoi):
+                rois.append(roi)
+            elif roi.is_damaged:
+                raise AnnotationError(f"{roi.source}: {roi.reason}")
+    if not rois:
+        raise AnnotationError(f"{roi_set.name}: holds no area ROI; outline the region in Fiji")
+    return rois

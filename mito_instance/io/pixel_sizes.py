@@ -1,0 +1,160 @@
+"""Which pixel size holds for an image: a list of the user, one for all, or the file's own."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
+from mito_instance.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+MAX_LIST_BYTES = 64 * 1024**2
+SAME_SIZE = 0.01
+"""Sizes that differ by less than this part of the greater one agree."""
+
+
+class PixelSizes:
+    """Chooses the pixel size of each image, and says where two sources disagree.
+
+    The list wins over the size for all images, and both over what the file says.
+
+    Args:
+        for_all: size of all images that the list does not name; None for the files' own.
+        by_path: sizes by absolute path.
+    """
+
+    def __init__(
+        self, for_all: PixelSize | None = None, by_path: Mapping[Path, PixelSize] | None = None
+    ) -> None:
+        self._for_all = for_all
+        self._by_path = dict(by_path or {})
+        self._noticed: set[Path] = set()
+
+    def of(self, path: Path, from_file: PixelSize | None) -> PixelSize | None:
+        """Pixel size of an image.
+
+        Args:
+            path: the image.
+            from_file: what the file says; None if it does not say.
+
+        Returns:
+            The size with its source; None when nobody knows it.
+        """
+        chosen = self._by_path.get(_absolute(path), self._for_all)
+        if chosen is None:
+            return from_file
+        if from_file is not None and path not in self._noticed:
+            difference = abs(chosen.nm - from_file.nm)
+            if difference > SAME_SIZE * max(chosen.nm, from_file.nm):
+                self._noticed.add(path)
+                logger.warning(
+                    "%s: pixel size %g nm (%s) is used, but the file says %g nm (%s)",
+                    path,
+                    chosen.nm,
+                    chosen.source,
+                    from_file.nm,
+                    from_file.source,
+                )
+        return chosen
+
+
+def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, PixelSize]:
+    """Pixel sizes of images from a table of two columns: image, edge of a pixel in nm.
+
+    Separated by commas, semicolons or tabs; one header line is allowed. An image is a file
+    name, or a path seen from the table's folder or from the working folder.
+
+    Args:
+        path: the table, UTF-8.
+        images: the images that sizes are wanted for; the table may name others.
+
+    Returns:
+        Sizes with the source ``"csv"`` by absolute path, of those images that are named.
+
+    Raises:
+        ConfigError: if the table cannot be read, a line has no name and size, a size is
+            impossible, an image is given two sizes, or a name fits two images.
+    """
+    by_path = {_absolute(image): image for image in images}
+    by_name: dict[str, list[Path]] = {}
+    for image in by_path:
+        by_name.setdefault(image.name, []).append(image)
+    sizes: dict[Path, PixelSize] = {}
+    n_unused = 0
+    for number, name, nm in _lines(path):
+        where = f"{path} line {number}"
+        given = [_absolute(path.parent / name), _absolute(Path(name))]
+        found = [image for image in given if image in by_path][:1] or by_name.get(name, [])
+        if len(found) > 1:
+            raise ConfigError(
+                f"{where}: {name} could be {found[0]} or {found[1]}; give the path, not the name"
+            )
+        if not found:
+            n_unused += 1
+            continue
+        if sizes.get(found[0], PixelSize(nm, "csv")).nm != nm:
+            raise ConfigError(
+                f"{where}: {name} has {nm:g} nm here but {sizes[found[0]].nm:g} nm above; "
+                "keep one of the lines"
+            )
+        sizes[found[0]] = PixelSize(nm, "csv")
+    if n_unused:
+        logger.warning("%s: %d lines name none of the images", path, n_unused)
+    if len(sizes) < len(by_path):
+        logger.info("%s: %d images are not named", path, len(by_path) - len(sizes))
+    return sizes
+
+
+def _lines(path: Path) -> list[tuple[int, str, float]]:
+    """Line number, name and size of each line but the header and empty ones."""
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise ConfigError(f"{path}: must be <= {MAX_LIST_BYTES} bytes; is this the right file?")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8; save it as CSV UTF-8") from error
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    found = []
+    try:
+        rows = list(csv.reader(text.splitlines(), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"{path}: not a CSV table ({error}); save it as CSV UTF-8") from error
+    for number, row in enumerate(rows, start=1):
+        cells = [value.strip() for value in row]
+        if not any(cells):
+            continue
+        if len(cells) < 2 or any(cells[2:]) or not cells[0]:
+            raise ConfigError(
+                f"{path} line {number}: must be image and pixel size in nm, got {row!r:.80}"
+            )
+        nm = _number(cells[1], decimal_comma=separator != ",")
+        if nm is None and number == 1:
+            continue  # the header
+        if nm is None or not MIN_NM <= nm <= MAX_NM:
+            raise ConfigError(
+                f"{path} line {number}: pixel size must be a number from {MIN_NM:g} to {MAX_NM:g} "
+                f"nm, got {cells[1]!r:.40}"
+            )
+        found.append((number, cells[0], nm))
+    return found
+
+
+def _number(text: str, *, decimal_comma: bool) -> float | None:
+    """A number; with a comma for a point where commas do not separate columns."""
+    try:
+        return float(text.replace(",", ".") if decimal_comma else text)
+    except ValueError:
+        return None
+
+
+def _absolute(path: Path) -> Path:
+    """The path without ``..`` and from the root; links are kept."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links

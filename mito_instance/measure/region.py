@@ -1,0 +1,59 @@
+"""Instances of an outlined region of an image: a cell, or the tissue without its folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.calibration import PixelSize
+from mito_instance.errors import AnnotationError
+from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle as rle_masks
+from mito_instance.masks.rle import RLE
+from mito_instance.measure.schema import REGION_NAMES
+from mito_instance.measure.summary import Extent, Row
+
+INSIDE = 0.5
+"""Least part of an instance's pixels in the region for the instance to count."""
+
+
+def within(instances: ImageInstances, region: RLE) -> tuple[npt.NDArray[np.bool_], Extent]:
+    """Which instances count in a region, and how much of the region instances cover.
+
+    An instance counts, as a whole, if at least half of its pixels lie inside. Covered are the
+    region's pixels in any instance, counted or not: a mitochondrion that lies mostly outside
+    still fills the part of the region that it reaches into.
+
+    Args:
+        instances: N instances of an image.
+        region: mask of the same image.
+
+    Returns:
+        bool (N,), True for instances that count; and the region's extent.
+
+    Raises:
+        AnnotationError: if the region has another size than the image, or no pixel.
+    """
+    if tuple(region["size"]) != instances.image_hw:
+        raise AnnotationError(
+            f"{instances.image}: region is for an image of {tuple(region['size'])} (height, width)"
+            f" but the image is {instances.image_hw}; check that both belong together"
+        )
+    region_px = rle_masks.area_px(region)
+    if region_px == 0:
+        raise AnnotationError(
+            f"{instances.image}: region has no pixel inside the image; draw it again"
+        )
+    inside = [
+        rle_masks.intersection_px(mask, region) >= INSIDE * max(1, rle_masks.area_px(mask))
+        for mask in instances.masks
+    ]
+    covered = rle_masks.union(list(instances.masks), instances.image_hw)
+    covered_px = rle_masks.intersection_px(covered, region)
+    return np.array(inside, dtype=bool), Extent(region_px, covered_px)
+
+
+def region_cells(extent: Extent, pixel_size: PixelSize | None) -> Row:
+    """Cells of the columns `REGION_NAMES`; µm² is None when the pixel size is unknown."""
+    area_um2 = None if pixel_size is None else pixel_size.area_um2(extent.area_px)
+    return dict(zip(REGION_NAMES, (extent.area_px, area_um2), strict=True))
