@@ -28,6 +28,7 @@ class Outputs:
         coco: COCO JSON.
         summary: CSV with one row a group of images.
         log: JSON lines, one a page.
+        report: HTML page of all; the command writes it.
     """
 
     objects: Path | None = None
@@ -36,6 +37,7 @@ class Outputs:
     coco: Path | None = None
     summary: Path | None = None
     log: Path | None = None
+    report: Path | None = None
 
     def check(self) -> None:
         """Make the folders, so that an hour of work does not end at a path that cannot be written.
@@ -44,7 +46,7 @@ class Outputs:
             ConfigError: if a folder cannot be made or written, or a file is a folder.
         """
         folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
-        for file in (self.objects, self.coco, self.summary, self.log):
+        for file in (self.objects, self.coco, self.summary, self.log, self.report):
             if file is None:
                 continue
             if file.is_dir():

@@ -32,6 +32,7 @@ from mito_instance.measure.summary import (
     whole_image,
 )
 from mito_instance.visualize.overlays import write_overlay
+from mito_instance.visualize.page_pictures import PagePictures, page_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class Done:
         objects: rows of ``objects.csv``.
         figures: what a summary needs, without the group.
         n_frames: pages of the file.
+        pictures: for a report, if they are wanted.
+        overlay: file of the overlay; None if none was wanted.
         is_stored: whether the result was taken from the store.
         seconds: spent on the page.
     """
@@ -96,6 +99,8 @@ class Done:
     objects: list[Row]
     figures: PageFigures
     n_frames: int = 1
+    pictures: PagePictures | None = None
+    overlay: Path | None = None
     is_stored: bool = False
     seconds: float = 0.0
 
@@ -110,6 +115,7 @@ class PageWork:
         names: of the pictures.
         overlays: folder of the pictures; None for none.
         store: finished pages; None to keep none.
+        with_pictures: make the pictures of a report, too; stored pages are read again for them.
     """
 
     predictor: MaskPredictor
@@ -117,6 +123,7 @@ class PageWork:
     names: FileNames
     overlays: Path | None = None
     store: ResultStore | None = None
+    with_pictures: bool = False
 
     def load(self, path: Path, frame: int) -> Loaded:
         """Read a page, unless its result is stored and its picture drawn.
@@ -136,7 +143,7 @@ class PageWork:
         else:
             stored = loaded.result
             loaded.region = self._region(path, frame, stored.n_frames, stored.found.image_hw)
-            if not self._is_drawn(loaded, stored):
+            if self.with_pictures or not self._is_drawn(loaded, stored):
                 loaded.page = read_page(path, frame)
         loaded.seconds = time.perf_counter() - start
         return loaded
@@ -187,11 +194,20 @@ class PageWork:
             shapes = tuple(measure_objects(found, page.pixels))
             result = PageResult(page.n_frames, found, shapes)
         result = self._draw(loaded, result)
-        if self.store is not None and loaded.key is not None and page is not None:
+        if self.store is not None and loaded.key is not None and result is not loaded.result:
             self.store.save(loaded.key, result)
-        done = self._rows(*self._counted(loaded, result))
-        seconds = loaded.seconds + time.perf_counter() - start
-        return replace(done, n_frames=result.n_frames, is_stored=is_stored, seconds=seconds)
+        counted = self._counted(loaded, result)
+        pictures = None
+        if self.with_pictures and page is not None:
+            pictures = page_pictures(to_uint8(page.pixels), counted[0])
+        return replace(
+            self._rows(*counted),
+            n_frames=result.n_frames,
+            pictures=pictures,
+            overlay=None if self.overlays is None else self._picture(result),
+            is_stored=is_stored,
+            seconds=loaded.seconds + time.perf_counter() - start,
+        )
 
     def _counted(
         self, loaded: Loaded, result: PageResult
@@ -224,8 +240,8 @@ class PageWork:
         return Done(found=found, row=row, objects=object_rows(found, shapes), figures=figures)
 
     def _draw(self, loaded: Loaded, result: PageResult) -> PageResult:
-        """Draw the picture of a page whose pixels are at hand; the result knows of it."""
-        if self.overlays is None or loaded.page is None:
+        """Draw the picture of a page unless it is drawn already; the result knows of it."""
+        if loaded.page is None or self._is_drawn(loaded, result):
             return result
         found, _, _ = self._counted(loaded, result)
         picture = self._picture(result)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -79,6 +79,8 @@ class Batch:
         n_threads: that read, measure and draw beside the network; 0 for none.
         record: what `run_record` says of predictor and settings.
         keep_all: keep rows of objects and instances also where no file wants them.
+        on_page: takes the row of counts of each page and what was done, None where it failed,
+            with pictures for a report; None where there is no report.
     """
 
     paths: Sequence[Path]
@@ -90,6 +92,7 @@ class Batch:
     n_threads: int = 0
     record: Mapping[str, Any] = field(default_factory=dict)
     keep_all: bool = False
+    on_page: Callable[[Row, Done | None], None] | None = None
 
     def run(self, on_row: Callable[[Row], None], results: Results) -> None:
         """Work through the images; a row of counts for each page, whatever happens to it.
@@ -103,7 +106,8 @@ class Batch:
         """
         names = FileNames(list(self.paths))
         store = None if self.resume is None else ResultStore(self.resume, self.record)
-        work = PageWork(self.predictor, self.settings, names, self.outputs.overlays, store)
+        overlays, with_pictures = self.outputs.overlays, self.on_page is not None
+        work = PageWork(self.predictor, self.settings, names, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
         with (
             logging_redirect_tqdm(),
@@ -117,6 +121,9 @@ class Batch:
             for task, outcome in steps:
                 row = self._take(task, outcome, rois, results)
                 on_row(row)
+                if self.on_page is not None:
+                    is_done = isinstance(outcome, Done) and row["status"] == "ok"
+                    self.on_page(row, cast("Done", outcome) if is_done else None)
                 if log is not None:
                     _log_page(log, task, row, outcome)
                 progress.update()

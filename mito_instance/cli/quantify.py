@@ -55,6 +55,12 @@ def build_parser() -> CommandParser:
         "--coco", type=Path, metavar="JSON", help="the masks as COCO JSON, with scores"
     )
     results.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="all results, with pictures and plots, in one file for a browser",
+    )
+    results.add_argument(
         "--summary",
         type=Path,
         metavar="CSV",
@@ -163,6 +169,7 @@ def _quantify(args: argparse.Namespace) -> int:
     from mito_instance.batch.page_work import Settings
     from mito_instance.batch.regions import Regions
     from mito_instance.batch.run import Batch, Results, run_record
+    from mito_instance.cli.quantify_report import BatchReport
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
     from mito_instance.io.tables import TableWriter
@@ -181,6 +188,7 @@ def _quantify(args: argparse.Namespace) -> int:
         coco=args.coco,
         summary=_summary_file(args),
         log=args.log,
+        report=args.report,
     )
     outputs.check()
     group_of = grouping(args.group_by, paths)
@@ -193,17 +201,23 @@ def _quantify(args: argparse.Namespace) -> int:
     )
     predictor = _load_model(args)
     record = run_record(predictor, settings)
+    report = None if args.report is None else BatchReport(args, record)
     batch = Batch(
-        paths, predictor, settings, outputs, args.resume, group_of, args.workers - 1, record
-    )
+        paths, predictor, settings, outputs, args.resume, group_of, args.workers - 1, record,
+        on_page=None if report is None else report.add,
+    )  # fmt: skip
     columns = COUNTS_NAMES if args.region is None else COUNTS_NAMES + REGION_NAMES
     results = Results()
     try:
         counts = TableWriter(sys.stdout, columns)
         batch.run(lambda row: _print_row(counts, row), results)
+        if report is not None:
+            report.is_complete = True
     finally:
         # Also after Ctrl-C: what was done is kept.
         outputs.write(results.objects, results.instances, results.figures, record)
+        if report is not None:
+            report.write(args.report)
     return exit_code(results.n_done, results.failures)
 
 

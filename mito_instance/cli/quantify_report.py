@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import statistics
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mito_instance.batch.page_work import Done
 from mito_instance.cli.quantify_report_pages import (
     ReportPages,
     common_folder,
@@ -16,6 +18,7 @@ from mito_instance.cli.quantify_report_pages import (
     page_names,
 )
 from mito_instance.cli.quantify_report_pictures import thumbnail_section, uncertain_section
+from mito_instance.io.files import write_text_atomic
 from mito_instance.measure.summary import Row
 from mito_instance.visualize import html, plots
 
@@ -50,6 +53,41 @@ def report(
     return html.page(
         "Mitochondria in micrographs", f"{subtitle} from {common}" if common else subtitle, sections
     )
+
+
+class BatchReport:
+    """The report of a running batch.
+
+    Args:
+        args: of the command.
+        record: what masks are made with.
+    """
+
+    def __init__(self, args: argparse.Namespace, record: Mapping[str, Any]) -> None:
+        options = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(args).items()
+            if name != "images" and value not in (None, False)
+        }
+        self._run = {**record, "options": options}
+        self._pages = ReportPages()
+        self.is_complete = False
+
+    def add(self, row: Row, done: Done | None) -> None:
+        """Take a page; what was done is None where it failed."""
+        if done is None:
+            self._pages.add(row)
+        else:
+            self._pages.add(row, done.objects, done.pictures, done.overlay)
+
+    def write(self, file: Path) -> None:
+        """Write the report; the file is either whole or not there.
+
+        Raises:
+            ConfigError: if it cannot be written.
+        """
+        run, folder = self._run, file.absolute().parent
+        write_text_atomic(file, report(self._pages, run, folder, is_complete=self.is_complete))
 
 
 def _headline(
