@@ -25,6 +25,9 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.MIN_AREA_PX = 25
     # Grey-level percentiles of the whole image that are stretched to 0 and 255.
     cfg.MITO.CONTRAST_PERCENTILES = (0.5, 99.5)
+    # Share of the sampled boxes, the hardest ones, that the classification learns from. Below 1,
+    # look-alikes (multivesicular bodies, lysosomes) are not outvoted by easy background.
+    cfg.MITO.HARD_BOX_FRACTION = 1.0
     # Score at and above which a detection counts as a mitochondrion; chosen on validation.
     cfg.MITO.SCORE_THRESHOLD = 0.5
     # Pixel size in nm of training and prediction: images whose own is known, and differs by more

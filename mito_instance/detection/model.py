@@ -16,27 +16,48 @@ from mito_instance.detection import backbone as _registers_backbone  # noqa: F40
 from mito_instance.detection.precision import Precision
 
 
-class Float32BoxPredictor(FastRCNNOutputLayers):
-    """Class scores and box deltas in fp32, also under autocast.
+class MitoBoxPredictor(FastRCNNOutputLayers):
+    """Class scores and box deltas in fp32, also under autocast, learned from the hardest boxes.
 
     bf16 holds 8 significant bits: scores near 1 would tie by the dozen, and their ranking,
     hence AP and the choice among duplicates, would be arbitrary.
+
+    Args:
+        cfg: reads ``MITO.HARD_BOX_FRACTION``.
+        input_shape: shape of the box features.
     """
+
+    def __init__(self, cfg: CfgNode, input_shape: Any) -> None:
+        super().__init__(cfg, input_shape)
+        self.hard_fraction = float(cfg.MITO.HARD_BOX_FRACTION)
 
     def forward(self, x: torch.Tensor) -> Any:
         """Scores and deltas of the box features ``x`` (N, C)."""
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
 
+    def losses(self, predictions: Any, proposals: Any) -> dict[str, torch.Tensor]:
+        """Detectron2's losses; the classification is averaged over the hardest boxes only.
+
+        Source: Shrivastava et al. 2016, online hard example mining.
+        """
+        found: dict[str, torch.Tensor] = super().losses(predictions, proposals)
+        if self.hard_fraction < 1.0 and len(predictions[0]):
+            classes = torch.cat([boxes.gt_classes for boxes in proposals])
+            each = nn.functional.cross_entropy(predictions[0], classes, reduction="none")
+            hardest = each.topk(max(1, round(self.hard_fraction * len(each)))).values
+            found["loss_cls"] = hardest.mean() * self.loss_weight.get("loss_cls", 1.0)
+        return found
+
 
 @ROI_HEADS_REGISTRY.register()
 class MitoROIHeads(StandardROIHeads):
-    """Standard ROI heads with an fp32 box predictor."""
+    """Standard ROI heads with our box predictor."""
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
         parts: dict[str, Any] = super()._init_box_head(cfg, input_shape)
-        parts["box_predictor"] = Float32BoxPredictor(cfg, parts["box_head"].output_shape)
+        parts["box_predictor"] = MitoBoxPredictor(cfg, parts["box_head"].output_shape)
         return parts
 
 
