@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
+from mito_instance.io.files import make_folder
 from mito_instance.io.imagej_roi_writer import write_roi_zip
 from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
@@ -53,14 +53,7 @@ class Outputs:
                 raise ConfigError(f"{file}: is a folder; name a file to write to")
             folders.append(file.parent)
         for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigError(
-                    f"{folder}: cannot make this folder ({error.strerror}); choose another"
-                ) from error
-            if not os.access(folder, os.W_OK):
-                raise ConfigError(f"{folder}: cannot be written to; choose another folder")
+            make_folder(folder)
 
     def write(
         self,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mito_instance.batch.page_result import PageResult
-from mito_instance.errors import ConfigError, ImageError, MitoInstanceError
-from mito_instance.io.files import write_text_atomic
+from mito_instance.errors import ImageError, MitoInstanceError
+from mito_instance.io.files import make_folder, write_text_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +64,7 @@ class ResultStore:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self._settings = dict(settings)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"{folder}: cannot make this folder ({error.strerror}); choose another"
-            ) from error
-        if not os.access(folder, os.W_OK):
-            raise ConfigError(f"{folder}: cannot be written to; choose another folder")
+        make_folder(folder)
 
     def key(self, path: Path, frame: int, pixel_size_nm: float | None = None) -> PageKey:
         """The key of a page as its file is now; ask before reading the page.

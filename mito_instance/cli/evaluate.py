@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, checked_number, run
 from mito_instance.cli.image_groups import grouping
-from mito_instance.errors import ConfigError
+from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
     from mito_instance.evaluation.evaluate import Metrics
@@ -146,7 +146,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     group_of = grouping(args.group_regex)
     if args.output is not None:
-        _make_folder(args.output)
+        make_folder(args.output)
     if args.volume:
         from mito_instance.cli.evaluate_volume import evaluate_volume
 
@@ -238,17 +238,6 @@ def _report_unpaired(metrics: Metrics) -> int:
 
 def _page(image: str, frame: int) -> str:
     return f"{image} (frame {frame})" if frame else image
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the output folder before the work, so that a bad one is noticed at once."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"{folder}: cannot make the output folder ({reason}); choose another folder"
-        ) from error
 
 
 def _whole_number(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mito_instance.cli.command import OK, CommandParser, run
 from mito_instance.errors import ConfigError
-from mito_instance.io.files import write_text_atomic
+from mito_instance.io.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
     from mito_instance.detection.trainer import Validate
@@ -91,7 +91,7 @@ def _train(args: argparse.Namespace) -> int:
         raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
     if not args.eval_only and not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
-    _make_folder(Path(cfg.OUTPUT_DIR))
+    make_folder(Path(cfg.OUTPUT_DIR))
     launch(
         _worker,
         args.num_gpus if cfg.MODEL.DEVICE.startswith("cuda") else 1,
@@ -111,15 +111,6 @@ def _config(args: argparse.Namespace) -> Any:
         if paths:
             overrides += [key, repr(tuple(paths))]
     return load_config(args.config_file, overrides)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: cannot make the output folder ({error.strerror}); set OUTPUT_DIR"
-        ) from error
 
 
 def _worker(args: argparse.Namespace) -> None:

@@ -73,6 +73,25 @@ def write_text_atomic(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
 
+def make_folder(folder: Path) -> None:
+    """Make an output folder before the work, so that a bad one is noticed at once.
+
+    Args:
+        folder: made with its parents if absent.
+
+    Raises:
+        ConfigError: if it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot make this folder ({error.strerror}); choose another"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{folder}: cannot be written to; choose another folder")
+
+
 @contextmanager
 def _copied_into(path: Path) -> Iterator[Path]:
     """A temporary path whose content is copied into a device or pipe at the end."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mito_instance.errors import ConfigError
-from mito_instance.io.files import atomic_path, write_text_atomic
+from mito_instance.io.files import atomic_path, make_folder, write_text_atomic
 
 
 def names(folder: Path) -> list[str]:
@@ -87,3 +87,15 @@ def test_full_disk_is_one_clear_line(tmp_path):
 def test_errors_of_other_files_pass_through(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.csv"):
         (tmp_path / "missing").read_text()
+
+
+def test_a_folder_is_made_with_its_parents(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(ConfigError, match=r"taken: cannot make this folder .*; choose another"):
+        make_folder(tmp_path / "taken")
