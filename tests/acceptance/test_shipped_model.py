@@ -74,7 +74,8 @@ def test_the_demo_counts_synthetic_micrographs(tmp_path, detectron2):
         capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader((tmp_path / "demo" / "counts.csv").open(encoding="utf-8")))
+    counts = (tmp_path / "demo" / "counts.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(counts)))
     assert all(int(row["count"]) > 0 and float(row["area_total_um2"]) > 0 for row in rows)
     figures = json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())
     assert figures["f1_50"] >= 0.6
