@@ -28,6 +28,16 @@ def add_mito_config(cfg: CfgNode) -> None:
     # Share of the sampled boxes, the hardest ones, that the classification learns from. Below 1,
     # look-alikes (multivesicular bodies, lysosomes) are not outvoted by easy background.
     cfg.MITO.HARD_BOX_FRACTION = 1.0
+    # A dense foreground map beside the instance heads: trained on every pixel, it multiplies each
+    # detection's score by its mean probability inside the mask, to this power.
+    cfg.MITO.FOREGROUND = CfgNode()
+    cfg.MITO.FOREGROUND.ENABLED = False
+    cfg.MITO.FOREGROUND.CONV_DIM = 64
+    cfg.MITO.FOREGROUND.LOSS_WEIGHT = 0.5
+    cfg.MITO.FOREGROUND.SCORE_POWER = 1.0
+    # Validation and the saved model use a running mean of the weights that keeps this share of
+    # itself at every step, such as 0.999; 0: the weights as they are.
+    cfg.MITO.EMA_DECAY = 0.0
     # Score at and above which a detection counts as a mitochondrion; chosen on validation.
     cfg.MITO.SCORE_THRESHOLD = 0.5
     # Pixel size in nm of training and prediction: images whose own is known, and differs by more

@@ -8,11 +8,14 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, build_model
 from detectron2.modeling.meta_arch import GeneralizedRCNN
+from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
-from detectron2.structures import ImageList
+from detectron2.structures import ImageList, Instances
 from torch import nn
 
 from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
+from mito_instance.detection.foreground import ForegroundHead
+from mito_instance.detection.pooling import MatmulPooler
 from mito_instance.detection.precision import Precision
 
 
@@ -52,26 +55,50 @@ class MitoBoxPredictor(FastRCNNOutputLayers):
 
 @ROI_HEADS_REGISTRY.register()
 class MitoROIHeads(StandardROIHeads):
-    """Standard ROI heads with our box predictor."""
+    """Standard ROI heads with our box predictor, and pooling that trains fast on CPUs."""
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
         parts: dict[str, Any] = super()._init_box_head(cfg, input_shape)
         parts["box_predictor"] = MitoBoxPredictor(cfg, parts["box_head"].output_shape)
+        parts["box_pooler"] = _pooler(cfg.MODEL.ROI_BOX_HEAD, parts["box_pooler"])
         return parts
+
+    @classmethod
+    def _init_mask_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
+        parts: dict[str, Any] = super()._init_mask_head(cfg, input_shape)
+        if parts:
+            parts["mask_pooler"] = _pooler(cfg.MODEL.ROI_MASK_HEAD, parts["mask_pooler"])
+        return parts
+
+
+def _pooler(keys: CfgNode, built: ROIPooler) -> MatmulPooler:
+    scales = [level.spatial_scale for level in built.level_poolers]
+    return MatmulPooler(
+        keys.POOLER_RESOLUTION, scales, keys.POOLER_SAMPLING_RATIO, keys.POOLER_TYPE
+    )
 
 
 @META_ARCH_REGISTRY.register()
 class MitoMaskRCNN(GeneralizedRCNN):
-    """``GeneralizedRCNN`` that enters autocast once a forward pass.
+    """``GeneralizedRCNN`` with autocast once a forward pass, and a foreground head if wanted.
 
-    Its state dict is that of Detectron2's own Mask R-CNN: weights pass between the two.
+    Its state dict is that of Detectron2's own Mask R-CNN, plus ``foreground.*`` where
+    ``MITO.FOREGROUND.ENABLED``: weights pass between the two.
     """
 
     @configurable
-    def __init__(self, *, precision: Precision, channels_last: bool, **kwargs: Any) -> None:
-        """Keep the arithmetic; everything else is ``GeneralizedRCNN``."""
+    def __init__(
+        self,
+        *,
+        precision: Precision,
+        channels_last: bool,
+        foreground: ForegroundHead | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the arithmetic and the foreground head; the rest is ``GeneralizedRCNN``."""
         super().__init__(**kwargs)
+        self.foreground = foreground
         self.precision = precision
         self.channels_last = channels_last
         if channels_last:
@@ -83,17 +110,42 @@ class MitoMaskRCNN(GeneralizedRCNN):
         parts: dict[str, Any] = super().from_config(cfg)
         parts["precision"] = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         parts["channels_last"] = cfg.MITO.CHANNELS_LAST
+        if cfg.MITO.FOREGROUND.ENABLED:
+            parts["foreground"] = ForegroundHead(cfg, parts["backbone"].output_shape())
         return parts
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Losses in training, instances otherwise; see ``GeneralizedRCNN.forward``."""
+        if not self.training:
+            return self.inference(batched_inputs)
         with self.precision.autocast():
-            return super().forward(batched_inputs)
+            images = self.preprocess_image(batched_inputs)
+            truth = [example["instances"].to(self.device) for example in batched_inputs]
+            features = self.backbone(images.tensor)
+            proposals, losses = self.proposal_generator(images, features, truth)
+            if self.foreground is not None:
+                losses |= self.foreground.losses(self.foreground(features), truth)
+            losses |= self.roi_heads(images, features, proposals, truth)[1]
+            return losses
 
-    def inference(self, *args: Any, **kwargs: Any) -> Any:
+    def inference(
+        self,
+        batched_inputs: list[dict[str, Any]],
+        detected_instances: list[Instances] | None = None,
+        do_postprocess: bool = True,
+    ) -> Any:
         """Raw or post-processed instances; see ``GeneralizedRCNN.inference``."""
         with self.precision.autocast():
-            return super().inference(*args, **kwargs)
+            if self.foreground is None or detected_instances is not None:
+                return super().inference(batched_inputs, detected_instances, do_postprocess)
+            images = self.preprocess_image(batched_inputs)
+            features = self.backbone(images.tensor)
+            proposals, _ = self.proposal_generator(images, features, None)
+            found, _ = self.roi_heads(images, features, proposals, None)
+            found = self.foreground.rescore(self.foreground(features), found)
+        if do_postprocess:
+            return GeneralizedRCNN._postprocess(found, batched_inputs, images.image_sizes)
+        return found
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalised, padded batch in the network's memory format."""

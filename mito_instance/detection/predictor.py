@@ -115,7 +115,7 @@ class MaskRCNNPredictor:
             boxes.test_score_thresh = lowest
             self.network.train(training)
         return [
-            _to_instances(output, (tile.shape[0], tile.shape[1]))
+            _to_instances(output[output.scores >= min_score], (tile.shape[0], tile.shape[1]))
             for output, tile in zip(outputs, tiles, strict=True)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import weakref
@@ -17,6 +18,7 @@ from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 from torch import nn
 
+from mito_instance.detection.averaging import WeightAverage
 from mito_instance.detection.data import build_train_loader, load_records
 from mito_instance.detection.model import build_network
 from mito_instance.detection.precision import Precision
@@ -73,6 +75,8 @@ class Trainer(DefaultTrainer):
         loop = AMPTrainer if precision.needs_loss_scaling else SimpleTrainer
         self._trainer = loop(network, loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        decay = float(cfg.MITO.EMA_DECAY)
+        self.average = WeightAverage(self.network, decay) if decay else None
         self.checkpointer: DetectionCheckpointer = SafeCheckpointer(
             network, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
@@ -85,6 +89,8 @@ class Trainer(DefaultTrainer):
         """Timing, schedule, checkpoints, validation, and the writers last."""
         period = self.cfg.TEST.EVAL_PERIOD
         steps: list[Any] = [hooks.IterationTimer(), hooks.LRScheduler()]
+        if self.average is not None:
+            steps.append(self.average)
         if comm.is_main_process():
             steps.append(
                 hooks.PeriodicCheckpointer(
@@ -100,7 +106,8 @@ class Trainer(DefaultTrainer):
     def _run_validation(self) -> dict[str, float]:
         if not comm.is_main_process() or self.validate is None:
             return {}
-        results = self.validate(MaskRCNNPredictor(self.cfg, self.network))
+        with self.averaged():
+            results = self.validate(MaskRCNNPredictor(self.cfg, self.network))
         logger.info(
             "validation: %s", ", ".join(f"{key} {value:.4g}" for key, value in results.items())
         )
@@ -116,8 +123,13 @@ class Trainer(DefaultTrainer):
     def save_final_model(self) -> Path:
         """Write ``OUTPUT_DIR/model``: all that prediction needs, and return its path."""
         folder = Path(self.cfg.OUTPUT_DIR) / "model"
-        export_model(self.cfg, self.network, folder, self.best_score_threshold)
+        with self.averaged():
+            export_model(self.cfg, self.network, folder, self.best_score_threshold)
         return folder
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which the network holds its averaged weights, if there are any."""
+        return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
 
 def export_model(cfg: CfgNode, network: nn.Module, folder: Path, score_threshold: float) -> None:

@@ -1,0 +1,95 @@
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.structures import BitMasks, Boxes, Instances
+
+from mito_instance.detection.config import load_config
+from mito_instance.detection.foreground import ForegroundHead
+from mito_instance.detection.model import build_network
+
+LEVELS = {
+    name: ShapeSpec(channels=8, stride=4 << i) for i, name in enumerate(("p2", "p3", "p4", "p5"))
+}
+
+
+@pytest.fixture
+def head(light_config, tiny_overrides):
+    torch.manual_seed(0)
+    cfg = load_config(light_config, [*tiny_overrides, "MITO.FOREGROUND.CONV_DIM", "4"])
+    return ForegroundHead(cfg, LEVELS)
+
+
+def detection(box, score, cells=4):
+    found = Instances((32, 32))
+    found.pred_boxes = Boxes(torch.tensor([box], dtype=torch.float32))
+    found.pred_masks = torch.ones(1, 1, cells, cells)
+    found.scores = torch.tensor([score])
+    return found
+
+
+def truth(*masks):
+    instances = Instances((32, 32))
+    instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, 32, 32).bool())
+    instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+    return instances
+
+
+def left_half():
+    logits = torch.full((1, 1, 8, 8), -20.0)
+    logits[..., :4] = 20.0
+    return logits
+
+
+def test_logits_have_the_finest_level_s_size(head):
+    features = {name: torch.zeros(2, 8, 64 >> i, 48 >> i) for i, name in enumerate(LEVELS)}
+    assert head(features).shape == (2, 1, 64, 48)
+
+
+def test_scores_fall_where_the_map_sees_background(head):
+    found = Instances.cat([detection([20, 4, 30, 20], 0.9), detection([2, 4, 12, 20], 0.8)])
+    (rescored,) = head.rescore(left_half(), [found])
+    assert rescored.scores.tolist() == pytest.approx([0.8, 0.0], abs=1e-3)
+    assert rescored.pred_boxes.tensor[0].tolist() == [2, 4, 12, 20]
+
+
+def test_images_without_detections_stay_empty(head):
+    nothing = detection([0, 0, 1, 1], 0.5)[torch.zeros(1, dtype=torch.bool)]
+    logits = left_half().repeat(2, 1, 1, 1)
+    first, second = head.rescore(logits, [nothing, detection([2, 4, 12, 20], 0.5)])
+    assert len(first) == 0
+    assert second.scores.tolist() == pytest.approx([0.5], abs=1e-3)
+
+
+def test_loss_is_lowest_for_the_true_map(head):
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[:, :16] = True
+    losses = [
+        float(head.losses(logits, [truth(mask)])["loss_foreground"])
+        for logits in (left_half(), torch.zeros(1, 1, 8, 8), -left_half())
+    ]
+    assert losses == sorted(losses)
+
+
+def test_loss_of_an_empty_image_rewards_silence(head):
+    silent = float(head.losses(torch.full((1, 1, 8, 8), -20.0), [truth()])["loss_foreground"])
+    loud = float(head.losses(torch.full((1, 1, 8, 8), 20.0), [truth()])["loss_foreground"])
+    assert silent == pytest.approx(0.0, abs=1e-3)
+    assert loud > 5
+
+
+def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides):
+    cfg = load_config(light_config, [*tiny_overrides, "MITO.FOREGROUND.ENABLED", "True"])
+    torch.manual_seed(0)
+    network = build_network(cfg)
+    network.roi_heads.box_predictor.test_score_thresh = 0.0
+    batch = [{"image": torch.rand(3, 64, 96) * 255, "height": 64, "width": 96}]
+    network.eval()
+    with torch.inference_mode():
+        (raw,) = network.inference(batch, do_postprocess=False)
+        (full,) = network(batch)
+    assert (raw.scores.diff() <= 0).all()
+    assert full["instances"].pred_masks.shape[1:] == (64, 96)
