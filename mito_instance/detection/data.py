@@ -1,9 +1,9 @@
-"""Training data: COCO JSON to dataset records, crops with their masks, and the loader."""
+"""Training data: COCO JSON to dataset records, and crops with their masks."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_train_loader
 from detectron2.data import transforms as T
-from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.structures import BitMasks, Instances
 
 from mito_instance.detection.augment import build_augmentations, log_uniform
@@ -70,38 +68,38 @@ class MicrographMapper:
 
     Args:
         cfg: reads ``MITO`` and ``MODEL``.
-        seed: start of the random numbers; every worker process continues on its own.
+        seed: of the random numbers, >= 0.
     """
 
     def __init__(self, cfg: CfgNode, seed: int) -> None:
         self.cfg = cfg
         self.seed = seed
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
-        self.rng: np.random.Generator | None = None
-        self.augmentations: T.AugmentationList | None = None
 
-    def __call__(self, record: ImageInstances) -> dict[str, Any]:
+    def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
         """Example in Detectron2's format.
+
+        Args:
+            record: what to show.
+            position: number of the example in the training's order. All randomness comes from
+                the seed and this number, so that neither workers nor interruptions change it.
 
         Returns:
             ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
             possibly none.
         """
-        if self.rng is None or self.augmentations is None:
-            worker = torch.utils.data.get_worker_info()
-            self.rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-            self.augmentations = build_augmentations(self.cfg, self.rng)
+        rng = np.random.default_rng([self.seed, position])
         image = self._image(record)
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
-        zoom = log_uniform(self.rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
+        zoom = log_uniform(rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
         if record.pixel_size is not None and self.cfg.MITO.PIXEL_SIZE_NM:
             zoom *= record.pixel_size.nm / self.cfg.MITO.PIXEL_SIZE_NM
-        window = self._window(image.shape, boxes, zoom)
+        window = self._window(image.shape, boxes, zoom, rng)
         crop, masks, classes = _cut(
             image, record, boxes, window, zoom, self.cfg.MITO.AUGMENT.CROP_PX
         )
         augmented = T.AugInput(crop)
-        transform = self.augmentations(augmented)
+        transform = build_augmentations(self.cfg, rng)(augmented)
         masks = [transform.apply_segmentation(mask) for mask in masks]
         return _example(augmented.image, masks, classes, self.cfg.MITO.MIN_AREA_PX)
 
@@ -123,10 +121,13 @@ class MicrographMapper:
         return image
 
     def _window(
-        self, image_hw: tuple[int, ...], boxes: npt.NDArray[np.int64], zoom: float
+        self,
+        image_hw: tuple[int, ...],
+        boxes: npt.NDArray[np.int64],
+        zoom: float,
+        rng: np.random.Generator,
     ) -> tuple[int, int, int, int]:
         """Random (x, y, width, height) in the image whose zoomed copy has the crop's size."""
-        rng = self.rng or np.random.default_rng(self.seed)
         edge = max(1, round(self.cfg.MITO.AUGMENT.CROP_PX / zoom))
         height, width = min(edge, image_hw[0]), min(edge, image_hw[1])
         last_x, last_y = image_hw[1] - width, image_hw[0] - height
@@ -198,34 +199,3 @@ def _example(
 def to_network_input(grey: npt.NDArray[np.uint8]) -> torch.Tensor:
     """float32 (3, H, W) of a grey image (H, W): pretrained backbones expect three channels."""
     return torch.from_numpy(np.ascontiguousarray(grey)).float().expand(3, -1, -1)
-
-
-def build_train_loader(cfg: CfgNode, records: list[ImageInstances], seed: int) -> Iterable[Any]:
-    """Endless loader of batches of ``SOLVER.IMS_PER_BATCH`` examples.
-
-    Args:
-        cfg: reads ``SOLVER``, ``DATALOADER``, ``DATASETS.TRAIN`` and ``MITO``.
-        records: from ``load_records``; empty images are kept, they teach what is none.
-        seed: makes the order and the augmentation repeatable for a number of workers.
-    """
-    repeats = np.ones(len(records))
-    if len(cfg.MITO.DATASET_REPEATS):
-        if len(cfg.MITO.DATASET_REPEATS) != len(cfg.DATASETS.TRAIN):
-            raise ConfigError(
-                f"MITO.DATASET_REPEATS: needs one number a file of DATASETS.TRAIN "
-                f"({len(cfg.DATASETS.TRAIN)}), got {len(cfg.MITO.DATASET_REPEATS)}"
-            )
-        sizes = [len(read_coco(Path(path))) for path in cfg.DATASETS.TRAIN]
-        repeats = np.repeat(np.asarray(cfg.MITO.DATASET_REPEATS, dtype=float), sizes)
-    sampler = RepeatFactorTrainingSampler(
-        torch.from_numpy(repeats.astype(np.float32)), shuffle=True, seed=seed
-    )
-    loader: Iterable[Any] = build_detection_train_loader(
-        records,
-        mapper=MicrographMapper(cfg, seed),
-        sampler=sampler,
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=False,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-    )
-    return loader

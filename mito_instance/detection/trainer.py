@@ -19,7 +19,8 @@ from detectron2.utils import comm
 from torch import nn
 
 from mito_instance.detection.averaging import WeightAverage
-from mito_instance.detection.data import build_train_loader, load_records
+from mito_instance.detection.data import load_records
+from mito_instance.detection.loader import build_train_loader
 from mito_instance.detection.model import build_network
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.predictor import MaskRCNNPredictor

@@ -6,10 +6,9 @@ pytest.importorskip("detectron2")
 from mito_instance.detection.config import load_config
 from mito_instance.detection.data import (
     MicrographMapper,
-    build_train_loader,
     load_records,
 )
-from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.errors import AnnotationError
 from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
 
@@ -32,7 +31,7 @@ def test_without_augmentation_a_large_crop_is_the_image_with_its_exact_masks(
     overrides = [*tiny_overrides, *PLAIN, "MITO.AUGMENT.CROP_PX", "500"]
     cfg = load_config(light_config, overrides)
     record = load_records([str(dataset)], cfg)[0]
-    example = MicrographMapper(cfg, seed=0)(record)
+    example = MicrographMapper(cfg, seed=0)(record, 0)
     assert tuple(example["image"].shape) == (3, *record.image_hw)
     expected = np.stack([rle.decode(mask) for mask in record.masks])
     np.testing.assert_array_equal(example["instances"].gt_masks.tensor.numpy(), expected)
@@ -45,8 +44,8 @@ def test_crops_have_the_asked_size_and_boxes_around_their_masks(
     mapper = MicrographMapper(cfg, seed=0)
     record = load_records([str(dataset)], cfg)[0]
     found = 0
-    for _ in range(20):
-        example = mapper(record)
+    for position in range(20):
+        example = mapper(record, position)
         assert max(example["image"].shape[1:]) <= 64
         assert float(example["image"].min()) >= 0
         assert float(example["image"].max()) <= 255
@@ -62,18 +61,9 @@ def test_crops_have_the_asked_size_and_boxes_around_their_masks(
     assert found
 
 
-def test_the_same_seed_gives_the_same_batches(light_config, tiny_overrides, dataset):
-    cfg = load_config(light_config, [*tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)"])
-    records = load_records([str(dataset)], cfg)
-    first, second = (next(iter(build_train_loader(cfg, records, seed=5))) for _ in range(2))
-    assert len(first) == 2
-    for a, b in zip(first, second, strict=True):
-        assert (a["image"] == b["image"]).all()
-
-
 def test_an_image_without_instances_is_an_example(light_config, tiny_overrides, dataset):
     cfg = load_config(light_config, tiny_overrides)
-    example = MicrographMapper(cfg, seed=0)(load_records([str(dataset)], cfg)[2])
+    example = MicrographMapper(cfg, seed=0)(load_records([str(dataset)], cfg)[2], 0)
     assert len(example["instances"]) == 0
     assert example["instances"].gt_boxes.tensor.shape == (0, 4)
 
@@ -92,7 +82,7 @@ def test_an_image_of_another_size_is_refused(light_config, tiny_overrides, datas
     cfg = load_config(light_config, tiny_overrides)
     record = load_records([str(dataset)], cfg)[2]
     with pytest.raises(AnnotationError, match=r"image is \(90, 70\).*says \(90, 71\)"):
-        MicrographMapper(cfg, seed=0)(replace(record, image_hw=(90, 71)))
+        MicrographMapper(cfg, seed=0)(replace(record, image_hw=(90, 71)), 0)
 
 
 def test_categories_beyond_the_network_are_refused(light_config, tiny_overrides, tmp_path, dataset):
@@ -105,12 +95,3 @@ def test_categories_beyond_the_network_are_refused(light_config, tiny_overrides,
     )
     with pytest.raises(AnnotationError, match=r"1 to MODEL.ROI_HEADS.NUM_CLASSES \(1\), got \[3\]"):
         load_records([str(tmp_path / "a.json")], load_config(light_config, tiny_overrides))
-
-
-def test_repeats_must_fit_the_files(light_config, tiny_overrides, dataset):
-    overrides = [
-        *tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)", "MITO.DATASET_REPEATS", "(1.0, 2.0)"
-    ]  # fmt: skip
-    cfg = load_config(light_config, overrides)
-    with pytest.raises(ConfigError, match=r"one number a file of DATASETS.TRAIN \(1\), got 2"):
-        build_train_loader(cfg, load_records([str(dataset)], cfg), seed=0)

@@ -1,0 +1,85 @@
+import itertools
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.data import load_records  # noqa: E402
+from mito_instance.detection.loader import TrainingOrder, build_train_loader  # noqa: E402
+from mito_instance.errors import ConfigError  # noqa: E402
+
+
+def first(order, n):
+    return list(itertools.islice(order, n))
+
+
+def test_an_epoch_shows_every_record_as_often_as_it_repeats():
+    order = first(TrainingOrder(np.array([1.0, 2.0, 0.0]), seed=4), 9)
+    assert [position for position, _ in order] == list(range(9))
+    for epoch in range(3):
+        records = [record for _, record in order[3 * epoch : 3 * epoch + 3]]
+        assert sorted(records) == [0, 1, 1]
+
+
+def test_half_a_repeat_is_every_other_epoch_on_average():
+    shown = first(TrainingOrder(np.array([1.0, 0.5]), seed=4), 3000)
+    assert np.mean([record for _, record in shown]) == pytest.approx(1 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 24])
+def test_joining_later_continues_the_same_order(start):
+    whole = first(TrainingOrder(np.ones(5), seed=2), 40)
+    assert first(TrainingOrder(np.ones(5), seed=2, start=start), 40 - start) == whole[start:]
+
+
+def test_processes_share_every_batch_of_the_order():
+    whole = first(TrainingOrder(np.ones(5), seed=2, start=6), 12)
+    shares = [
+        first(TrainingOrder(np.ones(5), seed=2, start=6, rank=rank, n_processes=2), 6)
+        for rank in range(2)
+    ]
+    for step in range(3):
+        batch = [example for share in shares for example in share[2 * step : 2 * step + 2]]
+        assert sorted(batch) == whole[4 * step : 4 * step + 4]
+
+
+@pytest.mark.parametrize("repeats", [[0.0, 0.0], [-1.0, 1.0], [np.nan, 1.0]])
+def test_repeats_that_show_nothing_are_refused(repeats):
+    with pytest.raises(ConfigError, match=r"MITO.DATASET_REPEATS"):
+        TrainingOrder(np.array(repeats), seed=0)
+
+
+def test_examples_are_the_same_for_any_workers_and_after_any_start(
+    light_config, tiny_overrides, dataset
+):
+    def examples(workers, start, n):
+        overrides = [*tiny_overrides, "DATALOADER.NUM_WORKERS", str(workers)]
+        cfg = load_config(light_config, [*overrides, "DATASETS.TRAIN", f"('{dataset}',)"])
+        loader = build_train_loader(cfg, load_records([str(dataset)], cfg), seed=5, start=start)
+        return [example for batch in itertools.islice(loader, n) for example in batch]
+
+    whole = examples(0, 0, 4)
+    assert len(whole) == 8
+    for other in (examples(2, 0, 4), whole[:4] + examples(1, 4, 2)):
+        for a, b in zip(whole, other, strict=True):
+            assert torch.equal(a["image"], b["image"])
+            assert torch.equal(a["instances"].gt_masks.tensor, b["instances"].gt_masks.tensor)
+
+
+def test_loading_draws_nothing_from_torch(light_config, tiny_overrides, dataset):
+    cfg = load_config(light_config, [*tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)"])
+    before = torch.get_rng_state()
+    next(iter(build_train_loader(cfg, load_records([str(dataset)], cfg), seed=5)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_repeats_must_fit_the_files(light_config, tiny_overrides, dataset):
+    overrides = [
+        *tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)", "MITO.DATASET_REPEATS", "(1.0, 2.0)"
+    ]  # fmt: skip
+    cfg = load_config(light_config, overrides)
+    with pytest.raises(ConfigError, match=r"one number a file of DATASETS.TRAIN \(1\), got 2"):
+        build_train_loader(cfg, load_records([str(dataset)], cfg), seed=0)
