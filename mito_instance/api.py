@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ConfigError
@@ -13,6 +14,9 @@ from mito_instance.inference.tiling import checked_tile_px
 from mito_instance.instances import ImageInstances
 from mito_instance.io.pixel_sizes import PixelSizes
 from mito_instance.measure.summary import Row
+
+if TYPE_CHECKING:
+    from mito_instance.batch.regions import Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ def load_model(
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.detection.start import import_quickly
+
+    import_quickly()
     from mito_instance.detection.predictor import load_predictor
 
     return load_predictor(
@@ -96,7 +103,6 @@ def quantify(
         ConfigError: if a setting is out of its range.
     """
     from mito_instance.batch.page_work import Settings
-    from mito_instance.batch.regions import Regions
     from mito_instance.batch.run import Batch, Results, run_record
     from mito_instance.io.images import find_images
 
@@ -110,7 +116,7 @@ def quantify(
         pixel_sizes=_pixel_sizes(pixel_size_nm),
         score_threshold=score_threshold,
         tile_px=checked_tile_px(tile_px),
-        regions=None if regions is None else Regions(Path(regions), paths),
+        regions=None if regions is None else _regions(Path(regions), paths),
         exclude_border=exclude_border,
     )
     batch = Batch(
@@ -126,6 +132,12 @@ def quantify(
     results = Results()
     batch.run(counts.append, results)
     return Quantification(counts, results.objects, results.instances, results.failures)
+
+
+def _regions(path: Path, images: Sequence[Path]) -> Regions:
+    from mito_instance.batch.regions import Regions  # its libraries take time to load
+
+    return Regions(path, images)
 
 
 def _pixel_sizes(given: float | Mapping[str | Path, float] | None) -> PixelSizes:

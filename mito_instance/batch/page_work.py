@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mito_instance.batch.outputs import FileNames
 from mito_instance.batch.page_result import PageResult
-from mito_instance.batch.regions import Regions
 from mito_instance.batch.result_store import PageKey, ResultStore
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor
@@ -33,6 +33,9 @@ from mito_instance.measure.summary import (
 )
 from mito_instance.visualize.overlays import write_overlay
 from mito_instance.visualize.page_pictures import PagePictures, page_pictures
+
+if TYPE_CHECKING:
+    from mito_instance.batch.regions import Regions  # its libraries take time to load
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from mito_instance.cli.command import CommandParser, run
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
-from mito_instance.synthetic import write_dataset
 
 MAX_IMAGES = 1000
 _EXAMPLE = """example:
@@ -85,6 +84,8 @@ def _demo(args: argparse.Namespace) -> int:
             raise ConfigError(
                 f"--n-images: must be in [1, {MAX_IMAGES}], got {n_images}; ask for fewer or more"
             )
+        from mito_instance.synthetic import write_dataset
+
         print(f"drawing {n_images} synthetic micrographs …", file=sys.stderr)
         truth = write_dataset(output / "images", n_images, args.seed)
         images = sorted(str(path) for path in _listed(output / "images", n_images))

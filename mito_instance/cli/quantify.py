@@ -20,6 +20,8 @@ from mito_instance.cli.command import (
 from mito_instance.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
+    from mito_instance.batch.regions import Regions
+    from mito_instance.cli.quantify_report import BatchReport
     from mito_instance.inference.predictor import MaskPredictor
     from mito_instance.io.pixel_sizes import PixelSizes
     from mito_instance.io.tables import TableWriter
@@ -167,9 +169,7 @@ def _quantify(args: argparse.Namespace) -> int:
     from mito_instance.batch.groups import grouping
     from mito_instance.batch.outputs import Outputs
     from mito_instance.batch.page_work import Settings
-    from mito_instance.batch.regions import Regions
     from mito_instance.batch.run import Batch, Results, run_record
-    from mito_instance.cli.quantify_report import BatchReport
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
     from mito_instance.io.tables import TableWriter
@@ -196,12 +196,12 @@ def _quantify(args: argparse.Namespace) -> int:
         pixel_sizes=pixel_sizes,
         score_threshold=args.score_threshold,
         tile_px=args.tile_px,
-        regions=None if args.region is None else Regions(args.region, paths),
+        regions=None if args.region is None else _regions(args.region, paths),
         exclude_border=args.exclude_border,
     )
     predictor = _load_model(args)
     record = run_record(predictor, settings)
-    report = None if args.report is None else BatchReport(args, record)
+    report = None if args.report is None else _report(args, record)
     batch = Batch(
         paths, predictor, settings, outputs, args.resume, group_of, args.workers - 1, record,
         on_page=None if report is None else report.add,
@@ -236,6 +236,18 @@ def exit_code(n_done: int, failures: Sequence[str]) -> int:
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return SOME_FAILED
+
+
+def _regions(path: Path, images: Sequence[Path]) -> Regions:
+    from mito_instance.batch.regions import Regions
+
+    return Regions(path, images)
+
+
+def _report(args: argparse.Namespace, record: Mapping[str, Any]) -> BatchReport:
+    from mito_instance.cli.quantify_report import BatchReport
+
+    return BatchReport(args, record)
 
 
 def _print_row(counts: TableWriter, row: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from mito_instance.errors import AnnotationError
 from mito_instance.masks import rle as rle_masks
@@ -59,6 +58,8 @@ def label_rles(labels: npt.NDArray[Any], connectivity: int = 8) -> tuple[list[RL
     Raises:
         AnnotationError: if ``labels`` does not hold integers.
     """
+    from scipy import ndimage  # slow to import
+
     compact = compact_labels(labels)
     image_hw = (int(labels.shape[0]), int(labels.shape[1]))
     rles: list[RLE] = []
