@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mito_instance.cli.command import OK, CommandParser, run
+from mito_instance.cli.command import OK, CommandParser, run, whole_number
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder, write_text_atomic
 
@@ -56,10 +56,18 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--eval-only", action="store_true", help="measure MODEL.WEIGHTS on the validation files"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of all randomness (default: 1)")
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs a machine")
-    parser.add_argument("--num-machines", type=int, default=1, metavar="N")
-    parser.add_argument("--machine-rank", type=int, default=0, metavar="K")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**31), default=1, help="of all randomness (default: 1)"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=whole_number(1, 1024),
+        default=1,
+        metavar="N",
+        help="GPUs a machine, one process each; they share every batch",
+    )
+    parser.add_argument("--num-machines", type=whole_number(1, 4096), default=1, metavar="N")
+    parser.add_argument("--machine-rank", type=whole_number(0, 4095), default=0, metavar="K")
     parser.add_argument(
         "--dist-url", default="auto", metavar="URL", help="where the processes meet"
     )
@@ -85,22 +93,54 @@ def _train(args: argparse.Namespace) -> int:
 
     require_detectron2()
     from detectron2.engine import launch
+    from torch.multiprocessing.spawn import ProcessRaisedException
 
     cfg = _config(args)
     if args.eval_only and not cfg.DATASETS.TEST:
         raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
     if not args.eval_only and not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
+    _check_processes(args, cfg.MODEL.DEVICE)
     make_folder(Path(cfg.OUTPUT_DIR))
-    launch(
-        _worker,
-        args.num_gpus if cfg.MODEL.DEVICE.startswith("cuda") else 1,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    try:
+        launch(
+            _worker,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+    except ProcessRaisedException as error:
+        last = str(error).strip().splitlines()[-1]
+        raise ConfigError(f"--num-gpus {args.num_gpus}: a process failed: {last}") from error
     return OK
+
+
+def _check_processes(args: argparse.Namespace, device: str) -> None:
+    """Say what is missing for as many processes as were asked for."""
+    import torch
+
+    if args.num_gpus > 1 and not device.startswith("cuda"):
+        raise ConfigError(
+            f"--num-gpus {args.num_gpus}: this training runs on the CPU (MODEL.DEVICE {device}); "
+            "leave --num-gpus out, one process uses all cores"
+        )
+    if args.num_gpus > 1 and args.num_gpus > torch.cuda.device_count():
+        raise ConfigError(
+            f"--num-gpus {args.num_gpus}: this machine has {torch.cuda.device_count()}; "
+            "ask for that many or fewer"
+        )
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise ConfigError(
+            f"--num-machines {args.num_machines}: --dist-url auto works on one machine only; "
+            "pass tcp://ADDRESS:PORT of the first"
+        )
+    if args.machine_rank >= args.num_machines:
+        raise ConfigError(
+            f"--machine-rank {args.machine_rank}: must be below --num-machines "
+            f"({args.num_machines}); the first machine is 0"
+        )
 
 
 def _config(args: argparse.Namespace) -> Any:
@@ -120,7 +160,9 @@ def _worker(args: argparse.Namespace) -> None:
     from mito_instance.detection.data import load_records
     from mito_instance.detection.trainer import Trainer, seed_everything
 
-    logging.getLogger("detectron2").setLevel(logging.INFO)
+    level = logging.INFO if comm.is_main_process() else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s: %(message)s")
+    logging.getLogger("detectron2").setLevel(level)
     cfg = _config(args)
     truth = load_records(cfg.DATASETS.TEST, cfg) if cfg.DATASETS.TEST else []
     output = Path(cfg.OUTPUT_DIR)
@@ -129,7 +171,7 @@ def _worker(args: argparse.Namespace) -> None:
         write_text_atomic(output / "validation.json", json.dumps(results, indent=1) + "\n")
         print("\n".join(f"{name}\t{value:.4f}" for name, value in results.items()))
         return
-    seed_everything(args.seed + comm.get_rank())
+    seed_everything(args.seed)
     trainer = Trainer(cfg, _validation(truth) if truth else None, args.seed)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

@@ -38,10 +38,12 @@ def add_mito_config(cfg: CfgNode) -> None:
     # Validation and the saved model use a running mean of the weights that keeps this share of
     # itself at every step, such as 0.999; 0: the weights as they are.
     cfg.MITO.EMA_DECAY = 0.0
+    # Validations in a row without a higher AP that end a training early; 0: none do.
+    cfg.MITO.EARLY_STOPPING_PATIENCE = 0
     # Score at and above which a detection counts as a mitochondrion; chosen on validation.
     cfg.MITO.SCORE_THRESHOLD = 0.5
-    # Pixel size in nm of training and prediction: images whose own is known, and differs by more
-    # than a quarter, are resampled to it. 0: none is.
+    # Pixel size in nm of training and prediction. In training every image whose own is known is
+    # resampled to it; in prediction those are that differ by more than a quarter. 0: none is.
     cfg.MITO.PIXEL_SIZE_NM = 0.0
     # Edge of the square tiles that larger images are cut into, and their overlap.
     cfg.MITO.TILE_PX = 1024
@@ -52,10 +54,28 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.AUGMENT.CROP_PX = 320
     # Chance that a crop is centred near an instance instead of anywhere.
     cfg.MITO.AUGMENT.CROP_ON_INSTANCE = 0.7
-    # Flips and turns by 90°: all eight orientations, each equally likely.
+    # Flips and turns by 90°: all eight orientations, each equally likely. Without quarter turns
+    # the four that keep the image's axes: flips and the turn by 180°.
     cfg.MITO.AUGMENT.ORIENTATIONS = True
-    # Zoom factor, log-uniform in this range.
+    cfg.MITO.AUGMENT.QUARTER_TURNS = True
+    # Zoom factor, log-uniform in this range, on top of the resampling to MITO.PIXEL_SIZE_NM: a
+    # crop then shows MITO.PIXEL_SIZE_NM / factor nm a pixel. 5 nm with (0.8, 1.25) trains on
+    # 4 to 6.25 nm a pixel. Of images without a pixel size it zooms what they have.
     cfg.MITO.AUGMENT.SCALE = (1.0, 1.0)
+    # Largest turn to either side, in degrees, at most 45: quarter turns do the rest.
+    cfg.MITO.AUGMENT.ROTATION_DEG = 0.0
+    # Elastic deformation: nodes this many px apart are moved by up to ELASTIC_PX (at most a
+    # quarter of it: nothing folds) along each axis, smoothly in between; its chance.
+    cfg.MITO.AUGMENT.ELASTIC_PX = 0.0
+    cfg.MITO.AUGMENT.ELASTIC_CELL_PX = 64.0
+    cfg.MITO.AUGMENT.ELASTIC_PROBABILITY = 0.5
+    # Most instances pasted into a crop, from the same or another training image at the same
+    # pixel size (the number is uniform from 0); half the width of the seam where both blend.
+    cfg.MITO.AUGMENT.COPY_PASTE_MAX = 0
+    cfg.MITO.AUGMENT.COPY_PASTE_SEAM_PX = 1.5
+    # Largest slow drift of brightness over the crop, as a fraction of 255; its chance.
+    cfg.MITO.AUGMENT.ILLUMINATION = 0.0
+    cfg.MITO.AUGMENT.ILLUMINATION_PROBABILITY = 0.3
     # Contrast factor around the crop's mean, and brightness shift as a fraction of 255.
     cfg.MITO.AUGMENT.CONTRAST = (0.8, 1.2)
     cfg.MITO.AUGMENT.BRIGHTNESS = (-0.1, 0.1)
@@ -67,8 +87,18 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.AUGMENT.NOISE_SIGMA = 0.0
     cfg.MITO.AUGMENT.BLUR_PROBABILITY = 0.3
     cfg.MITO.AUGMENT.NOISE_PROBABILITY = 0.3
+    # Noise of counting electrons (Poisson): the fewest that a white pixel stands for, such as 30
+    # (drawn up to 8 times that); 0: none. Its chance.
+    cfg.MITO.AUGMENT.SHOT_NOISE_ELECTRONS = 0.0
+    cfg.MITO.AUGMENT.SHOT_NOISE_PROBABILITY = 0.3
+    # Adaptive histogram equalisation (CLAHE) with a clip limit from 1 to this; 0: none. Its
+    # chance.
+    cfg.MITO.AUGMENT.CLAHE_CLIP_LIMIT = 0.0
+    cfg.MITO.AUGMENT.CLAHE_PROBABILITY = 0.3
     # How often an epoch shows each image of each file in DATASETS.TRAIN; empty: once.
     cfg.MITO.DATASET_REPEATS = ()
+    # The same for images without any instance, on top: below 1, they come less often.
+    cfg.MITO.EMPTY_IMAGE_REPEATS = 1.0
 
 
 def default_config() -> CfgNode:

@@ -14,8 +14,9 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mito_instance.detection.data import MicrographMapper
-from mito_instance.errors import ConfigError
+from mito_instance.detection.data import MicrographMapper, load_records
+from mito_instance.detection.model_card import DataFile
+from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
 
@@ -47,9 +48,11 @@ class TrainingOrder(Sampler[tuple[int, int]]):
         n_processes: int = 1,
     ) -> None:
         if not (np.isfinite(repeats).all() and (repeats >= 0).all()):
-            raise ConfigError(f"MITO.DATASET_REPEATS: must be 0 or more, got {repeats.min()}")
+            raise ConfigError(f"MITO: repeats must be 0 or more, got {repeats.min()}")
         if not (repeats > 0).any():
-            raise ConfigError("MITO.DATASET_REPEATS: all 0; at least one file must be shown")
+            raise ConfigError(
+                "MITO: all repeats (DATASET_REPEATS, EMPTY_IMAGE_REPEATS) are 0; nothing is shown"
+            )
         self.repeats = repeats
         self.seed = seed
         self.start = start
@@ -87,6 +90,33 @@ class TrainingExamples(Dataset[dict[str, Any]]):
         return self.mapper(self.records[record], position)
 
 
+def read_data(
+    cfg: CfgNode, *, with_validation: bool
+) -> tuple[list[ImageInstances], tuple[DataFile, ...]]:
+    """Training images of all files, and what the model card says of each file.
+
+    Args:
+        cfg: reads ``DATASETS``.
+        with_validation: whether ``DATASETS.TEST`` is described as well.
+
+    Raises:
+        ConfigError, AnnotationError: as ``load_records``.
+    """
+    records: list[ImageInstances] = []
+    files = []
+    if not cfg.DATASETS.TRAIN:
+        load_records((), cfg)  # says that none is named
+    parts = [("training", path) for path in cfg.DATASETS.TRAIN]
+    if with_validation:
+        parts += [("validation", path) for path in cfg.DATASETS.TEST]
+    for use, path in parts:
+        images = load_records([path], cfg)
+        files.append(DataFile.describe(Path(path), use, images))
+        if use == "training":
+            records += images
+    return records, tuple(files)
+
+
 def build_train_loader(
     cfg: CfgNode, records: Sequence[ImageInstances], seed: int, start: int = 0
 ) -> Iterable[Any]:
@@ -110,14 +140,14 @@ def build_train_loader(
             f"({n_processes}), got {cfg.SOLVER.IMS_PER_BATCH}"
         )
     order = TrainingOrder(
-        _repeats(cfg, len(records)),
+        _repeats(cfg, records),
         seed,
         start=start,
         rank=comm.get_rank(),
         n_processes=n_processes,
     )
-    return DataLoader(
-        TrainingExamples(records, MicrographMapper(cfg, seed)),
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        TrainingExamples(records, MicrographMapper(cfg, seed, records)),
         sampler=order,
         batch_size=batch,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
@@ -125,16 +155,36 @@ def build_train_loader(
         # Else every new loader would draw a number from the generator that the losses use.
         generator=torch.Generator().manual_seed(seed),
     )
+    return _Examples(loader)
 
 
-def _repeats(cfg: CfgNode, n_records: int) -> npt.NDArray[np.float64]:
+class _Examples:
+    """A loader whose workers' errors arrive as the one line that was raised there."""
+
+    def __init__(self, loader: DataLoader[dict[str, Any]]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self.loader
+        except MitoInstanceError as error:
+            last = str(error).strip().splitlines()[-1]
+            name = f"{type(error).__module__}.{type(error).__qualname__}: "
+            if not last.startswith(name):
+                raise
+            raise type(error)(last.removeprefix(name)) from None
+
+
+def _repeats(cfg: CfgNode, records: Sequence[ImageInstances]) -> npt.NDArray[np.float64]:
     """How often an epoch shows each record."""
-    if not len(cfg.MITO.DATASET_REPEATS):
-        return np.ones(n_records)
-    if len(cfg.MITO.DATASET_REPEATS) != len(cfg.DATASETS.TRAIN):
-        raise ConfigError(
-            f"MITO.DATASET_REPEATS: needs one number a file of DATASETS.TRAIN "
-            f"({len(cfg.DATASETS.TRAIN)}), got {len(cfg.MITO.DATASET_REPEATS)}"
-        )
-    sizes = [len(read_coco(Path(path))) for path in cfg.DATASETS.TRAIN]
-    return np.repeat(np.asarray(cfg.MITO.DATASET_REPEATS, dtype=float), sizes)
+    repeats = np.ones(len(records))
+    if len(cfg.MITO.DATASET_REPEATS):
+        if len(cfg.MITO.DATASET_REPEATS) != len(cfg.DATASETS.TRAIN):
+            raise ConfigError(
+                f"MITO.DATASET_REPEATS: needs one number a file of DATASETS.TRAIN "
+                f"({len(cfg.DATASETS.TRAIN)}), got {len(cfg.MITO.DATASET_REPEATS)}"
+            )
+        sizes = [len(read_coco(Path(path))) for path in cfg.DATASETS.TRAIN]
+        repeats = np.repeat(np.asarray(cfg.MITO.DATASET_REPEATS, dtype=float), sizes)
+    is_empty = np.array([not len(record) for record in records])
+    return np.where(is_empty, repeats * float(cfg.MITO.EMPTY_IMAGE_REPEATS), repeats)

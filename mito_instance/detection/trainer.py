@@ -1,119 +1,222 @@
-"""The training loop: Detectron2's, with our data, safe weights, and logs on stderr."""
+"""The training loop: Detectron2's parts, our data, and a state that survives any interruption."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
 from torch import nn
 
 from mito_instance.detection.averaging import WeightAverage
-from mito_instance.detection.data import load_records
-from mito_instance.detection.loader import build_train_loader
+from mito_instance.detection.checkpoints import PeriodicCheckpoint, TrainingCheckpointer
+from mito_instance.detection.export import export_model, write_card
+from mito_instance.detection.loader import build_train_loader, read_data
+from mito_instance.detection.logs import Writers, recent_curves, restore_curves
 from mito_instance.detection.model import build_network
+from mito_instance.detection.model_card import TrainingRecord
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.predictor import MaskRCNNPredictor
-from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, SafeCheckpointer, save_model
+from mito_instance.detection.validation import Best, Validation
+from mito_instance.detection.weights import WEIGHTS_NAME
+from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+# It logs a traceback of every loss that is not finite; we turn that into one line.
+logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)
 
 Validate = Callable[[MaskRCNNPredictor], dict[str, float]]
 """Scores a predictor on the validation data; the keys become curves in the logs."""
 
 
-class _LateWriter(hooks.PeriodicWriter):
-    """Opens its log files when training starts: none is left open if the weights do not load."""
-
-    def __init__(self, build_writers: Callable[[], list[Any]]) -> None:
-        super().__init__([], period=20)
-        self._build_writers = build_writers
-
-    def before_train(self) -> None:
-        """Open the log files."""
-        self._writers = self._build_writers()
-
-
 class Trainer(DefaultTrainer):
     """Trains the network of a config.
+
+    A training that is killed at any moment and resumed does the same steps as an undisturbed
+    one: on a CPU the weights are equal bit for bit. What a step does depends on the weights, the
+    optimizer's state, the seed and the step's number alone; the checkpoint holds these.
 
     Args:
         cfg: from ``load_config``.
         validate: called every ``TEST.EVAL_PERIOD`` steps and at the end, on the main process.
-        seed: of data order and augmentation.
+        seed: of data order, augmentation and the sampling of boxes, >= 0.
+        notes: sentences for the model card.
+
+    Raises:
+        ConfigError: if the data cannot be shared among the processes, or keys contradict.
+        AnnotationError: if the data is damaged.
     """
 
-    def __init__(self, cfg: CfgNode, validate: Validate | None, seed: int) -> None:
+    def __init__(
+        self, cfg: CfgNode, validate: Validate | None, seed: int, notes: tuple[str, ...] = ()
+    ) -> None:
         TrainerBase.__init__(self)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
-        self.validate = validate
+        self.seed = seed
+        self.notes = notes
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.n_seen_at_start = 0
+        self._curves: Mapping[str, Any] = {}
         precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         network = build_network(cfg)
         optimizer = self.build_optimizer(cfg, network)
-        records = load_records(cfg.DATASETS.TRAIN, cfg)
-        loader: Iterable[Any] = build_train_loader(cfg, records, seed)
+        self.records, self.files = read_data(cfg, with_validation=validate is not None)
+        loader = build_train_loader(cfg, self.records, seed)
         logger.info(
             "%d images with %d instances, %s parameters, %s on %s",
-            len(records),
-            sum(len(record) for record in records),
+            len(self.records),
+            sum(map(len, self.records)),
             f"{sum(p.numel() for p in network.parameters()):,}",
             precision.name,
             cfg.MODEL.DEVICE,
         )
-        network = create_ddp_model(network, broadcast_buffers=False)
+        on_gpu = {} if cfg.MODEL.DEVICE.startswith("cuda") else {"device_ids": None}
+        network = create_ddp_model(network, broadcast_buffers=False, **on_gpu)
         # The network enters autocast itself; only fp16 needs the loss scaled as well.
         loop = AMPTrainer if precision.needs_loss_scaling else SimpleTrainer
         self._trainer = loop(network, loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         decay = float(cfg.MITO.EMA_DECAY)
         self.average = WeightAverage(self.network, decay) if decay else None
-        self.checkpointer: DetectionCheckpointer = SafeCheckpointer(
-            network, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
-        self.best_score_threshold = float(cfg.MITO.SCORE_THRESHOLD)
-        self.start_iter = 0
-        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.validation = None if validate is None else self._validation(validate)
+        checkpointer = TrainingCheckpointer(network, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer: DetectionCheckpointer = checkpointer
         self.register_hooks(self.build_hooks())
 
+    def _validation(self, validate: Validate) -> Validation:
+        # Hooks must not keep the trainer alive: its log files would stay open.
+        me = weakref.proxy(self)
+
+        def measure() -> dict[str, float]:
+            with me.averaged():
+                figures = validate(MaskRCNNPredictor(me.cfg, me.network))
+            words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            logger.info("validation: %s", words)
+            return figures
+
+        def keep(best: Best) -> None:
+            me._export(best.step, best.step, best.figures)
+
+        cfg = self.cfg
+        return Validation(
+            measure, keep, int(cfg.TEST.EVAL_PERIOD), int(cfg.MITO.EARLY_STOPPING_PATIENCE)
+        )
+
     def build_hooks(self) -> list[Any]:
-        """Timing, schedule, checkpoints, validation, and the writers last."""
-        period = self.cfg.TEST.EVAL_PERIOD
+        """Timing, schedule, averaging, validation, logs, and the checkpoint of all that."""
         steps: list[Any] = [hooks.IterationTimer(), hooks.LRScheduler()]
-        if self.average is not None:
-            steps.append(self.average)
+        steps += [hook for hook in (self.average, self.validation) if hook is not None]
         if comm.is_main_process():
+            steps.append(Writers(Path(self.cfg.OUTPUT_DIR)))
             steps.append(
-                hooks.PeriodicCheckpointer(
-                    self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=2
-                )
+                PeriodicCheckpoint(self.checkpointer, int(self.cfg.SOLVER.CHECKPOINT_PERIOD))
             )
-        if self.validate is not None:
-            steps.append(hooks.EvalHook(period, self._run_validation))
-        if comm.is_main_process():
-            steps.append(_LateWriter(self.build_writers))
         return steps
 
-    def _run_validation(self) -> dict[str, float]:
-        if not comm.is_main_process() or self.validate is None:
-            return {}
-        with self.averaged():
-            results = self.validate(MaskRCNNPredictor(self.cfg, self.network))
-        logger.info(
-            "validation: %s", ", ".join(f"{key} {value:.4g}" for key, value in results.items())
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Continue from the last checkpoint in ``OUTPUT_DIR``, or start from ``MODEL.WEIGHTS``.
+
+        Args:
+            resume: without a checkpoint, or if False, the training starts anew.
+
+        Raises:
+            WeightsError: if weights cannot be had, or the checkpoint is of another network.
+            ConfigError: if the checkpoint was made with another seed.
+        """
+        if resume and not self.checkpointer.has_checkpoint():
+            logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
+        super().resume_or_load(resume)
+        if not self.start_iter:
+            return
+        self._trainer.reset_data_loader(
+            lambda: build_train_loader(self.cfg, self.records, self.seed, self.n_seen_at_start)
         )
-        self.best_score_threshold = results.get("score_threshold", self.best_score_threshold)
-        return {f"validation/{key}": value for key, value in results.items()}
+        validation = self.validation
+        if validation is not None and validation.best is not None and not self._has_model():
+            logger.warning("%s: gone; the best model is sought anew", self.model_folder)
+            validation.best = None
+
+    def train(self) -> None:
+        """Do the steps from ``start_iter`` to ``SOLVER.MAX_ITER``, or until nothing is gained.
+
+        Raises:
+            ConfigError: if the loss is no longer finite, or a checkpoint cannot be written.
+        """
+        self.iter = self.start_iter
+        logger.info("training from step %d to %d", self.start_iter, self.max_iter)
+        with EventStorage(self.start_iter) as self.storage:
+            restore_curves(self.storage, self._curves)
+            try:
+                self.before_train()
+                while self.iter < self.max_iter and not self.is_exhausted:
+                    self.before_step()
+                    self.run_step()
+                    self.after_step()
+                    self.iter += 1
+            except FloatingPointError as error:
+                raise ConfigError(
+                    f"SOLVER.BASE_LR {self.cfg.SOLVER.BASE_LR:g}: the loss became infinite at "
+                    f"step {self.iter + 1}; lower it, or lengthen SOLVER.WARMUP_ITERS"
+                ) from error
+            finally:
+                self.after_train()
+        if self.is_exhausted and self.iter < self.max_iter:
+            logger.info("no gain in %d validations: ended early", self.validation.patience)  # type: ignore[union-attr]
+
+    def run_step(self) -> None:
+        """One step; its random numbers depend on nothing but its number."""
+        seed_everything(self.seed, self.iter, comm.get_rank())
+        super().run_step()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether validation has shown no gain for too long."""
+        return self.validation is not None and self.validation.is_exhausted
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether no step follows the one being done; true only after its validation."""
+        return self.iter + 1 >= self.max_iter or self.is_exhausted
+
+    def was_validated(self, n_steps: int) -> bool:
+        """Whether the state after that many steps has just been measured."""
+        return self.validation is not None and self.validation.last_step == n_steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, besides the weights."""
+        state: dict[str, Any] = super().state_dict()
+        n_steps = self.iter + 1 - self.start_iter
+        state["progress"] = {
+            "seed": self.seed,
+            "n_seen": self.n_seen_at_start + n_steps * int(self.cfg.SOLVER.IMS_PER_BATCH),
+            "curves": recent_curves(self.storage),
+        }
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's state."""
+        progress = state["progress"]
+        if progress["seed"] != self.seed:
+            raise ConfigError(
+                f"{self.cfg.OUTPUT_DIR}: its checkpoint was made with --seed {progress['seed']}, "
+                f"not {self.seed}; resume with that one"
+            )
+        super().load_state_dict(state)
+        self.n_seen_at_start = int(progress["n_seen"])
+        self._curves = progress["curves"]
 
     @property
     def network(self) -> nn.Module:
@@ -121,44 +224,62 @@ class Trainer(DefaultTrainer):
         model: nn.Module = self._trainer.model
         return model.module if hasattr(model, "module") else model  # type: ignore[return-value]
 
+    @property
+    def model_folder(self) -> Path:
+        """Where the model for predictions goes."""
+        return Path(self.cfg.OUTPUT_DIR) / "model"
+
+    @property
+    def best_score_threshold(self) -> float:
+        """The score threshold that goes with the exported model."""
+        default = float(self.cfg.MITO.SCORE_THRESHOLD)
+        best = None if self.validation is None else self.validation.best
+        return default if best is None else best.figures.get("score_threshold", default)
+
     def save_final_model(self) -> Path:
-        """Write ``OUTPUT_DIR/model``: all that prediction needs, and return its path."""
-        folder = Path(self.cfg.OUTPUT_DIR) / "model"
-        with self.averaged():
-            export_model(self.cfg, self.network, folder, self.best_score_threshold)
-        return folder
+        """``OUTPUT_DIR/model``, all that prediction needs: the best on validation, else the last.
+
+        Returns:
+            The folder.
+        """
+        best = None if self.validation is None else self.validation.best
+        if best is None or not self._has_model():
+            self._export(self.iter, self.iter, {} if best is None else best.figures)
+        else:
+            record = self._record(best.step, self.iter, best.figures)
+            write_card(self.cfg, self.model_folder, self.best_score_threshold, record)
+        return self.model_folder
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """A context in which the network holds its averaged weights, if there are any."""
         return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
+    def _has_model(self) -> bool:
+        return (self.model_folder / WEIGHTS_NAME).is_file()
 
-def export_model(cfg: CfgNode, network: nn.Module, folder: Path, score_threshold: float) -> None:
-    """Write weights and config of a network as a model folder, each file atomically.
+    def _export(self, step: int, steps_done: int, figures: Mapping[str, float]) -> None:
+        threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))
+        record = self._record(step, steps_done, figures)
+        with self.averaged():
+            export_model(self.cfg, self.network, self.model_folder, threshold, record)
+
+    def _record(self, step: int, steps_done: int, figures: Mapping[str, float]) -> TrainingRecord:
+        return TrainingRecord(
+            files=self.files,
+            start=self.cfg.MODEL.WEIGHTS,
+            seed=self.seed,
+            step=step,
+            steps_planned=self.max_iter,
+            steps_done=steps_done,
+            validation=dict(figures),
+            notes=self.notes,
+        )
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed torch's generators: weights of new layers, sampling of boxes.
 
     Args:
-        cfg: the config that it was trained with.
-        network: its weights are stored in fp16.
-        folder: made if absent.
-        score_threshold: the score from which a detection counts, stored in the config.
+        numbers: what the random numbers shall depend on, such as seed, step and process, >= 0.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    portable = cfg.clone()
-    portable.defrost()
-    portable.MODEL.DEVICE = "auto"
-    portable.MODEL.WEIGHTS = ""
-    portable.MITO.SCORE_THRESHOLD = score_threshold
-    portable.OUTPUT_DIR = "./output"
-    portable.DATASETS.TRAIN = ()
-    portable.DATASETS.TEST = ()
-    temporary = folder / f".{WEIGHTS_NAME}.{os.getpid()}"
-    save_model(network, temporary)
-    temporary.replace(folder / WEIGHTS_NAME)
-    temporary = folder / f".{CONFIG_NAME}.{os.getpid()}"
-    temporary.write_text(portable.dump(), encoding="utf-8")
-    temporary.replace(folder / CONFIG_NAME)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch's own generators: weights of new layers, sampling of proposals."""
-    torch.manual_seed(seed)
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))

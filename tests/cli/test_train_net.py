@@ -33,7 +33,7 @@ def test_training_then_eval_only(truth, tmp_path, capfd, caplog):
     assert status == 0
     assert captured.out.strip() == str(output / "model")
     assert {path.name for path in (output / "model").iterdir()} == {
-        "model.safetensors", "config.yaml"
+        "model.safetensors", "config.yaml", "MODEL_CARD.md"
     }  # fmt: skip
     assert "total_loss" in caplog.text
 
@@ -60,6 +60,18 @@ def test_training_then_eval_only(truth, tmp_path, capfd, caplog):
             ["--train", "{truth}"], ["MODEL.WEIGHTS", "gone.pth"], "gone.pth", id="missing-weights"
         ),
         pytest.param(["--train", "{truth}"], ["SOLVER.NO_KEY", "1"], "SOLVER.NO_KEY", id="bad-key"),
+        pytest.param(
+            ["--train", "{truth}", "--num-gpus", "2"],
+            [],
+            "--num-gpus 2: this training runs on the CPU",
+            id="gpus-that-are-not-there",
+        ),
+        pytest.param(
+            ["--train", "{truth}", "--num-machines", "2"],
+            [],
+            "--num-machines 2: --dist-url auto works on one machine only",
+            id="machines-without-address",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(truth, tmp_path, capfd, words, overrides, message):

@@ -31,7 +31,12 @@ def tiny_overrides(tmp_path):
     return [*TINY, "OUTPUT_DIR", str(tmp_path / "run")]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def tiny():
+    return list(TINY)
+
+
+@pytest.fixture(scope="session")
 def light_config():
     return CONFIGS / "mask_rcnn_light.yaml"
 

@@ -48,7 +48,7 @@ def test_processes_share_every_batch_of_the_order():
 
 @pytest.mark.parametrize("repeats", [[0.0, 0.0], [-1.0, 1.0], [np.nan, 1.0]])
 def test_repeats_that_show_nothing_are_refused(repeats):
-    with pytest.raises(ConfigError, match=r"MITO.DATASET_REPEATS"):
+    with pytest.raises(ConfigError, match=r"MITO: (all )?repeats"):
         TrainingOrder(np.array(repeats), seed=0)
 
 

@@ -1,0 +1,68 @@
+"""A trained network as a model folder: weights, config and card, all that prediction needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from mito_instance.detection.model_card import TrainingRecord, model_card
+from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, save_model
+from mito_instance.io.files import atomic_path, write_text_atomic
+
+CARD_NAME = "MODEL_CARD.md"
+
+
+def export_model(
+    cfg: CfgNode,
+    network: nn.Module,
+    folder: Path,
+    score_threshold: float,
+    record: TrainingRecord | None = None,
+) -> None:
+    """Write weights, config and card of a network as a model folder, each file atomically.
+
+    Args:
+        cfg: the config that it was trained with.
+        network: its weights are stored in fp16.
+        folder: made if absent.
+        score_threshold: the score from which a detection counts, stored in the config.
+        record: what the card tells of the training; None leaves that out.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    with atomic_path(folder / WEIGHTS_NAME) as temporary:
+        save_model(network, temporary)
+    write_text_atomic(folder / CONFIG_NAME, _portable(cfg, score_threshold).dump())
+    write_card(cfg, folder, score_threshold, record)
+
+
+def write_card(
+    cfg: CfgNode, folder: Path, score_threshold: float, record: TrainingRecord | None
+) -> None:
+    """Write the card of a model folder whose weights and config are there.
+
+    Args:
+        cfg: the config that it was trained with.
+        folder: holds ``model.safetensors`` and ``config.yaml``.
+        score_threshold: the score from which a detection counts.
+        record: what is known of the training.
+    """
+    portable = _portable(cfg, score_threshold)
+    text = model_card(portable, folder / WEIGHTS_NAME, folder / CONFIG_NAME, record)
+    write_text_atomic(folder / CARD_NAME, text)
+
+
+def _portable(cfg: CfgNode, score_threshold: float) -> CfgNode:
+    """The config without what belongs to the machine and the run."""
+    portable = cfg.clone()
+    portable.defrost()
+    portable.MODEL.DEVICE = "auto"
+    portable.MODEL.WEIGHTS = ""
+    portable.MITO.SCORE_THRESHOLD = score_threshold
+    portable.OUTPUT_DIR = "./output"
+    portable.DATASETS.TRAIN = ()
+    portable.DATASETS.TEST = ()
+    return portable

@@ -1,0 +1,210 @@
+"""The card of a trained model: what it learned from, how well it did, what made it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import detectron2
+import torch
+from detectron2.config import CfgNode
+from safetensors import safe_open
+
+from mito_instance import __version__
+from mito_instance.instances import ImageInstances
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One COCO file of a training.
+
+    Args:
+        name: the file's name, without its folder.
+        use: ``"training"`` or ``"validation"``.
+        sha256: of the JSON file; the images are not part of it.
+        n_images: images, empty ones included.
+        n_instances: annotated instances.
+    """
+
+    name: str
+    use: str
+    sha256: str
+    n_images: int
+    n_instances: int
+
+    @classmethod
+    def describe(cls, path: Path, use: str, images: Sequence[ImageInstances]) -> DataFile:
+        """Hash a file whose content has been read.
+
+        Args:
+            path: the JSON file.
+            use: ``"training"`` or ``"validation"``.
+            images: its content.
+        """
+        return cls(path.name, use, sha256(path), len(images), sum(map(len, images)))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What is known of a training.
+
+    Args:
+        files: its data.
+        start: name of the weights that it began with; empty for random ones.
+        seed: of all randomness.
+        step: number of steps behind the exported weights.
+        steps_planned: length of the schedule.
+        steps_done: number of steps so far.
+        validation: figures of the exported weights; empty without validation.
+        notes: further sentences.
+    """
+
+    files: tuple[DataFile, ...]
+    start: str
+    seed: int
+    step: int
+    steps_planned: int
+    steps_done: int
+    validation: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def model_card(cfg: CfgNode, weights: Path, config: Path, record: TrainingRecord | None) -> str:
+    """The card as Markdown; it names files, never the folders of the user's machine.
+
+    Args:
+        cfg: the model's config.
+        weights: its safetensors file.
+        config: its YAML file.
+        record: what is known of the training; None says that nothing is.
+    """
+    nm = float(cfg.MITO.PIXEL_SIZE_NM)
+    rows = [
+        ("network", f"{cfg.MODEL.META_ARCHITECTURE}, {_backbone(cfg)}"),
+        ("parameters", f"{_n_values(weights):,}"),
+        ("pixel size", f"{nm:g} nm" if nm else "as in the images; none is resampled"),
+        ("score threshold", f"{float(cfg.MITO.SCORE_THRESHOLD):g} {_origin(record)}"),
+        ("weights", f"`{weights.name}`, SHA-256 `{sha256(weights)}`"),
+        ("config", f"`{config.name}`, SHA-256 `{sha256(config)}`"),
+        ("made with", _versions()),
+    ]
+    parts = [
+        "# Model card",
+        "Finds mitochondria in electron micrographs, one mask each. Use: "
+        "`mito quantify IMAGES --weights FOLDER`, with this folder.",
+        _table(("", ""), rows),
+    ]
+    if record is None:
+        parts.append("Nothing is recorded of its training.")
+    else:
+        parts += _training(cfg, record)
+    return "\n\n".join(parts) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def start_name(weights: str) -> str:
+    """What the card calls ``MODEL.WEIGHTS``: addresses as they are, paths without folders.
+
+    Examples:
+        >>> start_name("/home/ada/models/first/")
+        'first'
+        >>> start_name("shipped://mask_rcnn_light")
+        'shipped://mask_rcnn_light'
+    """
+    return weights if "://" in weights else Path(weights).name
+
+
+def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
+    crop = int(cfg.MITO.AUGMENT.CROP_PX)
+    steps = f"{record.steps_done} of {record.steps_planned}"
+    if record.step != record.steps_done:
+        steps += f"; the weights are those of step {record.step}, the best on validation"
+    rows = [
+        ("start", f"`{start_name(record.start)}`" if record.start else "random weights"),
+        ("steps", steps),
+        ("a step", f"{cfg.SOLVER.IMS_PER_BATCH} crops of {crop}×{crop} px"),
+        ("learning rate", f"{cfg.SOLVER.BASE_LR:g}, {cfg.SOLVER.LR_SCHEDULER_NAME}"),
+        ("running mean of weights", f"{cfg.MITO.EMA_DECAY:g}" if cfg.MITO.EMA_DECAY else "no"),
+        ("seed", str(record.seed)),
+    ]
+    files = [
+        (f"`{file.name}`", file.use, str(file.n_images), str(file.n_instances), f"`{file.sha256}`")
+        for file in record.files
+    ]
+    totals = []
+    for use in ("training", "validation"):
+        chosen = [file for file in record.files if file.use == use]
+        n_images = sum(file.n_images for file in chosen)
+        n_instances = sum(file.n_instances for file in chosen)
+        totals.append((use, str(n_images), str(n_instances)))
+    parts = [
+        "## Training",
+        _table(("", ""), rows),
+        "## Data",
+        _table(("part", "images", "instances"), totals),
+        _table(("COCO file", "part", "images", "instances", "SHA-256"), files),
+        "## Validation",
+    ]
+    if record.validation:
+        figures = [(name, f"{value:.4g}") for name, value in record.validation.items()]
+        parts.append(_table(("figure", "value"), figures))
+        parts.append(
+            "The validation images chose the score threshold and the step, so these figures are "
+            "a little too good; images that nothing was chosen on tell more."
+        )
+    else:
+        parts.append(
+            "None: the model was not measured. Compare its results with outlines of your own, "
+            "on images that are not in the training data (`mito evaluate`)."
+        )
+    return [*parts, *record.notes]
+
+
+def _origin(record: TrainingRecord | None) -> str:
+    if record is None:
+        return ""
+    return "(chosen on validation)" if record.validation else "(not chosen on this data)"
+
+
+def _backbone(cfg: CfgNode) -> str:
+    return f"ResNet-{cfg.MODEL.RESNETS.DEPTH} with a {cfg.MODEL.FPN.OUT_CHANNELS}-channel FPN"
+
+
+def _n_values(weights: Path) -> int:
+    with safe_open(str(weights), framework="np") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    return sum(_product(shape) for shape in shapes)
+
+
+def _product(shape: Sequence[int]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
+
+
+def _versions() -> str:
+    return (
+        f"mito-instance {__version__}, torch {torch.__version__.split('+')[0]}, "
+        f"Detectron2 {detectron2.__version__}, Python {platform.python_version()}"
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

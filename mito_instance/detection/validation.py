@@ -1,0 +1,93 @@
+"""Validation during training: the best model is kept, and no gain for long ends the training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best validation so far.
+
+    Args:
+        step: number of steps done.
+        ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
+        figures: all its figures, ``score_threshold`` among them.
+    """
+
+    step: int
+    ap: float
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Validation(HookBase):
+    """Measures every so many steps and after the last, and keeps the model of the highest AP.
+
+    Where AP is undefined the newest model is kept, and the training never ends early.
+
+    Args:
+        measure: figures of the network as it is; called on the main process only.
+        keep: stores the network as the best; called on the main process only.
+        period: in steps; 0 measures after the last step only.
+        patience: validations in a row without a higher AP that end the training; 0: none do.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[[], dict[str, float]],
+        keep: Callable[[Best], None],
+        period: int,
+        patience: int,
+    ) -> None:
+        self.measure = measure
+        self.keep = keep
+        self.period = period
+        self.patience = patience
+        self.best: Best | None = None
+        self.n_without_gain = 0
+        self.last_step = -1
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether patience is at its end."""
+        return 0 < self.patience <= self.n_without_gain
+
+    def after_step(self) -> None:
+        """Measure if it is time; all processes learn the outcome."""
+        done = self.trainer.iter + 1
+        if done < self.trainer.max_iter and not (self.period > 0 and done % self.period == 0):
+            return
+        measured = self.measure() if comm.is_main_process() else {}
+        figures: dict[str, float] = comm.all_gather(measured)[0]
+        self.last_step = done
+        self.trainer.storage.put_scalars(
+            **{f"validation/{name}": value for name, value in figures.items()},
+            smoothing_hint=False,
+        )
+        ap = figures.get("ap", -math.inf)
+        if self.best is not None and "ap" in figures and ap <= self.best.ap:
+            self.n_without_gain += 1
+            return
+        self.n_without_gain = 0
+        self.best = Best(done, ap, figures)
+        if comm.is_main_process():
+            self.keep(self.best)
+
+    def state_dict(self) -> dict[str, object]:
+        """For the checkpoint."""
+        best = None if self.best is None else asdict(self.best)
+        return {"best": best, "n_without_gain": self.n_without_gain}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        best = state["best"]
+        if best is not None:
+            figures = {str(name): float(value) for name, value in best["figures"].items()}
+            self.best = Best(int(best["step"]), float(best["ap"]), figures)
+        self.n_without_gain = int(state["n_without_gain"])

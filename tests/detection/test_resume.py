@@ -1,0 +1,224 @@
+"""An interrupted and resumed training equals an undisturbed one, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+from detectron2.engine import HookBase  # noqa: E402
+
+from mito_instance.detection.checkpoints import TrainingCheckpointer  # noqa: E402
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
+from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
+
+STEPS = 11
+AP_AT_STEP = {3: 0.3, 6: 0.5, 9: 0.4, 11: 0.2}
+KEYS = {
+    "SOLVER.MAX_ITER": STEPS,
+    "SOLVER.CHECKPOINT_PERIOD": 4,
+    "SOLVER.WARMUP_ITERS": 5,
+    "TEST.EVAL_PERIOD": 3,
+    "MITO.EMA_DECAY": 0.9,
+    # Few enough boxes that their sampling matters.
+    "MODEL.RPN.BATCH_SIZE_PER_IMAGE": 16,
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 8,
+}
+
+
+class Killed(BaseException):
+    """Not caught by anything, as a kill is not."""
+
+
+class Kill(HookBase):
+    """Ends the training before this iteration."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_step(self):
+        if self.trainer.iter == self.iteration:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def make_config(tiny, light_config, dataset):
+    def make(output, **more):
+        Path(output).mkdir(exist_ok=True)
+        keys = {**KEYS, "DATASETS.TRAIN": f"('{dataset}',)", "OUTPUT_DIR": output, **more}
+        return load_config(light_config, [*tiny, *(str(w) for pair in keys.items() for w in pair)])
+
+    return make
+
+
+def train(cfg, resume=False, kill_at=None, seed=1, aps=AP_AT_STEP):
+    box = []
+
+    def validate(predictor):
+        torch.rand(7)  # whatever validation draws must not change the training
+        ap = aps[box[0].iter + 1]
+        return {"ap": ap, "score_threshold": ap / 2}
+
+    seed_everything(seed)
+    trainer = Trainer(cfg, validate, seed)
+    box.append(trainer)
+    if kill_at is not None:
+        trainer.register_hooks([Kill(kill_at)])
+    trainer.resume_or_load(resume=resume)
+    try:
+        trainer.train()
+    except Killed:
+        return None
+    trainer.save_final_model()
+    return trainer
+
+
+def rows(output):
+    """Rows of metrics.json without the clock."""
+    lines = (Path(output) / "metrics.json").read_text().splitlines()
+    clock = {"time", "data_time", "rank_data_time", "eta_seconds"}
+    return [{k: v for k, v in json.loads(line).items() if k not in clock} for line in lines]
+
+
+def outcome(output):
+    """Weights, optimizer and averaged weights at the end; curves; files of the model folder."""
+    last = torch.load(Path(output) / "model_final.pth", weights_only=True)
+    state = {
+        "model": last["model"],
+        "average": last["trainer"]["hooks"]["WeightAverage"]["average"],
+        "momentum": {
+            number: values["momentum_buffer"]
+            for number, values in last["trainer"]["_trainer"]["optimizer"]["state"].items()
+        },
+    }
+    files = {path.name: path.read_bytes() for path in (Path(output) / "model").iterdir()}
+    return state, rows(output), files
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_config, tmp_path_factory):
+    output = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(make_config(output))
+    return outcome(output)
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param([2], id="before-the-first-checkpoint"),
+        pytest.param([8], id="right-after-a-checkpoint"),
+        pytest.param([10], id="between-checkpoints"),
+        pytest.param([6, 7], id="twice-without-a-checkpoint-between"),
+    ],
+)
+def test_resumed_equals_undisturbed(make_config, undisturbed, tmp_path, kills):
+    cfg = make_config(tmp_path / "run")
+    for number, kill_at in enumerate(kills):
+        assert train(cfg, resume=number > 0, kill_at=kill_at) is None
+    train(cfg, resume=True)
+    state, curves, files = outcome(tmp_path / "run")
+    for part, tensors in undisturbed[0].items():
+        assert tensors.keys() == state[part].keys()
+        different = [name for name in tensors if not torch.equal(tensors[name], state[part][name])]
+        assert different == [], part
+    assert curves == undisturbed[1]
+    assert files == undisturbed[2]
+
+
+def test_curves_have_every_validation_once(undisturbed):
+    validated = {
+        row["iteration"] + 1: row["validation/ap"]
+        for row in undisturbed[1]
+        if "validation/ap" in row
+    }
+    assert validated == AP_AT_STEP
+    assert len({row["iteration"] for row in undisturbed[1]}) == len(undisturbed[1])
+
+
+def test_the_model_is_the_best_one_with_its_threshold(undisturbed):
+    card = undisturbed[2]["MODEL_CARD.md"].decode()
+    assert "11 of 11; the weights are those of step 6, the best on validation" in card
+    assert "| score threshold | 0.25 (chosen on validation) |" in card
+    assert b"SCORE_THRESHOLD: 0.25" in undisturbed[2]["config.yaml"]
+
+
+def test_no_gain_for_long_ends_the_training(make_config, tmp_path):
+    more = {"MITO.EARLY_STOPPING_PATIENCE": 2, "TEST.EVAL_PERIOD": 1}
+    aps = {1: 0.1, 2: 0.3, 3: 0.3, 4: 0.2}
+    cfg = make_config(tmp_path / "run", **more)
+    trainer = train(cfg, aps=aps)
+    assert trainer.iter == 4
+    assert trainer.validation.best.step == 2
+    assert (tmp_path / "run" / "last_checkpoint").read_text() == "model_final.pth"
+    again = train(cfg, resume=True, aps=aps)
+    assert (again.start_iter, again.iter) == (4, 4)
+
+
+def test_a_broken_write_leaves_the_last_checkpoint(tmp_path):
+    network = torch.nn.Linear(2, 2)
+    checkpointer = TrainingCheckpointer(network, str(tmp_path))
+    checkpointer.save("first")
+
+    class Full:
+        def state_dict(self):
+            return {"a": Unwritable()}
+
+    class Unwritable:
+        def __reduce__(self):
+            raise OSError(28, "No space left on device")
+
+    checkpointer.add_checkpointable("trainer", Full())
+    with pytest.raises(ConfigError, match=r"second.pth: cannot write the checkpoint .*No space"):
+        checkpointer.save("second")
+    assert {path.name for path in tmp_path.iterdir()} == {"first.pth", "last_checkpoint"}
+    assert checkpointer.get_checkpoint_file() == str(tmp_path / "first.pth")
+
+
+def test_another_seed_or_network_is_one_line(make_config, tmp_path):
+    train(make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 1}), aps={1: 0.1})
+    with pytest.raises(ConfigError, match=r"made with --seed 1, not 2; resume with that one"):
+        train(make_config(tmp_path / "run"), resume=True, seed=2)
+    other = make_config(tmp_path / "run", **{"MODEL.FPN.OUT_CHANNELS": 16})
+    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this training"):
+        train(other, resume=True)
+
+
+@pytest.mark.slow
+def test_sigkill_at_a_random_moment(make_config, tiny, light_config, dataset, tmp_path):
+    """Kill -9 of the command while it trains, again and again until one gets through."""
+
+    def command(output, *words):
+        keys = {**KEYS, "OUTPUT_DIR": output, "DATASETS.TRAIN": f"('{dataset}',)"}
+        flat = [str(word) for pair in keys.items() for word in pair]
+        return [
+            *(sys.executable, "-m", "mito_instance.cli", "train-net"),
+            *("--config-file", str(light_config), *words, *tiny, *flat),
+            *("DATALOADER.NUM_WORKERS", "1", "SOLVER.CHECKPOINT_PERIOD", "2"),
+        ]
+
+    done = subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
+    assert done.stdout
+    rest = tmp_path / "killed"
+    for n_checkpoints in (1, 3):
+        process = subprocess.Popen(command(rest, "--resume"), stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + 300
+        while len(list(rest.glob("model_0*.pth"))) < min(n_checkpoints, 2):
+            assert time.monotonic() < limit
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(rest, "--resume"), check=True, capture_output=True)
+    for part, tensors in outcome(tmp_path / "whole")[0].items():
+        killed = outcome(rest)[0][part]
+        assert all(torch.equal(tensors[name], killed[name]) for name in tensors), part
+    assert rows(rest) == rows(tmp_path / "whole")
