@@ -22,6 +22,7 @@ def read_version() -> str:
 LIGHT = [
     "faster-coco-eval>=1.6",
     "matplotlib>=3.7",
+    "mrcfile>=1.4",
     "numpy>=1.26",
     "opencv-python-headless>=4.8",  # headless: the same cv2 without libGL
     "pandas>=2.0",

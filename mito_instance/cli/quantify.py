@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Finds every mitochondrion in micrographs. Prints one row an image (or page of a stack) as CSV on
-stdout: count, areas, area fraction, density. PNG, JPEG, BMP and TIFF; 8, 16 or 32 bit; grey or
-colour; images of any size. An image that cannot be read keeps its row, with the reason."""
+stdout: count, areas, area fraction, density. PNG, JPEG, BMP, TIFF, MRC, DM3 and DM4; 8, 16 or
+32 bit; grey or colour; images of any size. An image that cannot be read keeps its row, with the
+reason."""
 
 _EXAMPLE = """\
 example:

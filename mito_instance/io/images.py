@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +18,17 @@ import numpy.typing as npt
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ImageError
 from mito_instance.io.contrast import stretch_contrast
-from mito_instance.io.raster import raster_size_hw, read_raster
+from mito_instance.io.dm import DmPages
+from mito_instance.io.dm_tags import is_dm
+from mito_instance.io.mrc import HEADER_BYTES, MrcPages, is_mrc
+from mito_instance.io.raster import RasterPage
 from mito_instance.io.tiff import TiffPages, is_tiff
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mrc", ".rec", ".dm3", ".dm4"}
+)
 _GLOB_SIGNS = frozenset("*?[")
 
 
@@ -63,21 +70,43 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     """
     if not inputs:
         raise ImageError("no images given; name image files, folders or patterns")
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}  # by real path, which also a circle of links has
     n_twice = 0
     for given in inputs:
         for path in _expand(given):
-            n_twice += found.setdefault(path.resolve(), path) is not path
+            n_twice += found.setdefault(os.path.realpath(path), path) is not path
     if n_twice:
         logger.info("%d images are named twice and taken once", n_twice)
     return sorted(found.values(), key=_natural_key)
 
 
+class _Pages(Protocol):
+    """An open image file."""
+
+    def __enter__(self) -> _Pages: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, frame: int) -> npt.NDArray[Any]: ...
+
+    def sizes_hw(self) -> list[tuple[int, int]]: ...
+
+    def pixel_size(self, frame: int) -> PixelSize | None: ...
+
+
 def read_pages(path: Path) -> Iterator[Page]:
     """Pages of an image file, one at a time; a stack is never in memory as a whole.
 
-    PNG, JPEG, BMP and TIFF are told apart by their content, not by the suffix. Colour becomes
-    grey by Rec. 601 luminance in the file's own depth; alpha and EXIF rotation are ignored.
+    PNG, JPEG, BMP, TIFF, MRC, DM3 and DM4 are told apart by their content, not by the suffix.
+    Colour becomes grey by Rec. 601 luminance in the file's own depth; alpha and EXIF rotation
+    are ignored.
 
     Args:
         path: the image file.
@@ -88,11 +117,7 @@ def read_pages(path: Path) -> Iterator[Page]:
     Raises:
         ImageError: if the file is missing, empty, damaged, too large, or no such image.
     """
-    _check_file(path)
-    if not is_tiff(path):
-        yield Page(path, 0, 1, read_raster(path), None)
-        return
-    with TiffPages(path) as pages:
+    with _open_pages(path) as pages:
         for frame in range(len(pages)):
             yield Page(path, frame, len(pages), pages.pixels(frame), pages.pixel_size(frame))
 
@@ -107,25 +132,18 @@ def read_page(path: Path, frame: int = 0) -> Page:
     Raises:
         ImageError: as `read_pages`, or if the file has no such page.
     """
-    _check_file(path)
-    if is_tiff(path):
-        with TiffPages(path) as pages:
-            _check_frame(path, frame, len(pages))
-            return Page(path, frame, len(pages), pages.pixels(frame), pages.pixel_size(frame))
-    _check_frame(path, frame, 1)
-    return Page(path, 0, 1, read_raster(path), None)
+    with _open_pages(path) as pages:
+        _check_frame(path, frame, len(pages))
+        return Page(path, frame, len(pages), pages.pixels(frame), pages.pixel_size(frame))
 
 
 def n_frames(path: Path) -> int:
     """Number of pages of an image file, without reading pixels.
 
     Raises:
-        ImageError: if the file is missing, empty, or a damaged TIFF.
+        ImageError: if the file is missing, empty, or a damaged TIFF, MRC or DM file.
     """
-    _check_file(path)
-    if not is_tiff(path):
-        return 1
-    with TiffPages(path) as pages:
+    with _open_pages(path) as pages:
         return len(pages)
 
 
@@ -135,10 +153,7 @@ def page_sizes_hw(path: Path) -> list[tuple[int, int]]:
     Raises:
         ImageError: if the file is missing, empty, damaged, or no such image.
     """
-    _check_file(path)
-    if not is_tiff(path):
-        return [raster_size_hw(path)]
-    with TiffPages(path) as pages:
+    with _open_pages(path) as pages:
         return pages.sizes_hw()
 
 
@@ -146,13 +161,26 @@ def page_pixel_sizes(path: Path) -> list[PixelSize | None]:
     """Pixel size of every page of an image file, None where unknown, without decoding pixels.
 
     Raises:
-        ImageError: if the file is missing, empty, or a damaged TIFF.
+        ImageError: if the file is missing, empty, or a damaged TIFF, MRC or DM file.
+    """
+    with _open_pages(path) as pages:
+        return [pages.pixel_size(frame) for frame in range(len(pages))]
+
+
+def _open_pages(path: Path) -> _Pages:
+    """The file, by the format that its content tells.
+
+    Raises:
+        ImageError: as `read_pages`; PNG, JPEG and BMP are checked when they are read.
     """
     _check_file(path)
-    if not is_tiff(path):
-        return [None]
-    with TiffPages(path) as pages:
-        return [pages.pixel_size(frame) for frame in range(len(pages))]
+    if is_tiff(path):
+        return TiffPages(path)
+    with path.open("rb") as stream:
+        head = stream.read(HEADER_BYTES)
+    if is_mrc(head, path):
+        return MrcPages(path)
+    return DmPages(path) if is_dm(head) else RasterPage(path)
 
 
 def to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

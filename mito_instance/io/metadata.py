@@ -41,6 +41,8 @@ MAX_PRINT_NM = 1000.0
 No electron micrograph of mitochondria has pixels that large, no printer dots that small.
 """
 MAX_ANISOTROPY = 0.01
+MRC_DEFAULT_NM = 0.1
+"""Writers of MRC that know no pixel size put 1 Å; a micrograph of so fine a pixel shows atoms."""
 _PRINT_UNITS = frozenset({"inch", "in", '"', "cm", "centimeter"})
 _TIFF_UNITS = {2: "inch", 3: "cm"}
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
@@ -77,6 +79,46 @@ def tiff_pixel_size(tif: Any, page: Any, where: str) -> PixelSize | None:
     if description.startswith("ImageJ="):
         return _from_imagej(description, page, where)
     return _from_tags(page, where)
+
+
+def mrc_pixel_size(edges_angstrom: tuple[float, float], where: str) -> PixelSize | None:
+    """Pixel size of an MRC file.
+
+    Args:
+        edges_angstrom: length of the cell by its number of intervals, along columns and rows.
+        where: the file, for the log.
+
+    Returns:
+        The size, or None when it is absent, exactly 1 Å (the default of writers that know
+        none), or differs in x and y by more than 1 %.
+    """
+    x_nm, y_nm = (_scaled(edge, 0.1) for edge in edges_angstrom)
+    size = _square(x_nm, y_nm, "mrc", where)
+    if size is not None and math.isclose(size.nm, MRC_DEFAULT_NM, rel_tol=1e-5):
+        logger.info("%s: a pixel size of exactly 1 Å is a default; it counts as unknown", where)
+        return None
+    return size
+
+
+def dm_pixel_size(scales: tuple[Any, Any], units: tuple[str, str], where: str) -> PixelSize | None:
+    """Pixel size of a DigitalMicrograph file.
+
+    Args:
+        scales: calibrations of the first two dimensions, x and y.
+        units: their units.
+        where: the file, for the log.
+
+    Returns:
+        The size, or None when a unit is no length, such as 1/nm, or the pixels are not square.
+    """
+    x_nm, y_nm = (_scaled(scale, unit_nm(unit)) for scale, unit in zip(scales, units, strict=True))
+    return _square(x_nm, y_nm, "dm", where)
+
+
+def _scaled(edge: Any, factor: float | None) -> float | None:
+    """A positive length times the nanometres of its unit; None where either is unknown."""
+    size = _positive(edge)
+    return None if size is None or factor is None else size * factor
 
 
 def _from_ome(description: str, where: str) -> PixelSize | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,43 @@ _BMP = b"BM"
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _JPEG_SCAN = 0xDA
+
+
+class RasterPage:
+    """The one page of a PNG, JPEG or BMP file; a context manager like those of stacks.
+
+    Args:
+        path: the file; it is checked when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> RasterPage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is held open."""
+
+    def __len__(self) -> int:
+        """Number of pages: 1."""
+        return 1
+
+    def pixels(self, frame: int) -> npt.NDArray[Any]:
+        """Grey levels, as `read_raster`."""
+        return read_raster(self._path)
+
+    def sizes_hw(self) -> list[tuple[int, int]]:
+        """Height and width, as `raster_size_hw`."""
+        return [raster_size_hw(self._path)]
+
+    def pixel_size(self, frame: int) -> None:
+        """None: these formats state print resolutions at most."""
 
 
 def read_raster(path: Path) -> npt.NDArray[Any]:
@@ -107,7 +145,7 @@ def _checked_size(path: Path, data: bytes) -> tuple[int, int]:
             f"{path}: the image is damaged or cut off ({error}); copy or export it again"
         ) from error
     raise ImageError(
-        f"{path}: not a PNG, JPEG, BMP or TIFF image; open it in Fiji and save it as TIFF"
+        f"{path}: not a PNG, JPEG, BMP, TIFF, MRC or DM image; open it in Fiji and save it as TIFF"
     )
 
 

@@ -267,7 +267,7 @@ def png_header(width: int, height: int) -> bytes:
     ("name", "content", "message"),
     [
         pytest.param("a.png", b"", r"empty \(0 bytes\)", id="empty"),
-        pytest.param("a.png", b"just text", "not a PNG, JPEG, BMP or TIFF", id="text"),
+        pytest.param("a.png", b"just text", "not a PNG, JPEG, BMP, TIFF, MRC or DM", id="text"),
         pytest.param("a.png", png_header(0, 5), "at least 1 x 1 px", id="no-width"),
         pytest.param("a.png", png_header(10**5, 10**5), "<= 4000000000 px", id="absurd"),
         pytest.param("a.png", png_header(50_000, 50_000), "cannot hold an image", id="bomb"),
