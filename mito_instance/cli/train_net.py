@@ -92,55 +92,24 @@ def _train(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
-    from detectron2.engine import launch
-    from torch.multiprocessing.spawn import ProcessRaisedException
+    from mito_instance.detection.processes import launch_processes
 
     cfg = _config(args)
     if args.eval_only and not cfg.DATASETS.TEST:
         raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
     if not args.eval_only and not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
-    _check_processes(args, cfg.MODEL.DEVICE)
     make_folder(Path(cfg.OUTPUT_DIR))
-    try:
-        launch(
-            _worker,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
-    except ProcessRaisedException as error:
-        last = str(error).strip().splitlines()[-1]
-        raise ConfigError(f"--num-gpus {args.num_gpus}: a process failed: {last}") from error
+    launch_processes(
+        _worker,
+        (args,),
+        device=cfg.MODEL.DEVICE,
+        num_gpus=args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+    )
     return OK
-
-
-def _check_processes(args: argparse.Namespace, device: str) -> None:
-    """Say what is missing for as many processes as were asked for."""
-    import torch
-
-    if args.num_gpus > 1 and not device.startswith("cuda"):
-        raise ConfigError(
-            f"--num-gpus {args.num_gpus}: this training runs on the CPU (MODEL.DEVICE {device}); "
-            "leave --num-gpus out, one process uses all cores"
-        )
-    if args.num_gpus > 1 and args.num_gpus > torch.cuda.device_count():
-        raise ConfigError(
-            f"--num-gpus {args.num_gpus}: this machine has {torch.cuda.device_count()}; "
-            "ask for that many or fewer"
-        )
-    if args.num_machines > 1 and args.dist_url == "auto":
-        raise ConfigError(
-            f"--num-machines {args.num_machines}: --dist-url auto works on one machine only; "
-            "pass tcp://ADDRESS:PORT of the first"
-        )
-    if args.machine_rank >= args.num_machines:
-        raise ConfigError(
-            f"--machine-rank {args.machine_rank}: must be below --num-machines "
-            f"({args.num_machines}); the first machine is 0"
-        )
 
 
 def _config(args: argparse.Namespace) -> Any:

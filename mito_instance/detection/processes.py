@@ -1,0 +1,70 @@
+"""Training in several processes, one a GPU, on one machine or more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from detectron2.engine import launch
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from mito_instance.errors import ConfigError
+
+
+def launch_processes(
+    worker: Callable[..., None],
+    args: tuple[Any, ...],
+    *,
+    device: str,
+    num_gpus: int,
+    num_machines: int = 1,
+    machine_rank: int = 0,
+    dist_url: str = "auto",
+) -> None:
+    """Run ``worker(*args)`` in one process a GPU; with one GPU or a CPU, in this process.
+
+    Args:
+        worker: a function at the top of a module.
+        args: its arguments; they travel to other processes.
+        device: ``MODEL.DEVICE``.
+        num_gpus: processes on this machine.
+        num_machines: machines, each with as many GPUs.
+        machine_rank: number of this machine, from 0.
+        dist_url: where the processes meet; ``"auto"`` on one machine.
+
+    Raises:
+        ConfigError: if the GPUs are not there, the numbers contradict, or a process failed.
+    """
+    if num_gpus > 1 and not device.startswith("cuda"):
+        raise ConfigError(
+            f"--num-gpus {num_gpus}: this training runs on the CPU (MODEL.DEVICE {device}); "
+            "leave --num-gpus out, one process uses all cores"
+        )
+    if num_gpus > 1 and num_gpus > torch.cuda.device_count():
+        raise ConfigError(
+            f"--num-gpus {num_gpus}: this machine has {torch.cuda.device_count()}; "
+            "ask for that many or fewer"
+        )
+    if num_machines > 1 and dist_url == "auto":
+        raise ConfigError(
+            f"--num-machines {num_machines}: --dist-url auto works on one machine only; "
+            "pass tcp://ADDRESS:PORT of the first"
+        )
+    if machine_rank >= num_machines:
+        raise ConfigError(
+            f"--machine-rank {machine_rank}: must be below --num-machines ({num_machines}); "
+            "the first machine is 0"
+        )
+    try:
+        launch(
+            worker,
+            num_gpus,
+            num_machines=num_machines,
+            machine_rank=machine_rank,
+            dist_url=dist_url,
+            args=args,
+        )
+    except ProcessRaisedException as error:
+        last = str(error).strip().splitlines()[-1]
+        raise ConfigError(f"--num-gpus {num_gpus}: a process failed: {last}") from error

@@ -1,0 +1,95 @@
+"""Two processes do what one does with the same batch."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+from detectron2.engine import launch  # noqa: E402
+from detectron2.utils import comm  # noqa: E402
+
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
+from mito_instance.instances import ImageInstances  # noqa: E402
+from mito_instance.io.coco import write_coco  # noqa: E402
+
+# Losses of boxes and masks are means over the boxes of a process. They equal the mean over all
+# if each image gives as many: one true box, one proposal that hits nothing, all anchors used.
+EQUAL_SHARES = {
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 1,
+    "MODEL.RPN.BATCH_SIZE_PER_IMAGE": 100_000,
+    "MODEL.ROI_HEADS.IOU_THRESHOLDS": "[0.95]",
+    "MITO.AUGMENT.CROP_PX": 96,
+    "MITO.AUGMENT.SCALE": "(1.0, 1.0)",
+    "SOLVER.IMS_PER_BATCH": 4,
+    "SOLVER.MAX_ITER": 2,
+    "SOLVER.WARMUP_ITERS": 0,
+    "MITO.EMA_DECAY": 0.9,
+}
+
+
+@pytest.fixture
+def one_box_each(tmp_path):
+    """Six images of the crop's size with one square each."""
+    import cv2
+    import numpy as np
+
+    from mito_instance.masks import rle
+
+    images = []
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(90, 210, (96, 96)).astype(np.uint8)
+        mask = np.zeros((96, 96), dtype=bool)
+        mask[10 + 5 * number : 50 + 5 * number, 20:70] = True
+        pixels[mask] -= 80
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), pixels)
+        images.append(ImageInstances(str(path), (96, 96), (rle.encode(mask),)))
+    write_coco(tmp_path / "train.json", images)
+    return tmp_path / "train.json"
+
+
+def train_and_store(config_file, words, output):
+    """Train in this process; store its gradients of the last step, and its examples."""
+    torch.set_num_threads(1)
+    cfg = load_config(config_file, words)
+    seed_everything(1)
+    trainer = Trainer(cfg, None, seed=1)
+    order = [
+        record for _, record in itertools.islice(trainer._trainer.data_loader.loader.sampler, 4)
+    ]
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    named = trainer.network.named_parameters()
+    content = {
+        "order": order,
+        "weights": trainer.network.state_dict(),
+        "gradients": {name: value.grad for name, value in named},
+        "average": trainer.average.average,
+    }
+    torch.save(content, Path(output) / f"{comm.get_world_size()}_{comm.get_rank()}.pt")
+
+
+def test_two_processes_equal_one(tiny, light_config, one_box_each, tmp_path):
+    keys = {**EQUAL_SHARES, "OUTPUT_DIR": tmp_path, "DATASETS.TRAIN": f"('{one_box_each}',)"}
+    words = [*tiny, *(str(word) for pair in keys.items() for word in pair)]
+    arguments = (light_config, words, tmp_path)
+    train_and_store(*arguments)
+    launch(train_and_store, 2, dist_url="auto", args=arguments)
+    alone, first, second = (
+        torch.load(tmp_path / name, weights_only=True) for name in ("1_0.pt", "2_0.pt", "2_1.pt")
+    )
+    shared = zip(first["order"][:2], second["order"][:2], strict=True)
+    assert [record for pair in shared for record in pair] == alone["order"]
+    for part in ("gradients", "weights", "average"):
+        for name, expected in alone[part].items():
+            for other in (first, second):
+                torch.testing.assert_close(
+                    other[part][name], expected, rtol=1e-5, atol=1e-5, msg=f"{part} {name}"
+                )
+    moved = [name for name, value in alone["gradients"].items() if value.abs().max() > 1e-3]
+    assert any("mask_head" in name for name in moved)
+    assert any("box_predictor" in name for name in moved)
