@@ -13,6 +13,7 @@ COMMANDS = {
     "convert-polygons": "Labelme and YOLO polygons to COCO JSON",
     "convert-roi": "ImageJ ROI files to COCO JSON",
     "export-roi": "COCO JSON to ImageJ ROI zips, to correct in Fiji",
+    "finetune": "adapt a model to a few outlined images",
     "train-net": "train or evaluate a model",
     "quantify": "count and measure mitochondria in micrographs",
     "evaluate": "compare predictions with the truth",

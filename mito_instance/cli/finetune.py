@@ -1,0 +1,267 @@
+"""``mito finetune``: a model adapted to a handful of one's own images."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
+from mito_instance.cli.command import (
+    OK,
+    SOME_FAILED,
+    CommandParser,
+    checked_number,
+    run,
+    whole_number,
+)
+from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.io.files import make_folder
+
+if TYPE_CHECKING:
+    from mito_instance.instances import ImageInstances
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = """\
+Adapts a model to your tissue and microscope from a few images whose mitochondria are outlined:
+ImageJ ROIs drawn by hand, or those of `mito quantify --rois` corrected in Fiji, or a COCO JSON.
+Takes minutes on a CPU. The output folder is a model for `mito quantify --weights`.
+
+Every mitochondrion in every image given must be outlined: what is not outlined is learned as
+background. Crop images that are outlined in part, and leave out those that are not outlined.
+An ROI set without any ROI says that its image shows none.
+
+From five images on, about a fifth of them is held back: the best model on these is kept, and its
+score threshold is chosen on them. With fewer there is no validation, and the score threshold
+remains that of the model at the start."""
+
+_EXAMPLE = """\
+example:
+  mito finetune --rois corrected/ --images images/ -o my_model/
+  mito quantify more_images/ --weights my_model/ > counts.csv
+
+exit status: 0 done, 1 done but some ROIs or images could not be used (each is named), 2 nothing
+could be done"""
+
+
+def build_parser() -> CommandParser:
+    """The arguments of ``finetune``."""
+    parser = CommandParser("finetune", _DESCRIPTION, _EXAMPLE)
+    data = parser.add_argument_group("outlined images (one of the two, or both)")
+    data.add_argument(
+        "--rois",
+        type=Path,
+        nargs="+",
+        metavar="ROI",
+        help=".roi files, .zip of them, TIFFs with an overlay, or folders of these; paired with "
+        "the images by name, as in convert-roi",
+    )
+    data.add_argument(
+        "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
+    )
+    data.add_argument("--coco", type=Path, nargs="+", metavar="JSON", help="COCO JSON files")
+    data.add_argument(
+        "--val", type=Path, metavar="JSON", help="COCO JSON to validate on; nothing is held back"
+    )
+    data.add_argument(
+        "--pixel-size-nm",
+        type=checked_number(MIN_NM, MAX_NM),
+        metavar="X",
+        help=f"edge length of a pixel, {MIN_NM:g} to {MAX_NM:g} nm, in place of the files' own",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the new model"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="model folder to start from (default: the model in the package)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=whole_number(1, 1_000_000),
+        metavar="N",
+        help="training steps (default: 200 to 600, by the number of images)",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**31), default=1, help="of all randomness (default: 1)"
+    )
+    parser.add_argument(
+        "--set",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        dest="overrides",
+        help="any key of the config, such as --set SOLVER.BASE_LR 0.002; may be repeated",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+
+    Returns:
+        Exit code: 0 done, 1 done without some of the input, 2 nothing could be done.
+    """
+    return run(_finetune, build_parser().parse_args(argv))
+
+
+def _finetune(args: argparse.Namespace) -> int:
+    """Read and split the images, train, and leave the model in the output folder."""
+    from mito_instance.detection import require_detectron2
+
+    require_detectron2()
+    from mito_instance.detection.finetuning import finetuning_config, model_folder, n_steps
+    from mito_instance.io.coco import write_coco
+
+    start = model_folder(args.weights)
+    if args.output.exists() and start.resolve() == args.output.resolve():
+        raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
+    images, status = _read(args)
+    make_folder(args.output)
+    train, val = _parts(args, images)
+    logs = args.output / "training"
+    paths = {"train": logs / "train.json", "val": logs / "val.json"}
+    paths["val"].unlink(missing_ok=True)
+    for name, part in (("train", train), ("val", val)):
+        if part:
+            write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
+    steps = args.steps or n_steps(len(train))
+    cfg = finetuning_config(
+        start,
+        logs,
+        paths["train"],
+        paths["val"] if val else None,
+        steps,
+        [word for pair in args.overrides for word in pair],
+    )
+    _say_pixel_sizes(images, float(cfg.MITO.PIXEL_SIZE_NM))
+    _train(cfg, val, args.seed, args.output)
+    print(args.output)
+    return status
+
+
+def _read(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+    """All outlined images, and the exit status so far."""
+    if args.rois is None and args.coco is None:
+        raise ConfigError("no outlined images; give --rois with --images, or --coco")
+    if (args.rois is None) != (args.images is None):
+        raise ConfigError("--rois and --images belong together; give both")
+    images, status = ([], OK) if args.rois is None else _read_rois(args)
+    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    if args.coco is not None:
+        from mito_instance.io.coco import read_coco
+
+        for path in args.coco:
+            found = read_coco(path)
+            images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+    # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
+    images = [
+        replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
+        for image in images
+    ]
+    if not any(map(len, images)):
+        raise AnnotationError(
+            f"{len(images)} images without any outlined mitochondrion: nothing to learn from; "
+            "outline all mitochondria of at least one image"
+        )
+    return images, status
+
+
+def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+    """Images of ``--rois``; says what could not be used."""
+    from mito_instance.annotations.from_rois import (
+        convert_roi_pairs,
+        find_roi_sets,
+        pair_roi_sets,
+    )
+    from mito_instance.cli.conversion_report import say_lines
+    from mito_instance.io.images import find_images
+
+    pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
+    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    conversion = convert_roi_pairs(pairing.pairs, pixel_size)
+    say_lines("notice", [*pairing.notices, *conversion.notices])
+    say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
+    say_lines(
+        "skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in conversion.skipped]
+    )
+    failures = [*pairing.failures, *conversion.failures]
+    if not conversion.images:
+        reason = failures[0] if failures else "no image has an ROI set of its name"
+        raise AnnotationError(f"--rois: nothing to learn from: {reason}")
+    say_lines("failed", failures)
+    return conversion.images, SOME_FAILED if failures else OK
+
+
+def _parts(
+    args: argparse.Namespace, images: list[ImageInstances]
+) -> tuple[list[ImageInstances], list[ImageInstances]]:
+    """Training and validation images; says which."""
+    import numpy as np
+
+    from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
+    from mito_instance.io.coco import read_coco
+
+    if args.val is not None:
+        return images, read_coco(args.val)
+    train, val = hold_out(images, np.random.default_rng(args.seed))
+    if val:
+        names = ", ".join(Path(image.image).name for image in val[:5])
+        more = f" and {len(val) - 5} more" if len(val) > 5 else ""
+        logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
+    else:
+        logger.info(
+            "no validation (%d images, %d would be needed): the score threshold remains that of "
+            "the model at the start; check the first results by eye",
+            len(images),
+            LEAST_IMAGES,
+        )
+    return train, val
+
+
+def _say_pixel_sizes(images: list[ImageInstances], model_nm: float) -> None:
+    n_unknown = sum(image.pixel_size is None for image in images)
+    if model_nm and n_unknown:
+        logger.info(
+            "%d of %d images have no pixel size: they are taken as they are, not brought to the "
+            "model's %g nm (--pixel-size-nm says what they have)",
+            n_unknown,
+            len(images),
+            model_nm,
+        )
+
+
+def _train(cfg: Any, val: list[ImageInstances], seed: int, output: Path) -> None:
+    """Train and move the model into the output folder."""
+    from mito_instance.cli.train_net import _validation
+    from mito_instance.detection.finetuning import ProgressBar
+    from mito_instance.detection.trainer import Trainer, seed_everything
+
+    for name in ("detectron2", "fvcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    seed_everything(seed)
+    trainer = Trainer(cfg, _validation(val) if val else None, seed)
+    trainer.register_hooks([ProgressBar()])
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    threshold = trainer.best_score_threshold
+    folder = trainer.save_final_model()
+    for path in folder.iterdir():
+        path.replace(output / path.name)
+    folder.rmdir()
+    for path in Path(cfg.OUTPUT_DIR).glob("*.pth"):
+        path.unlink()
+    (Path(cfg.OUTPUT_DIR) / "last_checkpoint").unlink(missing_ok=True)
+    logger.info("score threshold %.2f (%s)", threshold, "chosen" if val else "of the start")
+    print(f"curves: {Path(cfg.OUTPUT_DIR) / 'metrics.json'}", file=sys.stderr)

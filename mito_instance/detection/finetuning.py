@@ -1,0 +1,141 @@
+"""Adapting a model to a handful of images: what is learned, how long, and from which start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from tqdm import tqdm
+
+from mito_instance.detection.config import load_config
+from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, shipped_model
+from mito_instance.errors import WeightsError
+
+STEPS_BASE = 180
+STEPS_PER_IMAGE = 20
+STEPS_RANGE = (160, 600)
+N_VALIDATIONS = 4
+
+# The early stages see edges and textures that tissues share; a few images would only spoil them.
+_DEFAULTS = {
+    "MODEL.BACKBONE.FREEZE_AT": 2,
+    "SOLVER.IMS_PER_BATCH": 4,
+    "SOLVER.BASE_LR": 0.005,
+    "SOLVER.WARMUP_ITERS": 20,
+    "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
+    "SOLVER.CHECKPOINT_PERIOD": 0,
+    "MITO.EMA_DECAY": 0.98,
+    "MITO.EARLY_STOPPING_PATIENCE": 0,
+    "MITO.DATASET_REPEATS": "()",
+    "MITO.AUGMENT.SCALE": "(0.75, 1.35)",
+    "MITO.AUGMENT.CONTRAST": "(0.7, 1.3)",
+    "MITO.AUGMENT.BRIGHTNESS": "(-0.1, 0.1)",
+    "MITO.AUGMENT.GAMMA": "(0.7, 1.4)",
+    "MITO.AUGMENT.BLUR_SIGMA_PX": 1.0,
+    "MITO.AUGMENT.NOISE_SIGMA": 12.0,
+    "MITO.AUGMENT.CROP_ON_INSTANCE": 0.5,
+}
+
+
+def model_folder(weights: Path | None) -> Path:
+    """The folder of the model to start from.
+
+    Args:
+        weights: a model folder; None for the model that ships with the package.
+
+    Raises:
+        WeightsError: if the folder holds no model with its config.
+    """
+    if weights is None:
+        return shipped_model()
+    for name in (WEIGHTS_NAME, CONFIG_NAME):
+        if not (weights / name).is_file():
+            raise WeightsError(
+                f"{weights}: no {name} in it; name a model folder, as mito train-net and "
+                "mito finetune leave it"
+            )
+    return weights
+
+
+def n_steps(n_images: int) -> int:
+    """Length of the schedule: more images hold more to learn, within bounds.
+
+    Args:
+        n_images: images to train on.
+
+    Examples:
+        >>> n_steps(3)
+        240
+        >>> n_steps(1000)
+        600
+    """
+    low, high = STEPS_RANGE
+    return min(max(low, STEPS_BASE + STEPS_PER_IMAGE * n_images), high)
+
+
+def finetuning_config(
+    start: Path,
+    output: Path,
+    train: Path,
+    val: Path | None,
+    steps: int,
+    overrides: Sequence[str] = (),
+) -> CfgNode:
+    """Config of a fine-tuning: the model's own architecture, and a short and gentle schedule.
+
+    Args:
+        start: model folder to start from.
+        output: where logs go.
+        train: COCO JSON to train on.
+        val: COCO JSON to validate on, or None.
+        steps: length of the schedule.
+        overrides: ``KEY VALUE`` pairs that win.
+
+    Raises:
+        ConfigError: if the model's config or an override is not usable.
+    """
+    keys: dict[str, Any] = {
+        **_DEFAULTS,
+        "MODEL.WEIGHTS": start,
+        "OUTPUT_DIR": output,
+        "DATASETS.TRAIN": repr((str(train),)),
+        "DATASETS.TEST": repr((str(val),) if val is not None else ()),
+        "SOLVER.MAX_ITER": steps,
+        "TEST.EVAL_PERIOD": max(1, steps // N_VALIDATIONS),
+    }
+    words = [str(word) for pair in keys.items() for word in pair]
+    return load_config(start / CONFIG_NAME, [*words, *overrides])
+
+
+class ProgressBar(HookBase):
+    """Steps, time left and loss on stderr."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def before_train(self) -> None:
+        """Start the clock."""
+        trainer = self.trainer
+        self.bar = tqdm(
+            total=trainer.max_iter,
+            initial=trainer.start_iter,
+            desc="fine-tune",
+            unit="step",
+            file=sys.stderr,
+            mininterval=0.5 if sys.stderr.isatty() else 10.0,
+        )
+
+    def after_step(self) -> None:
+        """One step further."""
+        loss = self.trainer.storage.history("total_loss").avg(20)
+        self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+        self.bar.update()
+
+    def after_train(self) -> None:
+        """Leave the bar as it is."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+
+from mito_instance.cli import export_roi, finetune  # noqa: E402
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.export import export_model  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.synthetic import write_dataset  # noqa: E402
+
+CONFIG = Path(__file__).parents[2] / "configs" / "mask_rcnn_light.yaml"
+TINY = [
+    "MODEL.DEVICE", "cpu", "MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "16",
+    "MODEL.ROI_MASK_HEAD.CONV_DIM", "8", "MODEL.ROI_MASK_HEAD.NUM_CONV", "1",
+    "MODEL.RPN.POST_NMS_TOPK_TEST", "20", "MITO.PRECISION", "fp32", "MODEL.WEIGHTS", "",
+    "DATALOADER.NUM_WORKERS", "0", "MITO.FOREGROUND.ENABLED", "True",
+    "MITO.AUGMENT.CROP_PX", "64", "MITO.SCORE_THRESHOLD", "0.35",
+]  # fmt: skip
+SHORT = ["--set", "SOLVER.IMS_PER_BATCH", "1", "--set", "MODEL.DEVICE", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A tiny model with a foreground head, as a folder."""
+    folder = tmp_path_factory.mktemp("start") / "tiny"
+    torch.manual_seed(0)
+    cfg = load_config(CONFIG, TINY)
+    export_model(cfg, build_network(cfg), folder, score_threshold=0.35)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), 5, seed=1, image_hw=(96, 96), count=2)
+
+
+def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
+    rois, images = tmp_path / "corrected", tmp_path / "images"
+    assert export_roi.main([str(truth), "-o", str(rois)]) == 0
+    images.mkdir()
+    for path in sorted(truth.parent.glob("*.tif"))[:2]:
+        (images / path.name).write_bytes(path.read_bytes())
+    for path in sorted(rois.glob("*.zip"))[2:]:
+        path.unlink()
+    capfd.readouterr()
+    output = tmp_path / "model"
+    status = finetune.main(
+        [
+            *("--rois", str(rois), "--images", str(images), "-o", str(output)),
+            *("--weights", str(start), "--steps", "2", *SHORT),
+        ]
+    )
+    captured = capfd.readouterr()
+    assert status == 0
+    assert captured.out.strip() == str(output)
+    predictor = load_predictor(output)
+    assert predictor.score_threshold == 0.35  # nothing was held back to choose another
+    assert predictor.cfg.MITO.FOREGROUND.ENABLED
+    old = load_predictor(start).network.state_dict()
+    moved = {
+        name.split(".")[0]
+        for name, value in predictor.network.state_dict().items()
+        if not torch.equal(value, old[name])
+    }
+    assert moved == {"backbone", "proposal_generator", "roi_heads", "foreground"}
+    stem = [name for name in old if ".stem." in name or ".res2." in name]
+    assert stem
+    assert all(torch.equal(old[name], predictor.network.state_dict()[name]) for name in stem)
+    card = (output / "MODEL_CARD.md").read_text()
+    assert "| start | `tiny` |" in card
+    assert "| training | 2 | " in card
+    assert str(tmp_path) not in card
+    assert {path.suffix for path in (output / "training").iterdir()} == {".json", ".0"}
+
+
+def test_five_images_leave_one_for_validation(start, truth, tmp_path, capfd):
+    output = tmp_path / "model"
+    words = ["--coco", str(truth), "-o", str(output), "--weights", str(start), "--steps", "2"]
+    assert finetune.main([*words, *SHORT]) == 0
+    assert capfd.readouterr().out.strip() == str(output)
+    assert len(json.loads((output / "training" / "train.json").read_text())["images"]) == 4
+    assert len(json.loads((output / "training" / "val.json").read_text())["images"]) == 1
+    assert "(chosen on validation)" in (output / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param([], "no outlined images; give --rois with --images, or --coco", id="no-data"),
+        pytest.param(["--rois", "a.zip"], "--rois and --images belong together", id="no-images"),
+        pytest.param(["--coco", "{empty}"], "without any outlined mitochondrion", id="no-instance"),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{empty}"], "no model.safetensors in it", id="start"
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "-o", "{start}"],
+            "is the model to start from",
+            id="would-overwrite-the-start",
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "--set", "SOLVER.NO_KEY", "1"],
+            "SOLVER.NO_KEY",
+            id="bad-key",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(start, truth, tmp_path, capfd, words, message):
+    content = json.loads(truth.read_text())
+    empty = truth.parent / "empty.json"
+    empty.write_text(json.dumps({**content, "annotations": []}))
+    filled = [word.format(empty=empty, truth=truth, start=start) for word in words]
+    status = finetune.main(["-o", str(tmp_path / "model"), *filled])
+    assert status == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
