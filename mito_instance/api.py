@@ -76,6 +76,7 @@ def quantify(
     pixel_size_nm: float | Mapping[str | Path, float] | None = None,
     score_threshold: float | None = None,
     tile_px: int | None = None,
+    tta: int | None = None,
     regions: str | Path | None = None,
     exclude_border: bool = False,
     resume: str | Path | None = None,
@@ -90,6 +91,8 @@ def quantify(
             what the files say.
         score_threshold: detections with a lower score do not count; None for the model's own.
         tile_px: images with a longer edge are cut into tiles; None for the model's own.
+        tta: test-time augmentation: 4 to see each tile in its four flips, 8 to see it turned by
+            90° as well, and to merge what is found; None for neither.
         regions: ImageJ ROIs that restrict where instances count; None for everywhere.
         exclude_border: leave instances at the border out of mean and median areas.
         resume: folder that keeps finished pages; None to keep none.
@@ -104,14 +107,17 @@ def quantify(
     """
     from mito_instance.batch.page_work import Settings
     from mito_instance.batch.run import Batch, Results, run_record
+    from mito_instance.inference.augmentation import orientations, with_augmentation
     from mito_instance.io.images import find_images
 
     if score_threshold is not None and not 0 <= score_threshold <= 1:
         raise ConfigError(f"score_threshold: must be in [0, 1], got {score_threshold}")
+    if tta is not None:
+        orientations(tta)
     if n_threads < 0:
         raise ConfigError(f"n_threads: must be >= 0, got {n_threads}")
     paths = find_images([images] if isinstance(images, str | Path) else images)
-    model = load_model() if model is None else model
+    model = with_augmentation(load_model() if model is None else model, tta)
     settings = Settings(
         pixel_sizes=_pixel_sizes(pixel_size_nm),
         score_threshold=score_threshold,

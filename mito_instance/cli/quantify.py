@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mito_instance.calibration import PixelSize
-from mito_instance.cli.command import (
-    OK,
-    SOME_FAILED,
-    CommandParser,
-    checked_number,
-    run,
-    whole_number,
-)
+from mito_instance.cli.command import OK, SOME_FAILED, run
+from mito_instance.cli.quantify_options import build_parser
 from mito_instance.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -25,133 +19,6 @@ if TYPE_CHECKING:
     from mito_instance.inference.predictor import MaskPredictor
     from mito_instance.io.pixel_sizes import PixelSizes
     from mito_instance.io.tables import TableWriter
-
-_DESCRIPTION = """\
-Finds every mitochondrion in micrographs. Prints one row an image (or page of a stack) as CSV on
-stdout: count, areas, area fraction, density. PNG, JPEG, BMP, TIFF, MRC, DM3 and DM4; 8, 16 or
-32 bit; grey or colour; images of any size. An image that cannot be read keeps its row, with the
-reason."""
-
-_EXAMPLE = """\
-example:
-  tools/quantify.py images/ --objects objects.csv --overlays overlays/ > counts.csv
-
-exit status: 0 all images done, 1 some failed (each has a row that says why), 2 none could be
-done"""
-
-
-def build_parser() -> CommandParser:
-    """The arguments of ``quantify``."""
-    parser = CommandParser("quantify", _DESCRIPTION, _EXAMPLE)
-    parser.add_argument("images", nargs="+", help="files, folders or globs")
-    results = parser.add_argument_group("results besides counts.csv on stdout")
-    results.add_argument(
-        "--objects", type=Path, metavar="CSV", help="one row a mitochondrion: area, shape, place"
-    )
-    results.add_argument(
-        "--overlays", type=Path, metavar="DIR", help="a PNG an image with outlines and numbers"
-    )
-    results.add_argument(
-        "--rois", type=Path, metavar="DIR", help="an ImageJ ROI zip an image, to correct in Fiji"
-    )
-    results.add_argument(
-        "--coco", type=Path, metavar="JSON", help="the masks as COCO JSON, with scores"
-    )
-    results.add_argument(
-        "--report",
-        type=Path,
-        metavar="HTML",
-        help="all results, with pictures and plots, in one file for a browser",
-    )
-    results.add_argument(
-        "--summary",
-        type=Path,
-        metavar="CSV",
-        help="one row a group of images: means and standard deviations over images",
-    )
-    results.add_argument(
-        "--group-by",
-        metavar="RULE",
-        help="groups of the summary: 'folder', or a regular expression with one group that is "
-        "searched in the path, such as '(wt|ko)_' (default: one group; the summary goes to "
-        "summary.csv beside the objects)",
-    )
-    results.add_argument("--log", type=Path, metavar="FILE", help="JSON lines, one a page")
-    _add_model(parser.add_argument_group("model"))
-    _add_measuring(parser.add_argument_group("pixel size and what is counted"))
-    work = parser.add_argument_group("work")
-    work.add_argument(
-        "--resume",
-        type=Path,
-        metavar="DIR",
-        help="keep finished pages in DIR, and take from there what is done already",
-    )
-    work.add_argument(
-        "--workers",
-        type=whole_number(1, 64),
-        default=2,
-        metavar="N",
-        help="threads; all but one read, measure and draw beside the network (default: 2)",
-    )
-    work.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="only read the images, and print their pages, sizes and pixel sizes as CSV",
-    )
-    return parser
-
-
-def _add_model(model: argparse._ArgumentGroup) -> None:
-    model.add_argument(
-        "--weights",
-        type=Path,
-        metavar="PATH",
-        help="model folder or weights file (default: the model that ships with the package)",
-    )
-    model.add_argument("--config-file", type=Path, metavar="YAML", help="config of a weights file")
-    model.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: auto)"
-    )
-    model.add_argument(
-        "--score-threshold",
-        type=checked_number(0, 1),
-        metavar="S",
-        help="detections with a lower score do not count (default: the model's own)",
-    )
-    model.add_argument(
-        "--tile-px",
-        type=int,
-        metavar="N",
-        help="images with a longer edge are cut into overlapping tiles of N px "
-        "(default: the model's own)",
-    )
-
-
-def _add_measuring(measuring: argparse._ArgumentGroup) -> None:
-    measuring.add_argument(
-        "--pixel-size-nm",
-        type=checked_number(1e-3, 1e6),
-        metavar="X",
-        help="edge of a pixel in nm, for all images; overrules what the files say",
-    )
-    measuring.add_argument(
-        "--pixel-size-csv",
-        type=Path,
-        metavar="CSV",
-        help="pixel sizes by image, two columns: name or path, nm; overrules files and option",
-    )
-    measuring.add_argument(
-        "--region",
-        type=Path,
-        metavar="PATH",
-        help="ImageJ ROIs of the cells or tissue to count in: a .roi or .zip for all images, or a "
-        "folder of them by image name",
-    )
-    measuring.add_argument(
-        "--exclude-border",
-        action="store_true",
-        help="leave instances that touch the border out of mean and median areas; they count",
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -171,6 +38,7 @@ def _quantify(args: argparse.Namespace) -> int:
     from mito_instance.batch.outputs import Outputs
     from mito_instance.batch.page_work import Settings
     from mito_instance.batch.run import Batch, Results, run_record
+    from mito_instance.inference.augmentation import with_augmentation
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
     from mito_instance.io.tables import TableWriter
@@ -200,7 +68,7 @@ def _quantify(args: argparse.Namespace) -> int:
         regions=None if args.region is None else _regions(args.region, paths),
         exclude_border=args.exclude_border,
     )
-    predictor = _load_model(args)
+    predictor = with_augmentation(_load_model(args), args.tta)
     record = run_record(predictor, settings)
     report = None if args.report is None else _report(args, record)
     batch = Batch(

@@ -1,0 +1,293 @@
+"""Test-time augmentation: a tile is seen in several orientations, which vote on every object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mito_instance.errors import ConfigError
+from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle
+
+FLIPS = 4
+FLIPS_AND_TURNS = 8
+SAME_OBJECT_IOU = 0.5
+"""Least IoU with the best mask of a group, for a detection to join it."""
+
+MEMBER_SCORE = 0.05
+"""Detections down to this score support others, whatever the score that is asked for."""
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """One way to look at a tile: rows and columns swapped, then reversed.
+
+    Args:
+        swap: rows become columns.
+        rows: the order of the rows is reversed.
+        columns: the order of the columns is reversed.
+    """
+
+    swap: bool = False
+    rows: bool = False
+    columns: bool = False
+
+    def apply(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+        """The array (H, W) as it looks in this orientation: (H, W), or (W, H) when swapped."""
+        turned = array.T if self.swap else array
+        return np.ascontiguousarray(self._reversed(turned))
+
+    def undo(
+        self, part: npt.NDArray[Pixel], x: int, y: int, seen_hw: tuple[int, int]
+    ) -> tuple[npt.NDArray[Pixel], int, int]:
+        """A part of the tile, as seen in this orientation, where it lies in the tile itself.
+
+        Args:
+            part: (h, w), any part of what `apply` gave.
+            x: column of its first pixel there.
+            y: row of its first pixel there.
+            seen_hw: size of what `apply` gave.
+
+        Returns:
+            The same pixels in the tile's own orientation, with the column and row of the first.
+        """
+        height, width = part.shape
+        if self.rows:
+            y = seen_hw[0] - y - height
+        if self.columns:
+            x = seen_hw[1] - x - width
+        own = self._reversed(part)
+        return (own.T, y, x) if self.swap else (own, x, y)
+
+    def _reversed(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+        return array[:: -1 if self.rows else 1, :: -1 if self.columns else 1]
+
+
+def orientations(count: int) -> tuple[Orientation, ...]:
+    """The four flips of a picture, or all eight of its orientations; its own is the first.
+
+    Raises:
+        ConfigError: if the count is neither 4 nor 8.
+    """
+    if count not in (FLIPS, FLIPS_AND_TURNS):
+        raise ConfigError(f"tta: must be {FLIPS} or {FLIPS_AND_TURNS} orientations, got {count}")
+    return tuple(
+        Orientation(swap, rows, columns)
+        for swap in ((False,) if count == FLIPS else (False, True))
+        for rows in (False, True)
+        for columns in (False, True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A detection, brought back to the tile: its mask inside its box."""
+
+    x: int
+    y: int
+    mask: npt.NDArray[np.bool_]
+    score: float
+    category_id: int
+    orientation: int
+
+    @property
+    def box_xyxy(self) -> tuple[int, int, int, int]:
+        return self.x, self.y, self.x + self.mask.shape[1], self.y + self.mask.shape[0]
+
+
+class AugmentedPredictor:
+    """A predictor that asks another about each orientation of a tile and merges the answers.
+
+    Masks are turned back pixel by pixel, without resampling. By falling score, each detection
+    joins the group of another orientation's whose best mask it overlaps most, with an IoU of at
+    least `SAME_OBJECT_IOU`, the same category, and no member of its own orientation yet; else
+    it begins a group. Of a group,
+
+    - the score is the sum of its members' scores divided by the number of orientations, so that
+      what one orientation alone shows has a fourth, or an eighth, of its score;
+    - the mask has the pixels to which members with more than half of that sum agree; where
+      they are divided evenly, the best member decides.
+
+    A group keeps the score that is asked for only if one of its members reaches it, but all
+    members down to `MEMBER_SCORE` count.
+
+    Args:
+        predictor: the one that is asked.
+        count: 4 for the four flips, 8 for turns by 90° as well.
+
+    Raises:
+        ConfigError: if the count is neither.
+    """
+
+    def __init__(self, predictor: MaskPredictor, count: int = FLIPS) -> None:
+        self.predictor = predictor
+        self.orientations = orientations(count)
+
+    @property
+    def score_threshold(self) -> float:
+        """As of the predictor."""
+        return self.predictor.score_threshold
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """As of the predictor."""
+        return self.predictor.pixel_size_nm
+
+    @property
+    def tile_px(self) -> int:
+        """As of the predictor."""
+        return self.predictor.tile_px
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """As of the predictor."""
+        return self.predictor.tile_overlap_px
+
+    def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """As of the predictor."""
+        return self.predictor.prepare(pixels)
+
+    def record(self) -> Mapping[str, Any]:
+        """As of the predictor, with the number of orientations."""
+        return {**self.predictor.record(), "tta_orientations": len(self.orientations)}
+
+    def predict(
+        self, tiles: Sequence[npt.NDArray[np.uint8]], min_score: float = 0.0
+    ) -> list[ImageInstances]:
+        """Merged instances of each tile that score at least ``min_score``, by falling score.
+
+        One orientation of one tile is predicted at a time: memory is that of the predictor.
+        """
+        return [self._predict_tile(tile, min_score) for tile in tiles]
+
+    def _predict_tile(self, tile: npt.NDArray[np.uint8], min_score: float) -> ImageInstances:
+        seen = []
+        for number, orientation in enumerate(self.orientations):
+            turned = orientation.apply(tile)
+            (found,) = self.predictor.predict([turned], min(min_score, MEMBER_SCORE))
+            seen += _turned_back(found, number, orientation)
+        image_hw = (tile.shape[0], tile.shape[1])
+        masks, scores, categories = [], [], []
+        for group in _groups(seen, min_score):
+            score = math.fsum(member.score for member in group) / len(self.orientations)
+            if score >= min_score:
+                mask, x, y = _vote(group)
+                masks.append(rle.place(mask, x, y, image_hw))
+                scores.append(score)
+                categories.append(group[0].category_id)
+        order = sorted(range(len(scores)), key=lambda number: -scores[number])
+        return ImageInstances(
+            image="tile",
+            image_hw=image_hw,
+            masks=tuple(masks[number] for number in order),
+            scores=np.array([scores[number] for number in order], dtype=np.float64),
+            category_ids=tuple(categories[number] for number in order),
+        )
+
+
+def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredictor:
+    """The predictor itself, or one that asks it about several orientations.
+
+    Args:
+        predictor: any.
+        count: 4 or 8 orientations; None for the predictor itself.
+
+    Raises:
+        ConfigError: if the count is another.
+    """
+    return predictor if count is None else AugmentedPredictor(predictor, count)
+
+
+def _turned_back(found: ImageInstances, number: int, orientation: Orientation) -> list[_Seen]:
+    """Detections of one orientation in the tile's own; empty masks are left out."""
+    scores = np.ones(len(found)) if found.scores is None else found.scores
+    seen = []
+    for mask, score, category_id in zip(found.masks, scores, found.category_ids, strict=True):
+        box = rle.box_xywh(mask)
+        if box[2] == 0:
+            continue
+        part, x, y = orientation.undo(rle.crop(mask, box), box[0], box[1], found.image_hw)
+        seen.append(_Seen(x, y, part, float(score), category_id, number))
+    return seen
+
+
+def _groups(seen: Sequence[_Seen], min_score: float) -> list[list[_Seen]]:
+    """Detections that show the same object, the best first; at most one of each orientation.
+
+    Args:
+        seen: of all orientations.
+        min_score: a group that begins below it can never reach it, and is not begun.
+    """
+    ordered = sorted(seen, key=lambda one: (-one.score, one.orientation, one.y, one.x))
+    groups: list[list[_Seen]] = []
+    boxes = np.zeros((len(ordered), 4), dtype=np.int64)  # of the first members
+    for one in ordered:
+        x0, y0, x1, y1 = one.box_xyxy
+        firsts = boxes[: len(groups)]
+        near = np.flatnonzero(
+            (firsts[:, 0] < x1) & (firsts[:, 1] < y1) & (firsts[:, 2] > x0) & (firsts[:, 3] > y0)
+        )
+        best, best_iou = -1, SAME_OBJECT_IOU
+        for number in near.tolist():
+            group = groups[number]
+            if group[0].category_id != one.category_id:
+                continue
+            if any(member.orientation == one.orientation for member in group):
+                continue
+            iou = _iou(group[0], one)
+            if iou > best_iou or (iou == best_iou and best < 0):
+                best, best_iou = number, iou
+        if best >= 0:
+            groups[best].append(one)
+        elif one.score >= min_score:
+            boxes[len(groups)] = one.box_xyxy
+            groups.append([one])
+    return groups
+
+
+def _iou(first: _Seen, second: _Seen) -> float:
+    """Intersection over union of two masks that are not empty."""
+    a, b = first.box_xyxy, second.box_xyxy
+    box = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return 0.0
+    shared = int(np.count_nonzero(_window(first, box) & _window(second, box)))
+    total = int(np.count_nonzero(first.mask)) + int(np.count_nonzero(second.mask))
+    return shared / (total - shared)
+
+
+def _window(one: _Seen, box_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
+    """View of the part of a mask in a box that its own box contains."""
+    x0, y0, x1, y1 = box_xyxy
+    return one.mask[y0 - one.y : y1 - one.y, x0 - one.x : x1 - one.x]
+
+
+def _vote(group: Sequence[_Seen]) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """The mask that a group agrees on, with the column and row of its first pixel.
+
+    Never empty: if all pixels are outvoted, the best member's mask is taken.
+    """
+    best = group[0]
+    if len(group) == 1:
+        return best.mask, best.x, best.y
+    boxes = np.array([one.box_xyxy for one in group])
+    left, top = int(boxes[:, 0].min()), int(boxes[:, 1].min())
+    votes = np.zeros((int(boxes[:, 3].max()) - top, int(boxes[:, 2].max()) - left))
+    total = sum(one.score for one in group)
+    for one in group:
+        x0, y0, x1, y1 = one.box_xyxy
+        votes[y0 - top : y1 - top, x0 - left : x1 - left] += one.mask * one.score
+    agreed = votes > (0.5 + 1e-9) * total
+    even = np.abs(votes - 0.5 * total) <= 1e-9 * total
+    x0, y0, x1, y1 = best.box_xyxy
+    inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    agreed[inside] |= even[inside] & best.mask
+    return (agreed, left, top) if agreed.any() else (best.mask, best.x, best.y)
