@@ -55,8 +55,8 @@ def build_parser() -> CommandParser:
         "--output",
         type=Path,
         metavar="DIR",
-        help="write report.html, metrics.json, per_image.csv, associations.csv and, in rois/, ROI "
-        "zips for Fiji, coloured by error, there",
+        help="write report.html, metrics.json, per_image.csv, associations.csv, false.json (the "
+        "false detections as COCO JSON) and, in rois/, ROI zips for Fiji, coloured by error, there",
     )
     parser.add_argument(
         "--images",

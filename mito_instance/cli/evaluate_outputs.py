@@ -15,6 +15,7 @@ from mito_instance.cli.evaluate_report import report
 from mito_instance.cli.evaluate_rois import write_error_rois
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
+from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
 
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
@@ -41,7 +42,26 @@ def write_outputs(
     tables.write_per_image(folder / "per_image.csv", metrics)
     tables.write_associations(folder / "associations.csv", metrics)
     write_error_rois(folder / "rois", metrics)
+    write_false(folder / "false.json", metrics)
     write_text_atomic(folder / "report.html", report(metrics, intervals, run, pictures))
+
+
+def write_false(path: Path, metrics: Metrics) -> None:
+    """Write the false detections as COCO JSON: look-alikes that a training can be shown.
+
+    Args:
+        path: the file; images without any are in it as well.
+        metrics: of an evaluation.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    images = []
+    for (_, pred), result in zip(metrics.pairs, metrics.images, strict=True):
+        side = result.pred
+        kinds = zip(side.indices, side.kinds, strict=True)
+        images.append(pred.select([index for index, kind in kinds if kind == "false"]))
+    write_coco(path, images)
 
 
 def run_record(args: argparse.Namespace) -> dict[str, Any]:

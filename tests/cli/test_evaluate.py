@@ -14,7 +14,7 @@ import tifffile
 
 from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import write_coco
+from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
 
 HW = (40, 60)
@@ -115,11 +115,25 @@ def test_files(files, tmp_path):
     assert rows[1]["bbox_w_px"] == "20"
     assert sorted(path.name for path in folder.iterdir()) == [
         "associations.csv",
+        "false.json",
         "metrics.json",
         "per_image.csv",
         "report.html",
         "rois",
     ]
+
+
+def test_false_detections_are_a_file_of_look_alikes(files, tmp_path):
+    pred = write(
+        tmp_path / "false_too.json",
+        {"a.png": [(0, 0, 10, 10), (40, 20, 8, 8)], "b.png": [(0, 0, 20, 10)]},
+        scored=True,
+    )
+    assert main([files[0], pred, "-o", str(tmp_path / "o")]) == 0
+    first, second = read_coco(tmp_path / "o" / "false.json")
+    assert Path(first.image).name == "a.png"
+    assert [rle.box_xywh(mask) for mask in first.masks] == [(40, 20, 8, 8)]
+    assert len(second) == 0
 
 
 def test_undefined_is_null_and_an_empty_cell(tmp_path, capsys):
