@@ -23,6 +23,10 @@ class ConfigError(MitoInstanceError):
     """A config file, a key or a combination of options is not usable."""
 
 
+class DiskFullError(ConfigError):
+    """No result can be written any more; a batch stops, and goes on when there is room again."""
+
+
 class WeightsError(MitoInstanceError):
     """Model weights are missing, unsafe to load, or do not fit the model."""
 

@@ -47,13 +47,13 @@ def list_pages(paths: Sequence[Path], pixel_sizes: PixelSizes) -> Iterator[Row]:
         for path in tqdm(paths, desc="read", unit="file", file=sys.stderr):
             try:
                 count = count_frames(path)
-            except MitoInstanceError as error:
+            except Exception as error:  # becomes the row of the file
                 yield _failed(path, 0, error)
                 continue
             for frame in range(count):
                 try:
                     yield _row(path, frame, pixel_sizes)
-                except (MitoInstanceError, MemoryError) as error:
+                except Exception as error:
                     yield _failed(path, frame, error)
 
 
@@ -74,7 +74,11 @@ def _row(path: Path, frame: int, pixel_sizes: PixelSizes) -> Row:
 
 
 def _failed(path: Path, frame: int, error: BaseException) -> Row:
-    reason = " ".join(str(error).split()) or f"{path}: not enough memory to read this page"
+    reason = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        reason = f"{path}: not enough memory to read this page"
+    elif not isinstance(error, MitoInstanceError):
+        reason = f"{path}: {type(error).__name__}: {reason[:300]}"
     return {
         "image": image_cell(str(path)),
         "frame": frame,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,24 @@ class Outputs:
     ) -> None:
         """Write the files that were asked for, each whole or not at all.
 
+        Where one cannot be written, the others still are.
+
         Args:
             objects: rows of ``objects.csv``.
             instances: of each page.
             figures: of each page, for ``summary.csv``.
             record: what the results were made with, for the JSON's ``info``.
+
+        Raises:
+            ConfigError: if a file could not be written.
         """
-        if self.objects is not None:
-            write_table(self.objects, OBJECTS_NAMES, objects)
-        if self.coco is not None:
-            write_coco(self.coco, instances, info=record)
-        if self.summary is not None:
-            write_table(self.summary, SUMMARY_NAMES, summary_rows(figures))
+        with ExitStack() as writes:  # from the last to the first; raises when all were tried
+            if self.summary is not None:
+                writes.callback(write_table, self.summary, SUMMARY_NAMES, summary_rows(figures))
+            if self.coco is not None:
+                writes.callback(write_coco, self.coco, instances, info=record)
+            if self.objects is not None:
+                writes.callback(write_table, self.objects, OBJECTS_NAMES, objects)
 
 
 class FileNames:

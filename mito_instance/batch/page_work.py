@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mito_instance.batch.outputs import FileNames
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.result_store import PageKey, ResultStore
+from mito_instance.errors import ImageError
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor
 from mito_instance.instances import ImageInstances
@@ -140,7 +143,7 @@ class PageWork:
             loaded.key = self.store.key(path, frame, self._pixel_size_nm(path))
             loaded.result = self.store.load(loaded.key)
         if loaded.result is None:
-            loaded.page = page = read_page(path, frame)
+            loaded.page = page = _with_values(read_page(path, frame))
             image_hw = (page.pixels.shape[0], page.pixels.shape[1])
             loaded.region = self._region(path, frame, page.n_frames, image_hw)
         else:
@@ -263,6 +266,20 @@ class PageWork:
         found = result.found
         name = self.names.overlay(Path(found.image), found.frame, result.n_frames)
         return (self.overlays or Path()) / name
+
+
+def _with_values(page: Page) -> Page:
+    """The page, if it shows anything.
+
+    Raises:
+        ImageError: if no pixel is a finite number: nobody has counted anything there.
+    """
+    if page.pixels.dtype.kind == "f" and not np.isfinite(page.pixels).any():
+        raise ImageError(
+            f"{page.path}: page {page.frame + 1} holds no finite grey value, only NaN or infinity; "
+            "export it again"
+        )
+    return page
 
 
 def _fingerprint(picture: Path, found: ImageInstances) -> str:

@@ -21,7 +21,7 @@ from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
 from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.threads import in_three_steps
-from mito_instance.errors import ConfigError, MitoInstanceError
+from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
 from mito_instance.inference.predictor import MaskPredictor
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import n_frames
@@ -43,7 +43,7 @@ class PageTask:
 
     path: Path
     frame: int
-    problem: MitoInstanceError | None = None
+    problem: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -103,6 +103,7 @@ class Batch:
 
         Raises:
             ConfigError: if the folder of finished pages cannot be used.
+            DiskFullError: if a result cannot be kept; later pages would only fail like this one.
         """
         names = FileNames(list(self.paths))
         store = None if self.resume is None else ResultStore(self.resume, self.record)
@@ -124,8 +125,8 @@ class Batch:
                 if self.on_page is not None:
                     is_done = isinstance(outcome, Done) and row["status"] == "ok"
                     self.on_page(row, cast("Done", outcome) if is_done else None)
-                if log is not None:
-                    _log_page(log, task, row, outcome)
+                if log is not None and not _log_page(log, task, row, outcome):
+                    log = None
                 progress.update()
 
     def _take(
@@ -137,7 +138,10 @@ class Batch:
             if isinstance(outcome, Exception):
                 raise outcome
             rois.add(task.path, outcome.n_frames, outcome.found)
-        except (MitoInstanceError, MemoryError, RuntimeError) as error:
+        except DiskFullError:
+            raise
+        except Exception as error:  # whatever it is, the other pages have nothing to do with it
+            logger.debug("%s", task.path, exc_info=True)
             reason = _reason(error, task.path)
             results.failures.append(reason)
             results.figures.append(PageFigures(group, is_failed=True))
@@ -169,7 +173,7 @@ def _tasks(paths: Sequence[Path]) -> Iterator[PageTask]:
     for path in paths:
         try:
             count = n_frames(path)
-        except MitoInstanceError as error:
+        except Exception as error:  # becomes the row of the file
             yield PageTask(path, 0, error)
             continue
         for frame in range(count):
@@ -192,12 +196,15 @@ def _opened_log(path: Path | None) -> Iterator[TextIO | None]:
         stream = path.open("a", encoding="utf-8", buffering=1, errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"{path}: cannot write the log ({error.strerror})") from error
-    with stream:
+    try:
         yield stream
+    finally:
+        with contextlib.suppress(OSError):  # a line that could not be written was named before
+            stream.close()
 
 
-def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) -> None:
-    """One line on a page."""
+def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) -> bool:
+    """One line on a page; False where it cannot be written, which is no reason to stop."""
     done = outcome if isinstance(outcome, Done) else None
     event = {
         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
@@ -209,7 +216,13 @@ def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) 
         "from_resume": done is not None and done.is_stored,
         "message": row["message"],
     }
-    log.write(json.dumps(event) + "\n")
+    try:
+        log.write(json.dumps(event) + "\n")
+        log.flush()
+    except OSError as error:
+        logger.warning("%s: no further lines of the log (%s)", log.name, error.strerror)
+        return False
+    return True
 
 
 def _reason(error: BaseException, path: Path) -> str:

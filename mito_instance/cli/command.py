@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
+import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from mito_instance.errors import MitoInstanceError
 
+logger = logging.getLogger(__name__)
+
 OK = 0
 SOME_FAILED = 1
 NOTHING_DONE = 2
+
+DEBUG = "MITO_DEBUG"
+"""Environment variable; where it is set, an error that nobody foresaw is shown with its course."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -90,8 +99,12 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         0 all done, 1 some inputs failed, 2 nothing could be done, 130 interrupted.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
+    if os.environ.get(DEBUG):
+        logging.getLogger("mito_instance").setLevel(logging.DEBUG)
     try:
-        return work(args)
+        status = work(args)
+        sys.stdout.flush()  # here, where a full disk can still be told
+        return status
     except MitoInstanceError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return NOTHING_DONE
@@ -100,5 +113,36 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         return 130
     except BrokenPipeError:
         # Whoever read our output has left (`| head`): no one is there to tell.
-        sys.stderr.close()
+        _discard_stdout()
         return NOTHING_DONE
+    except Exception as error:
+        logger.debug("what led to the error", exc_info=True)
+        print(f"error: {_unforeseen(error)}", file=sys.stderr)
+        _discard_stdout()
+        return NOTHING_DONE
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line on what no other place has an answer to."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or give smaller files"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else "standard output or a file: "
+        return f"{where}{error.strerror or error}; check space and permissions, and run again"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name} line {frame.lineno}"
+    text = " ".join(str(error).split())[:300]
+    return (
+        f"{type(error).__name__} in {place}: {text}; this is a defect of mito-instance: please "
+        f"report it, with what {DEBUG}=1 says"
+    )
+
+
+def _discard_stdout() -> None:
+    """What could not be written must not be tried again when Python ends."""
+    if sys.__stdout__ is None or sys.stdout is not sys.__stdout__:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.__stdout__.fileno())
+        os.close(nothing)

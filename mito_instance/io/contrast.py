@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_SAMPLE = 1 << 20
+MAX_STRIP_PX = 1 << 22
+"""Pixels that are stretched at a time: floats of a whole large image would take gigabytes."""
 
 
 def stretch_contrast(
@@ -33,7 +35,17 @@ def stretch_contrast(
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
         if not high > low:
             return np.full(pixels.shape, 128, dtype=np.uint8)
-    scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
-    whole = np.nan_to_num(np.rint(scaled), nan=0.0, posinf=255, neginf=0)
-    stretched: npt.NDArray[np.uint8] = np.clip(whole, 0, 255).astype(np.uint8)
+    # float32 tells all grey levels of 16 bit apart, but not those of more bits far from 0.
+    is_deep = pixels.dtype.itemsize > 4 or (pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2)
+    dtype = np.float64 if is_deep else np.float32
+    stretched = np.empty(pixels.shape, dtype=np.uint8)
+    n_rows = max(1, MAX_STRIP_PX // max(1, pixels.shape[1]))
+    with np.errstate(all="ignore"):  # NaN and infinities are dealt with below
+        scale = dtype(255.0 / (high - low))
+        for top in range(0, pixels.shape[0], n_rows):
+            part = np.subtract(pixels[top : top + n_rows], dtype(low), dtype=dtype)
+            np.multiply(part, scale, out=part)
+            np.rint(part, out=part)
+            np.nan_to_num(part, copy=False, nan=0.0, posinf=255, neginf=0)
+            stretched[top : top + n_rows] = np.clip(part, 0, 255, out=part)
     return stretched

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mito_instance.errors import ConfigError, MitoInstanceError
+from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
 
-_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT, errno.EACCES})
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_ERRORS = _DISK_FULL | {errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO, errno.ENAMETOOLONG}
 _MAX_SUFFIX = 16
 
 
@@ -33,8 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ``path`` as it was.
 
     Raises:
-        ConfigError: if the folder cannot be made or written, the disk is full, or ``path`` is
-            a folder.
+        DiskFullError: if the disk is full.
+        ConfigError: if the folder cannot be made or written, or ``path`` is a folder.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: output must be a file, but this is a folder; give a file name")
@@ -117,4 +118,6 @@ def _is_special(path: Path) -> bool:
 def _cannot_write(path: Path, error: OSError) -> MitoInstanceError:
     """One line for an output that the system refuses."""
     reason = error.strerror or str(error)
+    if error.errno in _DISK_FULL:
+        return DiskFullError(f"{path}: cannot write the output ({reason}); make room and run again")
     return ConfigError(f"{path}: cannot write the output ({reason}); choose another output")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mito_instance.errors import ImageError
 
 _REC601 = (299, 587, 114)  # thousandths of red, green, blue
+_STRIP_PX = 1 << 22
 
 
 def to_grey(pixels: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
@@ -49,19 +50,28 @@ def to_grey(pixels: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
 
 
 def _luminance(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Luma of (H, W, 3 or 4) in the same dtype."""
-    dtype = pixels.dtype
+    """Luma of (H, W, 3 or 4) in the same dtype, by strips: sums need more bits than pixels."""
     red, green, blue = (pixels[..., channel] for channel in range(3))
     if np.array_equal(red, green) and np.array_equal(green, blue):
         return red
+    luma = np.empty(pixels.shape[:2], dtype=pixels.dtype)
+    n_rows = max(1, _STRIP_PX // pixels.shape[1])
+    for top in range(0, len(pixels), n_rows):
+        luma[top : top + n_rows] = _weighted(pixels[top : top + n_rows])
+    return luma
+
+
+def _weighted(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weighted sum of red, green and blue, in their dtype."""
+    dtype = pixels.dtype
     if dtype.kind == "u" and dtype.itemsize <= 2:
-        total = np.full(red.shape, 500, dtype=np.uint32)
-        for channel, weight in zip((red, green, blue), _REC601, strict=True):
-            total += channel.astype(np.uint32) * np.uint32(weight)
+        total = np.full(pixels.shape[:2], 500, dtype=np.uint32)
+        for channel, weight in enumerate(_REC601):
+            total += pixels[..., channel].astype(np.uint32) * np.uint32(weight)
         return (total // np.uint32(1000)).astype(dtype)
-    weighted = np.zeros(red.shape, dtype=np.float64)
-    for channel, weight in zip((red, green, blue), _REC601, strict=True):
-        weighted += channel.astype(np.float64) * (weight / 1000)
+    weighted = np.zeros(pixels.shape[:2], dtype=np.float64)
+    for channel, weight in enumerate(_REC601):
+        weighted += pixels[..., channel].astype(np.float64) * (weight / 1000)
     if dtype.kind in "ui":
         weighted = np.floor(weighted + 0.5)
     return weighted.astype(dtype)

@@ -55,9 +55,12 @@ class TiffPages:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._n_bytes = path.stat().st_size
         try:
+            self._n_bytes = path.stat().st_size
             self._tif = tifffile.TiffFile(path)
+        except OSError as error:  # gone or locked since it was listed
+            reason = error.strerror or _one_line(error)
+            raise ImageError(f"{path}: cannot be read ({reason}); check the path") from error
         except Exception as error:  # a hostile file can raise anything inside the parser
             raise self._damaged(error) from error
         try:

@@ -15,6 +15,8 @@ RLE = dict[str, Any]
 
 BoolMask = npt.NDArray[np.bool_]
 
+_MERGED_AT_ONCE = 16
+
 
 def encode(mask: npt.NDArray[Any]) -> RLE:
     """Compressed RLE of a mask.
@@ -186,8 +188,12 @@ def union(masks: list[RLE], image_hw: tuple[int, int]) -> RLE:
     """Union of masks of one image; the empty mask for an empty list."""
     if not masks:
         return from_run_lengths(np.array([image_hw[0] * image_hw[1]], dtype=np.int64), image_hw)
-    merged: RLE = coco_mask.merge([_as_bytes(rle) for rle in masks], intersect=False)
-    return {"size": list(image_hw), "counts": merged["counts"].decode()}
+    # A few at a time: one after the other, each step would walk through all masks before it.
+    parts = [_as_bytes(rle) for rle in masks]
+    while len(parts) > 1:
+        groups = range(0, len(parts), _MERGED_AT_ONCE)
+        parts = [coco_mask.merge(parts[n : n + _MERGED_AT_ONCE], intersect=False) for n in groups]
+    return {"size": list(image_hw), "counts": parts[0]["counts"].decode()}
 
 
 def intersect(first: RLE, second: RLE) -> RLE:
