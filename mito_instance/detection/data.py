@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +14,18 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 
-from mito_instance.detection.augment import build_augmentations, log_uniform
+from mito_instance.detection.augment import (
+    CopyPaste,
+    Crop,
+    Cutting,
+    build_augmentations,
+    build_copy_paste,
+    check_augmentations,
+    crop_margin_px,
+    log_uniform,
+    resize_image,
+    resize_mask,
+)
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
@@ -69,11 +79,18 @@ class MicrographMapper:
     Args:
         cfg: reads ``MITO`` and ``MODEL``.
         seed: of the random numbers, >= 0.
+        records: all images of the training: copy-paste takes instances from them; without any,
+            from the example's own image.
+
+    Raises:
+        ConfigError: if a key of ``MITO.AUGMENT`` is out of range.
     """
 
-    def __init__(self, cfg: CfgNode, seed: int) -> None:
+    def __init__(self, cfg: CfgNode, seed: int, records: Sequence[ImageInstances] = ()) -> None:
+        check_augmentations(cfg)
         self.cfg = cfg
         self.seed = seed
+        self.sources = [record for record in records if len(record)]
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
@@ -86,22 +103,58 @@ class MicrographMapper:
 
         Returns:
             ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
-            possibly none.
+            possibly none; ``file_name``, ``frame``, and ``zoom``: pixels of the example to a
+            pixel of the file.
         """
         rng = np.random.default_rng([self.seed, position])
         image = self._image(record)
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
-        zoom = log_uniform(rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
-        if record.pixel_size is not None and self.cfg.MITO.PIXEL_SIZE_NM:
-            zoom *= record.pixel_size.nm / self.cfg.MITO.PIXEL_SIZE_NM
+        scale = log_uniform(rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
+        zoom = scale * self._zoom_to_model(record)
         window = self._window(image.shape, boxes, zoom, rng)
-        crop, masks, classes = _cut(
-            image, record, boxes, window, zoom, self.cfg.MITO.AUGMENT.CROP_PX
-        )
-        augmented = T.AugInput(crop)
+        crop = _cut(image, record, boxes, window, zoom, self._edge_px)
+        copy_paste = build_copy_paste(self.cfg, rng)
+        if copy_paste is not None:
+            crop = self._paste(copy_paste, crop, record, scale, rng)
+        augmented = T.AugInput(crop.image)
         transform = build_augmentations(self.cfg, rng)(augmented)
-        masks = [transform.apply_segmentation(mask) for mask in masks]
-        return _example(augmented.image, masks, classes, self.cfg.MITO.MIN_AREA_PX)
+        masks = [transform.apply_segmentation(mask) for mask in crop.masks]
+        example = _example(augmented.image, masks, crop.classes, self.cfg.MITO.MIN_AREA_PX)
+        return example | {"file_name": record.image, "frame": record.frame, "zoom": zoom}
+
+    @property
+    def _edge_px(self) -> int:
+        """Edge of the crop with the margin that turns and deformations need."""
+        return int(self.cfg.MITO.AUGMENT.CROP_PX) + 2 * crop_margin_px(self.cfg)
+
+    def _zoom_to_model(self, record: ImageInstances) -> float:
+        """Factor that brings an image to ``MITO.PIXEL_SIZE_NM``; 1 where either is unknown."""
+        if record.pixel_size is None or not self.cfg.MITO.PIXEL_SIZE_NM:
+            return 1.0
+        return float(record.pixel_size.nm / self.cfg.MITO.PIXEL_SIZE_NM)
+
+    def _paste(
+        self,
+        copy_paste: CopyPaste,
+        crop: Crop,
+        record: ImageInstances,
+        scale: float,
+        rng: np.random.Generator,
+    ) -> Crop:
+        """The crop with instances of this and, half of the time, other images on it."""
+        for _ in range(copy_paste.draw_count()):
+            source = record
+            if self.sources and (not len(record) or rng.random() < 0.5):
+                source = self.sources[rng.integers(len(self.sources))]
+            if not len(source):
+                continue
+            zoom = scale * self._zoom_to_model(source)
+            index = int(rng.integers(len(source)))
+            window = _window_around(source, index, copy_paste.margin_px / zoom)
+            if window is None or max(window[2:]) * zoom > max(crop.image.shape):
+                continue
+            crop = copy_paste(crop, _cut_one(self._image(source), source, index, window, zoom))
+        return crop
 
     def _image(self, record: ImageInstances) -> npt.NDArray[np.uint8]:
         key = (record.image, record.frame)
@@ -128,7 +181,7 @@ class MicrographMapper:
         rng: np.random.Generator,
     ) -> tuple[int, int, int, int]:
         """Random (x, y, width, height) in the image whose zoomed copy has the crop's size."""
-        edge = max(1, round(self.cfg.MITO.AUGMENT.CROP_PX / zoom))
+        edge = max(1, round(self._edge_px / zoom))
         height, width = min(edge, image_hw[0]), min(edge, image_hw[1])
         last_x, last_y = image_hw[1] - width, image_hw[0] - height
         if len(boxes) and rng.random() < self.cfg.MITO.AUGMENT.CROP_ON_INSTANCE:
@@ -150,32 +203,58 @@ def _cut(
     boxes: npt.NDArray[np.int64],
     window: tuple[int, int, int, int],
     zoom: float,
-    crop_px: int,
-) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8]], list[int]]:
+    edge_px: int,
+) -> Crop:
     """Window of the image and of the masks that reach into it, zoomed."""
     x, y, width, height = window
-    size = (_zoomed(width, zoom, crop_px), _zoomed(height, zoom, crop_px))
-    inside = (
+    size = (_zoomed(width, zoom, edge_px), _zoomed(height, zoom, edge_px))
+    inside = np.flatnonzero(
         (boxes[:, 0] < x + width)
         & (boxes[:, 0] + boxes[:, 2] > x)
         & (boxes[:, 1] < y + height)
         & (boxes[:, 1] + boxes[:, 3] > y)
     )
-    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    crop = cv2.resize(image[y : y + height, x : x + width], size, interpolation=interpolation)
-    masks, classes = [], []
-    for index in np.flatnonzero(inside):
-        mask = rle.crop(record.masks[index], window).astype(np.uint8)
-        # 255 levels, so that interpolation puts the edge where half of a pixel is covered.
-        zoomed = cv2.resize(mask * np.uint8(255), size, interpolation=interpolation)
-        masks.append((zoomed >= 128).astype(np.uint8))
-        classes.append(record.category_ids[index] - 1)
-    return np.asarray(crop, dtype=np.uint8), masks, classes
+    return Crop(
+        resize_image(image[y : y + height, x : x + width], size),
+        [resize_mask(rle.crop(record.masks[index], window), size) for index in inside],
+        [record.category_ids[index] - 1 for index in inside],
+    )
 
 
-def _zoomed(length_px: int, zoom: float, crop_px: int) -> int:
+def _window_around(
+    record: ImageInstances, index: int, margin_px: float
+) -> tuple[int, int, int, int] | None:
+    """Window (x, y, width, height) around an instance; None where the image's border cuts it."""
+    x, y, width, height = rle.box_xywh(record.masks[index])
+    image_height, image_width = record.image_hw
+    if min(width, x, y) < 1 or x + width >= image_width or y + height >= image_height:
+        return None
+    margin = int(np.ceil(margin_px))
+    left, top = max(0, x - margin), max(0, y - margin)
+    right, bottom = min(image_width, x + width + margin), min(image_height, y + height + margin)
+    return left, top, right - left, bottom - top
+
+
+def _cut_one(
+    image: npt.NDArray[np.uint8],
+    record: ImageInstances,
+    index: int,
+    window: tuple[int, int, int, int],
+    zoom: float,
+) -> Cutting:
+    """Window of the image and of one mask, zoomed."""
+    x, y, width, height = window
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    return Cutting(
+        resize_image(image[y : y + height, x : x + width], size),
+        resize_mask(rle.crop(record.masks[index], window), size),
+        record.category_ids[index] - 1,
+    )
+
+
+def _zoomed(length_px: int, zoom: float, edge_px: int) -> int:
     """Length after zooming; rounding must not carry it beyond the crop."""
-    return min(crop_px, max(1, round(length_px * zoom)))
+    return min(edge_px, max(1, round(length_px * zoom)))
 
 
 def _example(

@@ -8,9 +8,12 @@ from detectron2.data import transforms as T
 from mito_instance.detection.augment import (
     OrientationTransform,
     RandomBlur,
+    RandomClahe,
     RandomGreyLevels,
+    RandomIllumination,
     RandomNoise,
     RandomOrientation,
+    RandomShotNoise,
     log_uniform,
 )
 
@@ -44,6 +47,9 @@ def test_grey_levels_do_not_touch_masks_and_stay_in_range():
         RandomGreyLevels(rng, (3.0, 3.0), (0.3, 0.3), (0.5, 0.5)),
         RandomNoise(rng, 200.0, 1.0),
         RandomBlur(rng, 2.0, 1.0),
+        RandomShotNoise(rng, 5.0, 1.0),
+        RandomIllumination(rng, 0.5, 1.0),
+        RandomClahe(rng, 4.0, 1.0),
     ):
         transform = augmentation.get_transform(image)
         changed = transform.apply_image(image)
@@ -59,7 +65,9 @@ def test_brightness_alone_is_a_shift():
     np.testing.assert_array_equal(augmentation.get_transform(image).apply_image(image), 151)
 
 
-@pytest.mark.parametrize("augmentation", [RandomBlur, RandomNoise])
+@pytest.mark.parametrize(
+    "augmentation", [RandomBlur, RandomNoise, RandomShotNoise, RandomIllumination, RandomClahe]
+)
 def test_strength_zero_does_nothing(augmentation):
     transform = augmentation(np.random.default_rng(0), 0.0, 1.0).get_transform(np.zeros((2, 2)))
     assert isinstance(transform, T.NoOpTransform)
@@ -71,3 +79,31 @@ def test_log_uniform_is_symmetric_around_one():
     assert values.min() >= 0.5
     assert values.max() <= 2.0
     assert np.median(values) == pytest.approx(1.0, abs=0.05)
+
+
+def test_shot_noise_has_the_variance_of_counting():
+    image = np.full((300, 300), 128, dtype=np.uint8)
+    transform = RandomShotNoise(np.random.default_rng(2), 50.0, 1.0).get_transform(image)
+    noisy = transform.change(image.astype(np.float32))
+    assert noisy.mean() == pytest.approx(128, abs=0.5)
+    # variance = grey x 255 / electrons at white, of which there are 50 to 400
+    assert 50 <= 128 * 255 / noisy.var() <= 410
+    assert transform.change(np.zeros((9, 9), dtype=np.float32)).max() == 0
+
+
+def test_illumination_changes_slowly_and_keeps_the_mean():
+    image = np.full((100, 120), 128, dtype=np.uint8)
+    for seed in range(10):
+        augmentation = RandomIllumination(np.random.default_rng(seed), 0.2, 1.0)
+        change = augmentation.get_transform(image).change(image.astype(np.float32)) - 128
+        assert change.mean() == pytest.approx(0, abs=0.01)
+        assert np.abs(change).max() <= 0.2 * 255 + 0.01
+        assert np.abs(np.diff(change, axis=1)).max() < 4 * 0.2 * 255 / 100
+    assert augmentation.get_transform(image[:1, :1]).apply_image(image[:1, :1])[0, 0] == 128
+
+
+def test_clahe_raises_the_contrast_of_a_dull_part():
+    rng = np.random.default_rng(0)
+    image = rng.integers(120, 136, (160, 160), dtype=np.uint8)
+    changed = RandomClahe(rng, 8.0, 1.0).get_transform(image).apply_image(image)
+    assert changed.std() > image.std()

@@ -8,7 +8,7 @@ from mito_instance.detection.data import (
     MicrographMapper,
     load_records,
 )
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
 
@@ -95,3 +95,76 @@ def test_categories_beyond_the_network_are_refused(light_config, tiny_overrides,
     )
     with pytest.raises(AnnotationError, match=r"1 to MODEL.ROI_HEADS.NUM_CLASSES \(1\), got \[3\]"):
         load_records([str(tmp_path / "a.json")], load_config(light_config, tiny_overrides))
+
+
+def test_every_augmentation_at_once_keeps_the_masks_disjoint_and_repeatable(
+    light_config, tiny_overrides, dataset
+):
+    overrides = [
+        *tiny_overrides,
+        "MITO.AUGMENT.ROTATION_DEG", "15.0", "MITO.AUGMENT.ELASTIC_PX", "6.0",
+        "MITO.AUGMENT.COPY_PASTE_MAX", "4", "MITO.AUGMENT.ILLUMINATION", "0.2",
+        "MITO.AUGMENT.SHOT_NOISE_ELECTRONS", "30.0", "MITO.AUGMENT.CLAHE_CLIP_LIMIT", "4.0",
+    ]  # fmt: skip
+    cfg = load_config(light_config, overrides)
+    records = load_records([str(dataset)], cfg)
+    mapper = MicrographMapper(cfg, 0, records)
+    examples = [mapper(records[0], position) for position in range(20)]
+    for example in examples:
+        assert tuple(example["image"].shape) == (3, 64, 64)
+        assert example["instances"].gt_masks.tensor.sum(dim=0).max() <= 1
+    # Example 7 needs neither those before it nor a full cache.
+    again = MicrographMapper(cfg, 0, records)(records[0], 7)
+    np.testing.assert_array_equal(again["image"], examples[7]["image"])
+    np.testing.assert_array_equal(
+        again["instances"].gt_masks.tensor, examples[7]["instances"].gt_masks.tensor
+    )
+
+
+def test_copy_paste_brings_instances_to_an_image_without_any(light_config, tiny_overrides, dataset):
+    overrides = [*tiny_overrides, *PLAIN, "MITO.AUGMENT.COPY_PASTE_MAX", "4"]
+    cfg = load_config(light_config, [*overrides, "MITO.AUGMENT.CROP_PX", "90"])
+    records = load_records([str(dataset)], cfg)
+    mapper = MicrographMapper(cfg, 0, records)
+    assert max(len(mapper(records[2], position)["instances"]) for position in range(12)) > 0
+    alone = MicrographMapper(cfg, 0)
+    assert all(len(alone(records[2], position)["instances"]) == 0 for position in range(5))
+
+
+def test_crops_show_the_pixel_size_of_the_config(light_config, tiny_overrides, dataset):
+    from dataclasses import replace
+
+    from mito_instance.calibration import PixelSize
+
+    overrides = [*tiny_overrides, *PLAIN, "MITO.PIXEL_SIZE_NM", "5.0"]
+    cfg = load_config(light_config, [*overrides, "MITO.AUGMENT.CROP_PX", "500"])
+    record = load_records([str(dataset)], cfg)[0]
+    mapper = MicrographMapper(cfg, 0)
+    for nm, image_hw in ((2.5, (64, 80)), (5.0, (128, 160)), (10.0, (256, 320))):
+        example = mapper(replace(record, pixel_size=PixelSize(nm, "user")), 0)
+        assert tuple(example["image"].shape[1:]) == image_hw
+        assert example["zoom"] == nm / 5.0
+        area_px = int(example["instances"].gt_masks.tensor.sum())
+        expected = sum(rle.area_px(mask) for mask in record.masks) * (nm / 5.0) ** 2
+        assert area_px == pytest.approx(expected, rel=0.03)
+    unknown = mapper(replace(record, pixel_size=None), 0)
+    assert tuple(unknown["image"].shape[1:]) == (128, 160)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("ROTATION_DEG", "50.0", r"ROTATION_DEG: must be from 0 to 45, got 50"),
+        ("ELASTIC_PX", "20.0", r"from 0 to 16, a quarter of ELASTIC_CELL_PX, got 20"),
+        ("CLAHE_PROBABILITY", "1.5", r"CLAHE_PROBABILITY: must be from 0 to 1, got 1.5"),
+        ("SCALE", "(0.0, 1.0)", r"SCALE: must be two rising numbers above 0, got \(0.0, 1.0\)"),
+        ("CONTRAST", "(1.2, 0.8)", r"CONTRAST: must be two rising numbers, got"),
+        ("CROP_PX", "3", r"CROP_PX: must be at least 16, got 3"),
+    ],
+)
+def test_augmentations_that_mean_nothing_are_refused(
+    light_config, tiny_overrides, key, value, message
+):
+    cfg = load_config(light_config, [*tiny_overrides, f"MITO.AUGMENT.{key}", value])
+    with pytest.raises(ConfigError, match=message):
+        MicrographMapper(cfg, 0)
