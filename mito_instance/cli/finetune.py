@@ -6,19 +6,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
-from mito_instance.cli.command import (
-    OK,
-    SOME_FAILED,
-    CommandParser,
-    checked_number,
-    run,
-    whole_number,
-)
+from mito_instance.calibration import MAX_NM, MIN_NM
+from mito_instance.cli.command import CommandParser, checked_number, run, whole_number
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.files import make_folder
 
@@ -33,8 +25,8 @@ ImageJ ROIs drawn by hand, or those of `mito quantify --rois` corrected in Fiji,
 Takes minutes on a CPU. The output folder is a model for `mito quantify --weights`.
 
 Every mitochondrion in every image given must be outlined: what is not outlined is learned as
-background. Crop images that are outlined in part, and leave out those that are not outlined.
-An ROI set without any ROI says that its image shows none.
+background. Where only a part of an image is outlined, --region gives that part. An ROI set without
+any ROI says that its image shows none.
 
 From five images on, about a fifth of them is held back: the best model on these is kept, and its
 score threshold is chosen on them. With fewer there is no validation, and the score threshold
@@ -65,6 +57,13 @@ def build_parser() -> CommandParser:
         "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
     )
     data.add_argument("--coco", type=Path, nargs="+", metavar="JSON", help="COCO JSON files")
+    data.add_argument(
+        "--region",
+        type=Path,
+        metavar="ROI",
+        help="the part that is outlined, one rectangle an image: a .roi for all images, or a "
+        "folder of one each with the image's name; the rest, and images without one, are not used",
+    )
     data.add_argument(
         "--val", type=Path, metavar="JSON", help="COCO JSON to validate on; nothing is held back"
     )
@@ -121,16 +120,20 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
     from mito_instance.detection.finetuning import finetuning_config, model_folder, n_steps
     from mito_instance.io.coco import write_coco
 
     start = model_folder(args.weights)
     if args.output.exists() and start.resolve() == args.output.resolve():
         raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
-    images, status = _read(args)
-    make_folder(args.output)
-    train, val = _parts(args, images)
+    images, status = read_outlined(args)
     logs = args.output / "training"
+    make_folder(logs)
+    if args.region is not None:
+        images, status = cut_to_regions(args.region, images, logs / "images", status)
+    _check_instances(images)
+    train, val = _parts(args, images)
     paths = {"train": logs / "train.json", "val": logs / "val.json"}
     paths["val"].unlink(missing_ok=True)
     for name, part in (("train", train), ("val", val)):
@@ -151,57 +154,12 @@ def _finetune(args: argparse.Namespace) -> int:
     return status
 
 
-def _read(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
-    """All outlined images, and the exit status so far."""
-    if args.rois is None and args.coco is None:
-        raise ConfigError("no outlined images; give --rois with --images, or --coco")
-    if (args.rois is None) != (args.images is None):
-        raise ConfigError("--rois and --images belong together; give both")
-    images, status = ([], OK) if args.rois is None else _read_rois(args)
-    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
-    if args.coco is not None:
-        from mito_instance.io.coco import read_coco
-
-        for path in args.coco:
-            found = read_coco(path)
-            images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
-    # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
-    images = [
-        replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
-        for image in images
-    ]
+def _check_instances(images: list[ImageInstances]) -> None:
     if not any(map(len, images)):
         raise AnnotationError(
             f"{len(images)} images without any outlined mitochondrion: nothing to learn from; "
             "outline all mitochondria of at least one image"
         )
-    return images, status
-
-
-def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
-    """Images of ``--rois``; says what could not be used."""
-    from mito_instance.annotations.from_rois import (
-        convert_roi_pairs,
-        find_roi_sets,
-        pair_roi_sets,
-    )
-    from mito_instance.cli.conversion_report import say_lines
-    from mito_instance.io.images import find_images
-
-    pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
-    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
-    conversion = convert_roi_pairs(pairing.pairs, pixel_size)
-    say_lines("notice", [*pairing.notices, *conversion.notices])
-    say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
-    say_lines(
-        "skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in conversion.skipped]
-    )
-    failures = [*pairing.failures, *conversion.failures]
-    if not conversion.images:
-        reason = failures[0] if failures else "no image has an ROI set of its name"
-        raise AnnotationError(f"--rois: nothing to learn from: {reason}")
-    say_lines("failed", failures)
-    return conversion.images, SOME_FAILED if failures else OK
 
 
 def _parts(
@@ -211,10 +169,11 @@ def _parts(
     import numpy as np
 
     from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
+    from mito_instance.cli.outlined_images import as_mitochondria
     from mito_instance.io.coco import read_coco
 
     if args.val is not None:
-        return images, read_coco(args.val)
+        return images, [as_mitochondria(image) for image in read_coco(args.val)]
     train, val = hold_out(images, np.random.default_rng(args.seed))
     if val:
         names = ", ".join(Path(image.image).name for image in val[:5])

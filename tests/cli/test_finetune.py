@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import roifile
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
@@ -11,6 +13,9 @@ from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.io.coco import read_coco  # noqa: E402
+from mito_instance.io.images import read_page  # noqa: E402
+from mito_instance.masks import rle  # noqa: E402
 from mito_instance.synthetic import write_dataset  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "configs" / "mask_rcnn_light.yaml"
@@ -86,6 +91,27 @@ def test_five_images_leave_one_for_validation(start, truth, tmp_path, capfd):
     assert len(json.loads((output / "training" / "train.json").read_text())["images"]) == 4
     assert len(json.loads((output / "training" / "val.json").read_text())["images"]) == 1
     assert "(chosen on validation)" in (output / "MODEL_CARD.md").read_text()
+
+
+def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
+    corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
+    roi = roifile.ImagejRoi.frompoints(corners)
+    roi.tofile(tmp_path / "outlined.roi")
+    output = tmp_path / "model"
+    status = finetune.main(
+        [
+            *("--coco", str(truth), "--region", str(tmp_path / "outlined.roi")),
+            *("-o", str(output), "--weights", str(start), "--steps", "1", *SHORT),
+        ]
+    )
+    assert status == 0, capfd.readouterr().err
+    (first, *_), whole = read_coco(output / "training" / "train.json"), read_coco(truth)
+    assert first.image_hw == (80, 80)
+    original = next(image for image in whole if Path(image.image).stem in first.image)
+    union = rle.decode(rle.union(original.masks, original.image_hw))[16:96, 8:88]
+    np.testing.assert_array_equal(rle.decode(rle.union(first.masks, (80, 80))), union)
+    pixels = read_page(Path(original.image)).pixels[16:96, 8:88]
+    np.testing.assert_array_equal(read_page(Path(first.image)).pixels, pixels)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Outlined images of a command: from ROI sets or COCO files, whole or the part that is outlined."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mito_instance.calibration import PixelSize
+from mito_instance.cli.command import OK, SOME_FAILED
+from mito_instance.cli.conversion_report import say_lines
+from mito_instance.errors import AnnotationError, ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from mito_instance.instances import ImageInstances
+
+
+def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+    """All outlined images, their masks as mitochondria and nothing else.
+
+    Args:
+        args: ``rois``, ``images``, ``coco``, ``pixel_size_nm``.
+
+    Returns:
+        The images, and the exit status so far: what cannot be used is named on stderr.
+
+    Raises:
+        MitoInstanceError: if nothing can be used.
+    """
+    if args.rois is None and args.coco is None:
+        raise ConfigError("no outlined images; give --rois with --images, or --coco")
+    if (args.rois is None) != (args.images is None):
+        raise ConfigError("--rois and --images belong together; give both")
+    images, status = ([], OK) if args.rois is None else _read_rois(args)
+    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    if args.coco is not None:
+        from mito_instance.io.coco import read_coco
+
+        for path in args.coco:
+            found = read_coco(path)
+            images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+    # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
+    return [as_mitochondria(image) for image in images], status
+
+
+def as_mitochondria(image: ImageInstances) -> ImageInstances:
+    """The image with its masks as mitochondria, and nothing else."""
+    return replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
+
+
+def cut_to_regions(
+    region: Path, images: list[ImageInstances], folder: Path, status: int
+) -> tuple[list[ImageInstances], int]:
+    """The outlined part of each image, written as TIFF; names the images that have none.
+
+    Args:
+        region: as ``mito quantify --region``: a file for all images, or a folder.
+        images: with their instances.
+        folder: for the TIFFs.
+        status: the exit status so far.
+
+    Raises:
+        AnnotationError: if no part is left.
+    """
+    from mito_instance.annotations.cropping import crop_image, rectangle_of
+    from mito_instance.batch.regions import Regions
+    from mito_instance.io.images import page_sizes_hw
+
+    paths = list(dict.fromkeys(Path(image.image) for image in images))
+    regions = Regions(region, paths)
+    parts, failures = [], []
+    for number, image in enumerate(images):
+        path = Path(image.image)
+        try:
+            n_frames = len(page_sizes_hw(path))
+            mask = regions.mask(path, image.frame, n_frames, image.image_hw)
+            box = rectangle_of(mask, image.image)
+            parts.append(crop_image(image, box, folder / f"{number:03d}_{path.stem}.tif"))
+        except (AnnotationError, ImageError) as error:
+            failures.append(str(error))
+    say_lines("failed", failures)
+    if not parts:
+        raise AnnotationError(f"--region: nothing to learn from: {failures[0]}")
+    return parts, SOME_FAILED if failures else status
+
+
+def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+    """Images of ``--rois``; says what could not be used."""
+    from mito_instance.annotations.from_rois import (
+        convert_roi_pairs,
+        find_roi_sets,
+        pair_roi_sets,
+    )
+    from mito_instance.io.images import find_images
+
+    pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
+    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    conversion = convert_roi_pairs(pairing.pairs, pixel_size)
+    say_lines("notice", [*pairing.notices, *conversion.notices])
+    say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
+    say_lines(
+        "skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in conversion.skipped]
+    )
+    failures = [*pairing.failures, *conversion.failures]
+    if not conversion.images:
+        reason = failures[0] if failures else "no image has an ROI set of its name"
+        raise AnnotationError(f"--rois: nothing to learn from: {reason}")
+    say_lines("failed", failures)
+    return conversion.images, SOME_FAILED if failures else OK
