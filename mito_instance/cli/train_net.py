@@ -152,17 +152,17 @@ def _worker(args: argparse.Namespace) -> None:
 
 
 def _evaluate_weights(cfg: Any, truth: list[ImageInstances]) -> dict[str, float]:
+    from mito_instance.detection.architectures import build_predictor
     from mito_instance.detection.model import build_network
-    from mito_instance.detection.predictor import MaskRCNNPredictor
     from mito_instance.detection.weights import load_for_prediction, resolve_weights
 
     network = build_network(cfg)
     load_for_prediction(network, resolve_weights(cfg.MODEL.WEIGHTS))
-    return _validation(truth)(MaskRCNNPredictor(cfg, network))
+    return _validation(truth, calibrate=False)(build_predictor(cfg, network))
 
 
-def _validation(truth: list[ImageInstances]) -> Validate:
-    """A function that scores a predictor on these images."""
+def _validation(truth: list[ImageInstances], *, calibrate: bool = True) -> Validate:
+    """A function that scores a predictor on these images, calibrated on them if wanted."""
     from tqdm import tqdm
 
     from mito_instance.evaluation.evaluate import evaluate
@@ -171,6 +171,7 @@ def _validation(truth: list[ImageInstances]) -> Validate:
     from mito_instance.io.images import read_page
 
     def validate(predictor: Any) -> dict[str, float]:
+        choices = predictor.calibrate(truth) if calibrate else {}
         predicted = [
             predict_page(
                 predictor,
@@ -195,7 +196,7 @@ def _validation(truth: list[ImageInstances]) -> Validate:
             "count_mae",
             "count_bias",
         )
-        results = {name: float(figures[name]) for name in chosen}
+        results = {name: float(figures[name]) for name in chosen} | choices
         results["score_threshold"] = threshold
         return {name: value for name, value in results.items() if math.isfinite(value)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -53,6 +54,22 @@ def write_card(
     portable = _portable(cfg, score_threshold)
     text = model_card(portable, folder / WEIGHTS_NAME, folder / CONFIG_NAME, record)
     write_text_atomic(folder / CARD_NAME, text)
+
+
+def with_choices(cfg: CfgNode, figures: Mapping[str, float]) -> CfgNode:
+    """The config with what a validation chose besides the score threshold.
+
+    Args:
+        cfg: the config of the training.
+        figures: of the validation; ``foreground_threshold`` is taken over.
+    """
+    if "foreground_threshold" not in figures:
+        return cfg
+    chosen = cfg.clone()
+    chosen.defrost()
+    chosen.MITO.SEMANTIC.FOREGROUND_THRESHOLD = float(figures["foreground_threshold"])
+    chosen.freeze()
+    return chosen
 
 
 def _portable(cfg: CfgNode, score_threshold: float) -> CfgNode:

@@ -14,7 +14,8 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mito_instance.detection.data import MicrographMapper, load_records
+from mito_instance.detection.architectures import Mapper, build_mapper
+from mito_instance.detection.data import load_records
 from mito_instance.detection.model_card import DataFile
 from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
@@ -80,7 +81,7 @@ class TrainingExamples(Dataset[dict[str, Any]]):
         mapper: makes an example of a record.
     """
 
-    def __init__(self, records: Sequence[ImageInstances], mapper: MicrographMapper) -> None:
+    def __init__(self, records: Sequence[ImageInstances], mapper: Mapper) -> None:
         self.records = records
         self.mapper = mapper
 
@@ -147,7 +148,7 @@ def build_train_loader(
         n_processes=n_processes,
     )
     loader: DataLoader[dict[str, Any]] = DataLoader(
-        TrainingExamples(records, MicrographMapper(cfg, seed, records)),
+        TrainingExamples(records, build_mapper(cfg, records, seed)),
         sampler=order,
         batch_size=batch,
         num_workers=cfg.DATALOADER.NUM_WORKERS,

@@ -14,6 +14,7 @@ from detectron2.structures import ImageList, Instances
 from torch import nn
 
 from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
+from mito_instance.detection.architectures import register
 from mito_instance.detection.foreground import ForegroundHead
 from mito_instance.detection.pooling import MatmulPooler
 from mito_instance.detection.precision import Precision
@@ -160,6 +161,11 @@ def build_network(cfg: CfgNode) -> nn.Module:
 
     Args:
         cfg: a config from ``load_config`` (``MODEL.DEVICE`` resolved).
+
+    Raises:
+        ConfigError: for an unknown ``MODEL.META_ARCHITECTURE`` or one that its keys do not fit.
+        MissingDependencyError: if the architecture needs a library that is not installed.
     """
+    register(cfg.MODEL.META_ARCHITECTURE)
     network: nn.Module = build_model(cfg)
     return network

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from torch import nn
 
+from mito_instance.detection.architectures import build_predictor
 from mito_instance.detection.config import load_config
 from mito_instance.detection.data import to_network_input
 from mito_instance.detection.model import build_network
-from mito_instance.detection.precision import Precision
+from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.detection.weights import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -26,61 +23,11 @@ from mito_instance.detection.weights import (
 )
 from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.contrast import stretch_contrast
 from mito_instance.masks import rle
 
 
-class MaskRCNNPredictor:
-    """Predicts the instances of grey tiles with a network in evaluation mode.
-
-    Args:
-        cfg: the network's config.
-        network: the network, weights loaded.
-        weights: the file that they came from, for the record.
-    """
-
-    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
-        self.cfg = cfg
-        self.weights = weights
-        self.network: Any = network  # ``inference`` is Detectron2's, untyped
-
-    @property
-    def score_threshold(self) -> float:
-        """The score that the model's authors recommend for counting."""
-        return float(self.cfg.MITO.SCORE_THRESHOLD)
-
-    @property
-    def pixel_size_nm(self) -> float | None:
-        """Pixel size in nm that images are resampled to; None for none."""
-        return float(self.cfg.MITO.PIXEL_SIZE_NM) or None
-
-    @property
-    def tile_px(self) -> int:
-        """Recommended edge of a tile in pixels."""
-        return int(self.cfg.MITO.TILE_PX)
-
-    @property
-    def tile_overlap_px(self) -> int:
-        """Recommended overlap of neighbouring tiles in pixels."""
-        return int(self.cfg.MITO.TILE_OVERLAP_PX)
-
-    def record(self) -> dict[str, str]:
-        """What a run record says of the model: hashes of weights and config, device, arithmetic."""
-        precision = Precision.choose(self.cfg.MITO.PRECISION, self.cfg.MODEL.DEVICE)
-        found = {
-            "device": str(self.cfg.MODEL.DEVICE),
-            "precision": precision.name,
-            "torch": torch.__version__,
-            "config_sha256": hashlib.sha256(self.cfg.dump().encode()).hexdigest(),
-        }
-        if self.weights is not None:
-            found["weights"] = f"{self.weights.absolute().parent.name}/{self.weights.name}"
-            found["weights_sha256"] = hashlib.sha256(self.weights.read_bytes()).hexdigest()
-        return found
-
-    def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Whole page (H, W) of any dtype to the grey levels that the network was trained on."""
-        return stretch_contrast(pixels, tuple(self.cfg.MITO.CONTRAST_PERCENTILES))
+class MaskRCNNPredictor(NetworkPredictor):
+    """Predicts the instances of grey tiles with a Mask R-CNN in evaluation mode."""
 
     def predict(
         self, tiles: Sequence[npt.NDArray[np.uint8]], min_score: float = 0.0
@@ -124,7 +71,7 @@ def load_predictor(
     weights: Path | None = None,
     config_file: Path | None = None,
     overrides: Sequence[str] = (),
-) -> MaskRCNNPredictor:
+) -> NetworkPredictor:
     """Build a predictor from a model folder, from weights and config, or the shipped model.
 
     Args:
@@ -136,6 +83,7 @@ def load_predictor(
     Raises:
         WeightsError: if the weights are missing or do not fit.
         ConfigError: if there is no config for them.
+        MissingDependencyError: if the architecture needs a library that is not installed.
     """
     if weights is None and config_file is None:
         weights = shipped_model()
@@ -162,7 +110,7 @@ def load_predictor(
     cfg = load_config(config_file, overrides)
     network = build_network(cfg)
     load_for_prediction(network, weights)
-    return MaskRCNNPredictor(cfg, network.eval(), weights)
+    return build_predictor(cfg, network.eval(), weights)
 
 
 def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstances:

@@ -19,15 +19,17 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from mito_instance.detection.architectures import build_predictor
 from mito_instance.detection.averaging import WeightAverage
 from mito_instance.detection.checkpoints import PeriodicCheckpoint, TrainingCheckpointer
-from mito_instance.detection.export import export_model, write_card
+from mito_instance.detection.export import export_model, with_choices, write_card
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
 from mito_instance.detection.model import build_network
 from mito_instance.detection.model_card import TrainingRecord
+from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
-from mito_instance.detection.predictor import MaskRCNNPredictor
 from mito_instance.detection.validation import Best, Validation
 from mito_instance.detection.weights import WEIGHTS_NAME
 from mito_instance.errors import ConfigError
@@ -36,7 +38,7 @@ logger = logging.getLogger(__name__)
 # It logs a traceback of every loss that is not finite; we turn that into one line.
 logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)
 
-Validate = Callable[[MaskRCNNPredictor], dict[str, float]]
+Validate = Callable[[NetworkPredictor], dict[str, float]]
 """Scores a predictor on the validation data; the keys become curves in the logs."""
 
 
@@ -72,7 +74,7 @@ class Trainer(DefaultTrainer):
         self._curves: Mapping[str, Any] = {}
         precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         network = build_network(cfg)
-        optimizer = self.build_optimizer(cfg, network)
+        optimizer = build_optimizer(cfg, network)
         self.records, self.files = read_data(cfg, with_validation=validate is not None)
         loader = build_train_loader(cfg, self.records, seed)
         logger.info(
@@ -102,7 +104,7 @@ class Trainer(DefaultTrainer):
 
         def measure() -> dict[str, float]:
             with me.averaged():
-                figures = validate(MaskRCNNPredictor(me.cfg, me.network))
+                figures = validate(build_predictor(me.cfg, me.network))
             words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             logger.info("validation: %s", words)
             return figures
@@ -247,7 +249,8 @@ class Trainer(DefaultTrainer):
             self._export(self.iter, self.iter, {} if best is None else best.figures)
         else:
             record = self._record(best.step, self.iter, best.figures)
-            write_card(self.cfg, self.model_folder, self.best_score_threshold, record)
+            cfg = with_choices(self.cfg, best.figures)
+            write_card(cfg, self.model_folder, self.best_score_threshold, record)
         return self.model_folder
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -261,7 +264,8 @@ class Trainer(DefaultTrainer):
         threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))
         record = self._record(step, steps_done, figures)
         with self.averaged():
-            export_model(self.cfg, self.network, self.model_folder, threshold, record)
+            cfg = with_choices(self.cfg, figures)
+            export_model(cfg, self.network, self.model_folder, threshold, record)
 
     def _record(self, step: int, steps_done: int, figures: Mapping[str, float]) -> TrainingRecord:
         return TrainingRecord(

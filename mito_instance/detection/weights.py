@@ -216,6 +216,12 @@ class SafeCheckpointer(DetectionCheckpointer):
                 "pass a local file as MODEL.WEIGHTS (or '' to start from random weights)"
             ) from error
 
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        adapt = getattr(self.model, "adapt_weights", None)
+        if adapt is not None:  # such a network knows the layouts that it can start from
+            checkpoint = {"model": adapt(checkpoint["model"])}
+        return super()._load_model(checkpoint)
+
     def _load_file(self, filename: str) -> dict[str, Any]:
         return read_weights_file(Path(filename))
 

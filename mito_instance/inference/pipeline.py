@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
 from mito_instance.inference.stitching import Detection, detections_of, stitch
 from mito_instance.inference.tiling import tiles_of
@@ -43,7 +43,10 @@ def predict_page(
     threshold = predictor.score_threshold if score_threshold is None else score_threshold
     tile_px = predictor.tile_px if tile_px is None else tile_px
     overlap_px = min(predictor.tile_overlap_px, tile_px // 2)
-    prepared = predictor.prepare(page.pixels)
+    if isinstance(predictor, StackPredictor):
+        prepared = predictor.prepare_page(page)
+    else:
+        prepared = predictor.prepare(page.pixels)
     itself = _empty(page, prepared)
     zoom = zoom_for(itself, predictor.pixel_size_nm)
     if zoom != 1.0:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page
 
 
 class MaskPredictor(Protocol):
@@ -49,4 +50,13 @@ class MaskPredictor(Protocol):
 
     def record(self) -> Mapping[str, Any]:
         """What a run record says of the model: JSON values that change when its results do."""
+        ...
+
+
+@runtime_checkable
+class StackPredictor(Protocol):
+    """What a ``MaskPredictor`` has besides if it looks at the slices beside a page."""
+
+    def prepare_page(self, page: Page) -> npt.NDArray[np.uint8]:
+        """In place of ``prepare``: (H, W) of a page whose neighbours it finds by path and frame."""
         ...

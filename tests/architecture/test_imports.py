@@ -50,7 +50,7 @@ names = ["mito_instance"]
 def fail(name):
     raise ImportError(name)
 for module in pkgutil.walk_packages(mito_instance.__path__, "mito_instance.", onerror=fail):
-    if not module.name.startswith("mito_instance.detection"):
+    if not module.name.startswith(("mito_instance.detection", "mito_instance.semantic")):
         importlib.import_module(module.name)
         names.append(module.name)
 print(" ".join(names))

@@ -1,0 +1,1 @@
+"""Semantic baselines: U-Nets and an FCN for foreground, and instances from their maps."""

@@ -1,0 +1,112 @@
+"""A trained 2D semantic network as a ``MaskPredictor``: grey tiles in, ``ImageInstances`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.inference.resampling import resize_page, zoom_for
+from mito_instance.inference.tiling import tiles_of
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page
+from mito_instance.semantic.calibration import choose_foreground_threshold
+from mito_instance.semantic.to_instances import InstanceRule, to_instances
+from mito_instance.semantic.windows import owned_parts
+
+Grey = npt.NDArray[np.uint8]
+Probability = npt.NDArray[np.float32]
+
+
+class SemanticPredictor(NetworkPredictor):
+    """Foreground probability of grey tiles, divided into instances.
+
+    Args:
+        cfg: the network's config; ``MITO.SEMANTIC`` says how its maps are divided.
+        network: a ``SemanticNet2d``, weights loaded.
+        weights: the file that they came from, for the record.
+
+    Raises:
+        ConfigError: if a threshold is out of its range.
+    """
+
+    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
+        super().__init__(cfg, network, weights)
+        self.rule = InstanceRule.from_config(cfg)
+
+    def predict(self, tiles: Sequence[Grey], min_score: float = 0.0) -> list[ImageInstances]:
+        """Instances of each tile, by falling score; disjoint within a tile.
+
+        Args:
+            tiles: uint8 (h, w) arrays from ``prepare``; sizes may differ.
+            min_score: instances below it are left out.
+        """
+        found = [to_instances(self.probability(tile), self.rule) for tile in tiles]
+        return [instances.select(np.asarray(instances.scores) >= min_score) for instances in found]
+
+    def probability(self, tile: Grey) -> Probability:
+        """Foreground probability (h, w) of a prepared tile, in [0, 1]."""
+        image = torch.from_numpy(np.ascontiguousarray(tile))[None]
+        return self._run([{"image": image}])[0]
+
+    def page_probability(self, page: Page) -> Probability:
+        """Foreground probability (H, W) of a whole page, in its own pixels.
+
+        Tiles and zoom are those of prediction; where tiles overlap, each gives the half of the
+        overlap that lies farther from its edge.
+        """
+        prepared = self.prepare(page.pixels)
+        image_hw = (prepared.shape[0], prepared.shape[1])
+        identity = ImageInstances(str(page.path), image_hw, pixel_size=page.pixel_size)
+        zoom = zoom_for(identity, self.pixel_size_nm)
+        if zoom != 1.0:
+            prepared = resize_page(prepared, zoom)
+        tiles = tiles_of((prepared.shape[0], prepared.shape[1]), self.tile_px, self.tile_overlap_px)
+        whole = np.zeros(prepared.shape, dtype=np.float32)
+        for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):
+            whole[page_part] = self.probability(prepared[tile.slices])[tile_part]
+        if zoom != 1.0:
+            size = (image_hw[1], image_hw[0])
+            return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR))
+        return whole
+
+    def calibrate(self, truth: Sequence[ImageInstances]) -> dict[str, float]:
+        """Choose the foreground threshold of the best Dice, and use it from now on.
+
+        Args:
+            truth: annotated images that the network was not trained on.
+
+        Returns:
+            ``foreground_threshold``.
+        """
+        chosen = choose_foreground_threshold(
+            self.page_probability, truth, self.rule.foreground_threshold
+        )
+        self.use_threshold(chosen)
+        return {"foreground_threshold": chosen}
+
+    def use_threshold(self, foreground_threshold: float) -> None:
+        """Divide maps with this threshold, and say so in config and record."""
+        self.cfg = self.cfg.clone()
+        self.cfg.defrost()
+        self.cfg.MITO.SEMANTIC.FOREGROUND_THRESHOLD = foreground_threshold
+        self.cfg.freeze()
+        self.rule = InstanceRule.from_config(self.cfg)
+
+    def _run(self, batch: list[dict[str, torch.Tensor]]) -> list[Probability]:
+        """Probabilities of a batch without its channel axis; the network keeps its mode."""
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                found = self.network(batch)
+        finally:
+            self.network.train(training)
+        return [output["sem_seg"][0].cpu().numpy() for output in found]

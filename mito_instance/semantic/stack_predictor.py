@@ -1,0 +1,153 @@
+"""A trained 3D semantic network as a ``MaskPredictor`` of pages that have neighbours."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from mito_instance.errors import MitoInstanceError
+from mito_instance.inference.resampling import resize_page, zoom_for
+from mito_instance.inference.tiling import tiles_of
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import Page, read_page
+from mito_instance.semantic.layers import strides_3d
+from mito_instance.semantic.predictor import Grey, Probability, SemanticPredictor
+from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk
+from mito_instance.semantic.windows import owned_parts
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 1 << 28
+Block: TypeAlias = tuple[tuple[Place, ...], int, tuple[int, int], float]
+"""A series, the number of a block of its slices, the page's size, the zoom."""
+
+
+class StackPredictor(SemanticPredictor):
+    """Foreground probability of slices that are predicted in blocks, divided slice by slice.
+
+    ``prepare_page`` reads a page's neighbours, predicts the block of slices that the page lies
+    in, and returns the page's probability map as grey levels; ``predict`` divides it. Pages
+    in slice order share blocks: each is predicted once.
+
+    Args:
+        cfg: the network's config.
+        network: a ``SemanticNet3d``, weights loaded.
+        weights: the file that they came from, for the record.
+    """
+
+    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
+        super().__init__(cfg, network, weights)
+        self.patch_slices = int(cfg.MITO.SEMANTIC.PATCH_SLICES)
+        self.block_slices = int(cfg.MITO.SEMANTIC.BLOCK_SLICES)
+        self.margin = self.patch_slices // 4
+        self.disk = SeriesOnDisk()
+        self.blocks: OrderedDict[Block, npt.NDArray[np.uint8]] = OrderedDict()
+        self._has_warned = False
+
+    def prepare(self, pixels: npt.NDArray[Any]) -> Grey:
+        """Probability map (H, W), times 255, of a page without neighbours: it is repeated."""
+        whole: Grey = self._volume_map(super().prepare(pixels)[None])[0]
+        return whole
+
+    def prepare_page(self, page: Page) -> Grey:
+        """Probability map (H, W), times 255, of a page among its neighbours.
+
+        Args:
+            page: a page of a file of several, or a file beside others with consecutive numbers.
+        """
+        series = self.disk.around(page.path, page.frame, page.n_frames)
+        if len(series.places) == 1 and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: no neighbouring slices; the 3D network sees this one repeated. It looks "
+                "for other pages of the file, or for files beside it with consecutive numbers",
+                page.path,
+            )
+        image_hw = (page.pixels.shape[0], page.pixels.shape[1])
+        identity = ImageInstances(str(page.path), image_hw, pixel_size=page.pixel_size)
+        zoom = zoom_for(identity, self.pixel_size_nm)
+        core = self.block_slices - 2 * self.margin
+        number = series.position // core
+        key = (series.places, number, image_hw, zoom)
+        if key not in self.blocks:
+            self.blocks[key] = self._predict_block(series, page, number, zoom)
+            while (
+                len(self.blocks) > 1 and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
+            ):
+                self.blocks.popitem(last=False)
+        self.blocks.move_to_end(key)
+        found: Grey = self.blocks[key][series.position - number * core]
+        return found
+
+    def probability(self, tile: Grey) -> Probability:
+        """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
+        return tile.astype(np.float32) / np.float32(255)
+
+    def page_probability(self, page: Page) -> Probability:
+        """Foreground probability (H, W) of a page among its neighbours."""
+        return self.probability(self.prepare_page(page))
+
+    def _predict_block(self, series: Series, page: Page, number: int, zoom: float) -> Grey:
+        """Maps (n, H, W) of the slices that a block decides."""
+        core = self.block_slices - 2 * self.margin
+        first, last = number * core, min((number + 1) * core, len(series.places))
+        start, stop = max(0, first - self.margin), min(len(series.places), last + self.margin)
+        slices = [self._read(place, page) for place in series.places[start:stop]]
+        # The page itself was read: there is a nearest usable slice to each.
+        usable = np.flatnonzero([grey is not None for grey in slices])
+        nearest = [usable[np.abs(usable - index).argmin()] for index in range(len(slices))]
+        volume = [slices[index] for index in nearest]
+        if zoom != 1.0:
+            volume = [resize_page(grey, zoom) for grey in volume if grey is not None]
+        maps = self._volume_map(np.stack([grey for grey in volume if grey is not None]))
+        maps = maps[first - start : last - start]
+        if zoom != 1.0:
+            size = (page.pixels.shape[1], page.pixels.shape[0])
+            maps = np.stack([np.asarray(cv2.resize(one, size), dtype=np.uint8) for one in maps])
+        return maps
+
+    def _read(self, place: Place, page: Page) -> Grey | None:
+        """Grey levels of a slice; None if it cannot be read or has another size than the page."""
+        if place == (page.path, page.frame):
+            return super().prepare(page.pixels)
+        try:
+            pixels = read_page(*place).pixels
+        except MitoInstanceError as error:
+            logger.warning("%s; its neighbours are predicted without it", error)
+            return None
+        return super().prepare(pixels) if pixels.shape == page.pixels.shape else None
+
+    def _volume_map(self, volume: Grey) -> Grey:
+        """Probabilities, times 255, of a volume (D, H, W) that is whole in D."""
+        step_z, step_y, step_x = strides_3d(self.cfg)
+        depth, height, width = volume.shape
+        full = _up(max(depth, self.patch_slices), step_z)
+        before = (full - depth) // 2
+        keys = self.cfg.MITO.SEMANTIC
+        tiles = tiles_of((height, width), int(keys.WINDOW_PX), int(keys.WINDOW_OVERLAP_PX))
+        maps = np.zeros(volume.shape, dtype=np.uint8)
+        for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):
+            window = volume[(slice(None), *tile.slices)]
+            padding = (
+                (before, full - depth - before),
+                (0, _up(max(tile.height, 2 * step_y), step_y) - tile.height),
+                (0, _up(max(tile.width, 2 * step_x), step_x) - tile.width),
+            )
+            padded = torch.from_numpy(np.pad(window, padding, mode="edge"))
+            found = self._run([{"volume": padded}])[0][before : before + depth]
+            maps[(slice(None), *page_part)] = np.rint(found[(slice(None), *tile_part)] * 255)
+        return maps
+
+
+def _up(length: int, step: int) -> int:
+    """The next multiple of ``step``."""
+    return -(-length // step) * step

@@ -1,0 +1,109 @@
+"""Stacks of slices: which images are neighbours, in a training's files and on disk."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mito_instance.annotations.series import slices_of
+from mito_instance.instances import ImageInstances
+from mito_instance.io.images import IMAGE_SUFFIXES
+
+Place = tuple[Path, int]
+"""A file and a 0-based page of it."""
+
+
+def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
+    """Indices of images that follow each other without a gap, as in one stack.
+
+    Pages k and k + 1 of one file are neighbours; so are files of one folder whose names are
+    equal but for the number at their end, if these numbers are neighbours. All images of a
+    run have one size.
+
+    Args:
+        images: in any order; may be empty.
+
+    Returns:
+        Runs in slice order; every image is in exactly one.
+    """
+    stacks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for index, place in enumerate(slices_of(images)):
+        stacks[place.stack].append((place.number, index))
+    runs: list[list[int]] = []
+    for members in stacks.values():
+        previous: tuple[int, int] | None = None
+        for number, index in sorted(members):
+            follows = (
+                previous is not None
+                and number == previous[0] + 1
+                and images[index].image_hw == images[previous[1]].image_hw
+            )
+            if follows:
+                runs[-1].append(index)
+            else:
+                runs.append([index])
+            previous = (number, index)
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The slices around a page, and where in them it is.
+
+    Args:
+        places: files and pages in slice order, without gaps.
+        position: index of the page among them.
+    """
+
+    places: tuple[Place, ...]
+    position: int
+
+
+class SeriesOnDisk:
+    """Finds the neighbours of pages; every folder is listed once only."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[Path, str], dict[Place, Series]] = {}
+        self._files: dict[tuple[Path, int], tuple[Place, ...]] = {}
+
+    def around(self, path: Path, frame: int, n_frames: int) -> Series:
+        """The series that a page belongs to, by the rule of `runs_of`.
+
+        Args:
+            path: image file.
+            frame: 0-based page.
+            n_frames: pages of the file; the neighbours of a page are looked for in its file, if
+                it has several, else among the files beside it.
+        """
+        if n_frames > 1:
+            key = (path, n_frames)
+            if key not in self._files:
+                self._files[key] = tuple((path, page) for page in range(n_frames))
+            return Series(self._files[key], frame)
+        folder = (path.parent, path.suffix)
+        if folder not in self._folders:
+            self._folders[folder] = _series_of(_images_beside(path))
+        return self._folders[folder].get((path, 0), Series(((path, 0),), 0))
+
+
+def _images_beside(path: Path) -> list[Path]:
+    """Images in the same folder with the same suffix."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return [path]
+    try:
+        return [other for other in path.parent.iterdir() if other.suffix == path.suffix]
+    except OSError:
+        return [path]
+
+
+def _series_of(paths: Iterable[Path]) -> dict[Place, Series]:
+    # Sizes are not known yet: the reader of a series finds out.
+    images = [ImageInstances(str(path), (1, 1)) for path in paths]
+    found = {}
+    for run in runs_of(images):
+        places = tuple((Path(images[index].image), 0) for index in run)
+        for position, place in enumerate(places):
+            found[place] = Series(places, position)
+    return found

@@ -1,0 +1,205 @@
+"""Each kind of semantic network through the commands that users call."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+pytest.importorskip("segmentation_models_pytorch")
+pytest.importorskip("monai")
+
+from mito_instance.cli import train_net  # noqa: E402
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.data import load_records  # noqa: E402
+from mito_instance.detection.loader import build_train_loader  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.detection.weights import SafeCheckpointer  # noqa: E402
+from mito_instance.errors import (  # noqa: E402
+    AnnotationError,
+    ConfigError,
+    MissingDependencyError,
+    WeightsError,
+)
+from mito_instance.inference.pipeline import predict_page  # noqa: E402
+from mito_instance.instances import ImageInstances  # noqa: E402
+from mito_instance.io.coco import write_coco  # noqa: E402
+from mito_instance.io.images import read_page  # noqa: E402
+from mito_instance.masks import rle  # noqa: E402
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "semantic"
+TINY = [
+    "MODEL.DEVICE", "cpu", "MITO.PRECISION", "fp32", "DATALOADER.NUM_WORKERS", "0",
+    "SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "2", "MITO.AUGMENT.CROP_PX", "64",
+]  # fmt: skip
+TINY_2D = [*TINY, "MITO.SEMANTIC.DECODER_CHANNELS", "(8,8,8,8)"]
+TINY_3D = [
+    *TINY, "MITO.SEMANTIC.CHANNELS_3D", "(8,8,8,8)", "MITO.SEMANTIC.PATCH_SLICES", "8",
+    "MITO.SEMANTIC.BLOCK_SLICES", "8", "MITO.SEMANTIC.WINDOW_PX", "64",
+    "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "16",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """COCO JSON of six slices through a dark rod in noise."""
+    folder = tmp_path_factory.mktemp("stack")
+    rng = np.random.default_rng(0)
+    images = []
+    for number in range(6):
+        mask = np.zeros((70, 90), dtype=np.uint8)
+        cv2.circle(mask, (30 + 4 * number, 35), 14, 1, thickness=-1)
+        grey = 150 - 80.0 * mask + rng.normal(0, 5, mask.shape)
+        path = folder / f"z{number + 8}.png"  # z8, z9, z10: order by number, not by letters
+        cv2.imwrite(str(path), np.clip(grey, 0, 255).astype(np.uint8))
+        images.append(ImageInstances(str(path), mask.shape, (rle.encode(mask.astype(bool)),)))
+    write_coco(folder / "stack.json", images)
+    return folder / "stack.json"
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        pytest.param("unet2d.yaml", TINY_2D, id="2d"),
+        pytest.param("unet3d.yaml", TINY_3D, id="3d"),
+    ],
+)
+def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, overrides):
+    words = ["--config-file", str(CONFIGS / config), "--train", str(stack), "--val", str(stack)]
+    status = train_net.main([*words, *overrides, "OUTPUT_DIR", str(tmp_path / "run")])
+    assert status == 0, capfd.readouterr().err
+    folder = tmp_path / "run" / "model"
+    metrics = (tmp_path / "run" / "metrics.json").read_text()
+    assert "loss_dice" in metrics
+    assert "validation/foreground_threshold" in metrics
+
+    predictor = load_predictor(folder, overrides=["MODEL.DEVICE", "cpu"])
+    slices = sorted(stack.parent.glob("*.png"))
+    found = predict_page(predictor, read_page(slices[0], 0), score_threshold=0.0)
+    assert found.image_hw == (70, 90)
+    # A network of two steps may find anything, but what it finds is disjoint and scored.
+    covered = sum(rle.decode(mask).astype(int) for mask in found.masks)
+    assert np.max(covered) <= 1
+    assert predictor.rule.foreground_threshold == pytest.approx(
+        predictor.cfg.MITO.SEMANTIC.FOREGROUND_THRESHOLD
+    )
+
+
+def test_3d_examples_are_slices_in_order_with_their_masks(stack):
+    cfg = load_config(CONFIGS / "unet3d.yaml", [*TINY_3D, "DATASETS.TRAIN", f"('{stack}',)"])
+    loader = build_train_loader(cfg, load_records(cfg.DATASETS.TRAIN, cfg), seed=0)
+    batch = next(iter(loader))
+    for example in batch:
+        assert example["volume"].shape == (8, 64, 64)
+        inside = example["foreground"] & example["valid"]
+        assert inside.any()
+        outside = ~example["foreground"] & example["valid"]
+        assert example["volume"][inside].mean() < example["volume"][outside].mean() - 50
+
+
+def test_a_lone_image_is_predicted_in_3d_with_a_warning(tmp_path, caplog):
+    torch.manual_seed(0)
+    cfg = load_config(CONFIGS / "unet3d.yaml", TINY_3D)
+    from mito_instance.detection.architectures import build_predictor
+
+    predictor = build_predictor(cfg, build_network(cfg))
+    cv2.imwrite(str(tmp_path / "cell.png"), np.full((40, 50), 90, np.uint8))
+    found = predict_page(predictor, read_page(tmp_path / "cell.png", 0))
+    assert found.image_hw == (40, 50)
+    assert "cell.png: no neighbouring slices" in caplog.text
+
+
+def test_single_images_are_nothing_for_3d_training(stack):
+    cfg = load_config(CONFIGS / "unet3d.yaml", [*TINY_3D, "DATASETS.TRAIN", f"('{stack}',)"])
+    records = load_records(cfg.DATASETS.TRAIN, cfg)[::2]
+    with pytest.raises(AnnotationError, match="none of the 3 images follows another"):
+        build_train_loader(cfg, records, seed=0)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.bottom_up."], ids=["alone", "in-a-detector"])
+def test_an_encoder_starts_from_a_resnet(tmp_path, prefix):
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    resnet = resnet18(weights=None)
+    weights = resnet.state_dict()
+    if prefix:
+        from mito_instance.detection.weights import torchvision_to_detectron2
+
+        renamed = torchvision_to_detectron2(weights)
+        weights = {f"{prefix}{name}": value for name, value in renamed.items()}
+    torch.save(weights, tmp_path / "resnet18.pth")
+    network = build_network(load_config(CONFIGS / "unet2d.yaml", TINY_2D))
+    SafeCheckpointer(network).load(str(tmp_path / "resnet18.pth"))
+    encoder = network.get_submodule("network.encoder")
+    grey = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = resnet.eval().layer1(
+            resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(grey.expand(-1, 3, -1, -1)))))
+        )
+        assert torch.allclose(encoder.eval()(grey)[2], expected, atol=1e-4)
+
+
+def test_another_resnet_is_refused(tmp_path):
+    from torchvision.models import resnet34
+
+    torch.save(resnet34(weights=None).state_dict(), tmp_path / "resnet34.pth")
+    small = [*TINY, "MITO.SEMANTIC.NETWORK", "fcn", "MITO.SEMANTIC.ENCODER", "resnet50"]
+    network = build_network(load_config(CONFIGS / "unet2d.yaml", small))
+    with pytest.raises(WeightsError, match="no weights of this network or its encoder"):
+        SafeCheckpointer(network).load(str(tmp_path / "resnet34.pth"))
+
+
+def test_a_frozen_encoder_keeps_its_weights_and_statistics():
+    network = build_network(
+        load_config(CONFIGS / "unet2d.yaml", [*TINY_2D, "MITO.SEMANTIC.FREEZE_ENCODER", "True"])
+    ).train()
+    encoder = network.get_submodule("network.encoder")
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert not encoder.bn1.training
+    assert network.network.decoder.training
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "message"),
+    [
+        pytest.param(
+            "unet2d.yaml", ["MODEL.META_ARCHITECTURE", "RetinaNet"],
+            "META_ARCHITECTURE: must be one of MitoMaskRCNN, .* got 'RetinaNet'", id="architecture",
+        ),
+        pytest.param(
+            "unet2d.yaml", ["MITO.SEMANTIC.ENCODER", "vgg"], "ENCODER: must be one of", id="encoder"
+        ),
+        pytest.param(
+            "unet2d.yaml", ["MITO.SEMANTIC.ENCODER_DEPTH", "5"],
+            "ENCODER_DEPTH: .* got 5 and 4", id="depth",
+        ),
+        pytest.param(
+            "unet2d.yaml",
+            ["MITO.SEMANTIC.FREEZE_ENCODER", "True", "DATASETS.TRAIN", "('a.json',)"],
+            "FREEZE_ENCODER: random weights would stay", id="frozen-random-weights",
+        ),
+        pytest.param(
+            "unet3d.yaml", ["MITO.SEMANTIC.PATCH_SLICES", "6"],
+            "PATCH_SLICES: must be a multiple of 4", id="patch",
+        ),
+        pytest.param(
+            "unet3d.yaml", ["MITO.SEMANTIC.GROUPS_3D", "5"], "GROUPS_3D: must divide", id="groups"
+        ),
+    ],
+)  # fmt: skip
+def test_keys_that_contradict_are_named(config, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        build_network(load_config(CONFIGS / config, overrides))
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    import mito_instance.detection.architectures as architectures
+
+    monkeypatch.setattr(architectures, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="pip install monai"):
+        architectures.register("SemanticNet3d")
+    architectures.register("MitoMaskRCNN")

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mito_instance.inference.tiling import tiles_of
+from mito_instance.instances import ImageInstances
+
+pytest.importorskip("detectron2")
+
+from mito_instance.semantic.stacks import Series, SeriesOnDisk, runs_of
+from mito_instance.semantic.windows import owned_parts
+
+
+def image(name, frame=0, image_hw=(8, 8)):
+    return ImageInstances(name, image_hw, frame=frame)
+
+
+@pytest.mark.parametrize(
+    ("images", "runs"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param(
+            [image("a/3.png"), image("a/1.png"), image("a/2.png")], [[1, 2, 0]], id="files"
+        ),
+        pytest.param([image("1.png"), image("3.png")], [[0], [1]], id="gap"),
+        pytest.param([image("1.png"), image("2.png", image_hw=(9, 9))], [[0], [1]], id="sizes"),
+        pytest.param([image("a/1.png"), image("b/2.png")], [[0], [1]], id="folders"),
+        pytest.param([image("s.tif", 1), image("s.tif", 0)], [[1, 0]], id="pages"),
+        pytest.param([image("cell.png"), image("liver.png")], [[0], [1]], id="no-numbers"),
+    ],
+)
+def test_runs(images, runs):
+    assert sorted(runs_of(images)) == sorted(runs)
+
+
+def test_neighbours_on_disk(tmp_path):
+    for name in ("z1.png", "z2.png", "z4.png", "other.png", "z3.tif", "notes.txt"):
+        (tmp_path / name).touch()
+    disk = SeriesOnDisk()
+    first, second = ((tmp_path / f"z{n}.png", 0) for n in (1, 2))
+    assert disk.around(tmp_path / "z2.png", 0, 1) == Series((first, second), 1)
+    assert disk.around(tmp_path / "z4.png", 0, 1).places == ((tmp_path / "z4.png", 0),)
+    stack = tmp_path / "z3.tif"
+    assert disk.around(stack, 2, 4) == Series(tuple((stack, page) for page in range(4)), 2)
+    assert disk.around(Path("gone/5.png"), 0, 1).position == 0
+
+
+@pytest.mark.parametrize("image_hw", [(64, 64), (150, 64), (201, 333)])
+def test_every_pixel_belongs_to_one_tile(image_hw):
+    tiles = tiles_of(image_hw, 100, 30)
+    owners = np.zeros(image_hw, dtype=int)
+    for tile, (in_page, in_tile) in zip(tiles, owned_parts(tiles), strict=True):
+        owners[in_page] += 1
+        inside = np.zeros((tile.height, tile.width))
+        assert inside[in_tile].shape == owners[in_page].shape
+        assert in_page[0].start - tile.y == in_tile[0].start
+    assert (owners == 1).all()
