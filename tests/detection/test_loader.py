@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("detectron2")
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
 from mito_instance.detection.loader import TrainingOrder, build_train_loader  # noqa: E402
-from mito_instance.errors import ConfigError  # noqa: E402
+from mito_instance.errors import AnnotationError, ConfigError  # noqa: E402
 
 
 def first(order, n):
@@ -83,3 +84,22 @@ def test_repeats_must_fit_the_files(light_config, tiny_overrides, dataset):
     cfg = load_config(light_config, overrides)
     with pytest.raises(ConfigError, match=r"one number a file of DATASETS.TRAIN \(1\), got 2"):
         build_train_loader(cfg, load_records([str(dataset)], cfg), seed=0)
+
+
+def test_empty_images_come_as_often_as_asked(light_config, tiny_overrides, dataset):
+    overrides = [*tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)"]
+    cfg = load_config(light_config, [*overrides, "MITO.EMPTY_IMAGE_REPEATS", "0.0"])
+    records = load_records([str(dataset)], cfg)
+    loader = build_train_loader(cfg, records, seed=5)
+    shown = {record for _, record in first(loader.loader.sampler, 30)}
+    assert [len(records[record]) > 0 for record in sorted(shown)] == [True, True]
+
+
+def test_an_error_in_a_worker_is_its_one_line(light_config, tiny_overrides, dataset):
+    overrides = [*tiny_overrides, "DATASETS.TRAIN", f"('{dataset}',)"]
+    cfg = load_config(light_config, [*overrides, "DATALOADER.NUM_WORKERS", "1"])
+    records = [replace(load_records([str(dataset)], cfg)[2], image_hw=(90, 71))]
+    with pytest.raises(
+        AnnotationError, match=r"image is \(90, 70\).*convert the annotations anew$"
+    ):
+        next(iter(build_train_loader(cfg, records, seed=5)))
