@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from safetensors import safe_open
 
 from mito_instance import __version__
+from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_2D, SEMANTIC_3D
 from mito_instance.instances import ImageInstances
 
 _CHUNK_BYTES = 1 << 20
@@ -89,6 +90,7 @@ def model_card(cfg: CfgNode, weights: Path, config: Path, record: TrainingRecord
         ("parameters", f"{_n_values(weights):,}"),
         ("pixel size", f"{nm:g} nm" if nm else "as in the images; none is resampled"),
         ("score threshold", f"{float(cfg.MITO.SCORE_THRESHOLD):g} {_origin(record)}"),
+        *_semantic_rows(cfg),
         ("weights", f"`{weights.name}`, SHA-256 `{sha256(weights)}`"),
         ("config", f"`{config.name}`, SHA-256 `{sha256(config)}`"),
         ("made with", _versions()),
@@ -179,7 +181,27 @@ def _origin(record: TrainingRecord | None) -> str:
     return "(chosen on validation)" if record.validation else "(not chosen on this data)"
 
 
+def _semantic_rows(cfg: CfgNode) -> list[tuple[str, str]]:
+    """How a semantic network's map becomes instances; nothing for Mask R-CNN."""
+    if cfg.MODEL.META_ARCHITECTURE == MASK_RCNN:
+        return []
+    keys = cfg.MITO.SEMANTIC
+    return [
+        ("foreground threshold", f"{float(keys.FOREGROUND_THRESHOLD):g}"),
+        (
+            "instances",
+            f"watershed from seeds of probability {float(keys.SEED_THRESHOLD):g} and more",
+        ),
+    ]
+
+
 def _backbone(cfg: CfgNode) -> str:
+    keys = cfg.MITO.SEMANTIC
+    if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_2D:
+        return f"{keys.NETWORK} with a {keys.ENCODER} encoder"
+    if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D:
+        channels = ", ".join(map(str, keys.CHANNELS_3D))
+        return f"U-Net of {channels} channels on patches of {keys.PATCH_SLICES} slices"
     return f"ResNet-{cfg.MODEL.RESNETS.DEPTH} with a {cfg.MODEL.FPN.OUT_CHANNELS}-channel FPN"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.errors import ConfigError
-from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -201,8 +201,11 @@ def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredic
         count: 4 or 8 orientations; None for the predictor itself.
 
     Raises:
-        ConfigError: if the count is another.
+        ConfigError: if the count is another, or the predictor looks at whole stacks: what it
+            is asked about is its finished map, the same in every orientation.
     """
+    if count is not None and isinstance(predictor, StackPredictor):
+        raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
     return predictor if count is None else AugmentedPredictor(predictor, count)
 
 

@@ -24,6 +24,7 @@ from mito_instance.errors import (  # noqa: E402
     MissingDependencyError,
     WeightsError,
 )
+from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import write_coco  # noqa: E402
@@ -75,6 +76,9 @@ def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, o
     metrics = (tmp_path / "run" / "metrics.json").read_text()
     assert "loss_dice" in metrics
     assert "validation/foreground_threshold" in metrics
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "| foreground threshold | 0." in card
+    assert "FPN" not in card
 
     predictor = load_predictor(folder, overrides=["MODEL.DEVICE", "cpu"])
     slices = sorted(stack.parent.glob("*.png"))
@@ -109,6 +113,8 @@ def test_a_lone_image_is_predicted_in_3d_with_a_warning(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "cell.png"), np.full((40, 50), 90, np.uint8))
     found = predict_page(predictor, read_page(tmp_path / "cell.png", 0))
     assert found.image_hw == (40, 50)
+    with pytest.raises(ConfigError, match="--tta: a 3D model"):
+        with_augmentation(predictor, 4)
     assert "cell.png: no neighbouring slices" in caplog.text
 
 
