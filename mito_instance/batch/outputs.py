@@ -88,9 +88,8 @@ class Outputs:
 class FileNames:
     """Unique file names of results, readable and the same in every run.
 
-    ``image.png`` and ``image.zip`` for ``image.tif``; ``image_p0003.png`` for the third page
-    after the first of a stack, whose ROIs are all in ``image.zip``; the folder's name in front
-    where two inputs have one name, then a number.
+    ``image.png`` and ``image.zip`` for ``image.tif``; ``stack.tif`` and ``stack.zip`` for all pages
+    of a stack; the folder's name in front where two inputs have one name, then a number.
 
     Args:
         paths: all inputs.
@@ -111,10 +110,9 @@ class FileNames:
             taken.add(candidate)
             self.stems[path] = candidate
 
-    def overlay(self, path: Path, frame: int, n_frames: int) -> str:
-        """File name of the overlay of one page."""
-        page = f"_p{frame:04d}" if n_frames > 1 else ""
-        return f"{self.stems[path]}{page}.png"
+    def overlay(self, path: Path, n_frames: int) -> str:
+        """File name of the overlay of an image, or of all pages of a stack."""
+        return f"{self.stems[path]}.{'tif' if n_frames > 1 else 'png'}"
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import statistics
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.result_store import PageKey, ResultStore
 from mito_instance.errors import ImageError
@@ -34,7 +33,7 @@ from mito_instance.measure.summary import (
     summarise_image,
     whole_image,
 )
-from mito_instance.visualize.overlays import write_overlay
+from mito_instance.visualize.overlay_tiff import EncodedPicture
 from mito_instance.visualize.page_pictures import PagePictures, page_pictures
 
 if TYPE_CHECKING:
@@ -96,6 +95,7 @@ class Done:
         n_frames: pages of the file.
         pictures: for a report, if they are wanted.
         overlay: file of the overlay; None if none was wanted.
+        stack_page: page of the overlay of a stack, to be written; None where it is drawn already.
         is_stored: whether the result was taken from the store.
         seconds: spent on the page.
     """
@@ -107,6 +107,7 @@ class Done:
     n_frames: int = 1
     pictures: PagePictures | None = None
     overlay: Path | None = None
+    stack_page: EncodedPicture | None = None
     is_stored: bool = False
     seconds: float = 0.0
 
@@ -118,16 +119,14 @@ class PageWork:
     Args:
         predictor: the model; it is used by one thread only.
         settings: how it is used.
-        names: of the pictures.
-        overlays: folder of the pictures; None for none.
+        overlays: the pictures.
         store: finished pages; None to keep none.
         with_pictures: make the pictures of a report, too; stored pages are read again for them.
     """
 
     predictor: MaskPredictor
     settings: Settings
-    names: FileNames
-    overlays: Path | None = None
+    overlays: OverlayFiles
     store: ResultStore | None = None
     with_pictures: bool = False
 
@@ -149,7 +148,7 @@ class PageWork:
         else:
             stored = loaded.result
             loaded.region = self._region(path, frame, stored.n_frames, stored.found.image_hw)
-            if self.with_pictures or not self._is_drawn(loaded, stored):
+            if self.with_pictures or not self._is_drawn(loaded):
                 loaded.page = read_page(path, frame)
         loaded.seconds = time.perf_counter() - start
         return loaded
@@ -199,7 +198,7 @@ class PageWork:
                 raise ValueError("a page without a stored result must be predicted first")
             shapes = tuple(measure_objects(found, page.pixels))
             result = PageResult(page.n_frames, found, shapes)
-        result = self._draw(loaded, result)
+        result, stack_page = self._draw(loaded, result)
         if self.store is not None and loaded.key is not None and result is not loaded.result:
             self.store.save(loaded.key, result)
         counted = self._counted(loaded, result)
@@ -210,7 +209,8 @@ class PageWork:
             self._rows(*counted),
             n_frames=result.n_frames,
             pictures=pictures,
-            overlay=None if self.overlays is None else self._picture(result),
+            overlay=self.overlays.file(result),
+            stack_page=stack_page,
             is_stored=is_stored,
             seconds=loaded.seconds + time.perf_counter() - start,
         )
@@ -245,27 +245,20 @@ class PageWork:
         )
         return Done(found=found, row=row, objects=object_rows(found, shapes), figures=figures)
 
-    def _draw(self, loaded: Loaded, result: PageResult) -> PageResult:
+    def _draw(self, loaded: Loaded, result: PageResult) -> tuple[PageResult, EncodedPicture | None]:
         """Draw the picture of a page unless it is drawn already; the result knows of it."""
-        if loaded.page is None or self._is_drawn(loaded, result):
-            return result
-        found, _, _ = self._counted(loaded, result)
-        picture = self._picture(result)
-        write_overlay(picture, to_uint8(loaded.page.pixels), found)
-        return replace(result, overlay=_fingerprint(picture, found))
+        if loaded.page is None or self._is_drawn(loaded):
+            return result, None
+        counted, _, _ = self._counted(loaded, result)
+        return self.overlays.draw(loaded.page.pixels, result, counted)
 
-    def _is_drawn(self, loaded: Loaded, result: PageResult) -> bool:
+    def _is_drawn(self, loaded: Loaded) -> bool:
         """Whether the picture of a stored result lies where it should, as it should be."""
-        if self.overlays is None:
+        if self.overlays.folder is None:
             return True
-        found, _, _ = self._counted(loaded, result)
-        return result.overlay != "" and result.overlay == _fingerprint(self._picture(result), found)
-
-    def _picture(self, result: PageResult) -> Path:
-        """Where the overlay of a page goes."""
-        found = result.found
-        name = self.names.overlay(Path(found.image), found.frame, result.n_frames)
-        return (self.overlays or Path()) / name
+        if loaded.result is None:
+            return False
+        return self.overlays.is_drawn(loaded.result, self._counted(loaded, loaded.result)[0])
 
 
 def _with_values(page: Page) -> Page:
@@ -280,17 +273,6 @@ def _with_values(page: Page) -> Page:
             "export it again"
         )
     return page
-
-
-def _fingerprint(picture: Path, found: ImageInstances) -> str:
-    """A hash of what was drawn and of the file that came of it; empty without a file."""
-    try:
-        status = picture.stat()
-    except OSError:
-        return ""
-    size = None if found.pixel_size is None else found.pixel_size.nm
-    drawn = (picture.absolute(), status.st_size, status.st_mtime_ns, size, found.masks)
-    return hashlib.sha256(repr(drawn).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _tile_reporter(page: Page) -> Callable[[int, int], None]:

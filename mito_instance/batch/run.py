@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from mito_instance import __version__
 from mito_instance.batch.groups import group_of_all
 from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
+from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.threads import in_three_steps
@@ -107,12 +109,15 @@ class Batch:
         """
         names = FileNames(list(self.paths))
         store = None if self.resume is None else ResultStore(self.resume, self.record)
-        overlays, with_pictures = self.outputs.overlays, self.on_page is not None
-        work = PageWork(self.predictor, self.settings, names, overlays, store, with_pictures)
+        overlays = OverlayFiles(self.outputs.overlays, names)
+        with_pictures = self.on_page is not None
+        work = PageWork(self.predictor, self.settings, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
+        overlays.check(Counter(task.path for task in tasks))
         with (
             logging_redirect_tqdm(),
             RoiZips(self.outputs.rois, names) as rois,
+            StackOverlays(overlays) as stacks,
             _opened_log(self.outputs.log) as log,
             tqdm(total=len(tasks), desc="quantify", unit="page", file=sys.stderr) as progress,
         ):
@@ -120,7 +125,7 @@ class Batch:
                 tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads
             )
             for task, outcome in steps:
-                row = self._take(task, outcome, rois, results)
+                row = self._take(task, outcome, rois, stacks, results)
                 on_row(row)
                 if self.on_page is not None:
                     is_done = isinstance(outcome, Done) and row["status"] == "ok"
@@ -130,7 +135,12 @@ class Batch:
                 progress.update()
 
     def _take(
-        self, task: PageTask, outcome: Done | Exception, rois: RoiZips, results: Results
+        self,
+        task: PageTask,
+        outcome: Done | Exception,
+        rois: RoiZips,
+        stacks: StackOverlays,
+        results: Results,
     ) -> Row:
         """Add a page to the results; its row of counts."""
         group = self.group_of(task.path)
@@ -138,10 +148,12 @@ class Batch:
             if isinstance(outcome, Exception):
                 raise outcome
             rois.add(task.path, outcome.n_frames, outcome.found)
+            stacks.add(task.path, task.frame, outcome.n_frames, outcome.stack_page)
         except DiskFullError:
             raise
         except Exception as error:  # whatever it is, the other pages have nothing to do with it
             logger.debug("%s", task.path, exc_info=True)
+            stacks.add_failed(task.path)
             reason = _reason(error, task.path)
             results.failures.append(reason)
             results.figures.append(PageFigures(group, is_failed=True))

@@ -30,7 +30,10 @@ def build_parser() -> CommandParser:
         "--objects", type=Path, metavar="CSV", help="one row a mitochondrion: area, shape, place"
     )
     results.add_argument(
-        "--overlays", type=Path, metavar="DIR", help="a PNG an image with outlines and numbers"
+        "--overlays",
+        type=Path,
+        metavar="DIR",
+        help="a PNG an image, a TIFF a stack, with outlines and numbers",
     )
     results.add_argument(
         "--rois", type=Path, metavar="DIR", help="an ImageJ ROI zip an image, to correct in Fiji"

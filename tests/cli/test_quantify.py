@@ -122,9 +122,8 @@ def test_a_stack_has_a_row_and_an_overlay_a_page(tmp_path, capsys):
     assert quantify.main([str(tmp_path / "stack.tif"), "--overlays", str(overlays)]) == 0
     rows = rows_of(capsys.readouterr().out)
     assert [(row["frame"], row["count"]) for row in rows] == [("0", "1"), ("1", "0"), ("2", "1")]
-    assert sorted(path.name for path in overlays.iterdir()) == [
-        f"stack_p{page:04d}.png" for page in range(3)
-    ]
+    assert [path.name for path in overlays.iterdir()] == ["stack.tif"]
+    assert tifffile.imread(overlays / "stack.tif").shape == (3, 120, 150, 3)
 
 
 def test_large_images_are_tiled(tmp_path, capsys):
