@@ -14,6 +14,7 @@ COMMANDS = {
     "convert-roi": "ImageJ ROI files to COCO JSON",
     "export-roi": "COCO JSON to ImageJ ROI zips, to correct in Fiji",
     "finetune": "adapt a model to a few outlined images",
+    "preview": "what a training would see: augmented crops on one sheet",
     "train-net": "train or evaluate a model",
     "quantify": "count and measure mitochondria in micrographs",
     "evaluate": "compare predictions with the truth",
@@ -21,6 +22,7 @@ COMMANDS = {
     "check": "problems of a COCO JSON, and their repair",
     "split": "a COCO JSON to training, validation and test parts",
     "demo": "the whole way on a few synthetic micrographs",
+    "selftest": "whether this installation works",
 }
 
 

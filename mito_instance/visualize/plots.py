@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from mito_instance.visualize.html import Html, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Where its cache folder cannot be written, it uses another one; users need not know.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 _INK, _GRID, _PAPER = "#010203", "#040506", "#070809"
 _SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")

@@ -1,7 +1,10 @@
 """Plots: valid SVG whose colours are the page's."""
 
 import math
+import os
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -69,3 +72,21 @@ def test_bland_altman_of_perfect_agreement_has_no_limits_and_a_plain_scale():
 def test_equal_data_give_equal_plots():
     line = [plots.Line("a", [0, 1], [1, 0])]
     assert plots.lines(line, LABELS) == plots.lines(line, LABELS)
+
+
+DRAW = """
+import logging
+logging.basicConfig(level=logging.INFO)
+from mito_instance.visualize import plots
+plots.lines([plots.Line("a", [0, 1], [0, 1])], plots.Labels("t", "x", "y"))
+"""
+
+
+@pytest.mark.slow
+def test_an_unwritable_home_is_no_matter(tmp_path):
+    hidden = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "XDG_CONFIG_HOME": "/proc/none"}
+    environment = {**os.environ, **hidden, "TMPDIR": str(tmp_path)}
+    environment.pop("MPLCONFIGDIR", None)
+    command = [sys.executable, "-c", DRAW]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
