@@ -182,11 +182,8 @@ def _file_checks(image: npt.NDArray[np.uint8]) -> Iterator[Check]:
     from mito_instance.io.images import read_page
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, depth in (("8-bit.png", np.uint8), ("16-bit.tif", np.uint16)):
-            path, pixels = (
-                Path(folder) / name,
-                image.astype(depth) * depth(np.iinfo(depth).max // 255),
-            )
+        for name, pixels in (("8-bit.png", image), ("16-bit.tif", image.astype(np.uint16) * 257)):
+            path = Path(folder) / name
             if path.suffix == ".tif":
                 tifffile.imwrite(path, pixels, compression="zlib")
             else:
