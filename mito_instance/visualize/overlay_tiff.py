@@ -20,7 +20,7 @@ STRIP_BYTES = 1 << 18
 LEVEL = 1
 """Noise compresses to a half at any level; this one is eight times as fast as the usual one."""
 _MAX_CLASSIC_BYTES = 4_000_000_000
-_HORIZONTAL = 2
+_ZLIB = tifffile.COMPRESSION.ADOBE_DEFLATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class EncodedPicture:
 
     Args:
         image_hw: height and width in pixels.
-        strips: zlib-compressed differences of neighbouring pixels, from top to bottom.
+        strips: zlib-compressed rows, from top to bottom.
         description: text of the page, ASCII.
     """
 
@@ -46,14 +46,12 @@ def encode_picture(picture: ColourImage, description: str = "") -> EncodedPictur
         description: ASCII text to go with it.
 
     Returns:
-        The same bytes for the same picture.
-    Source: TIFF 6.0, section 14: the horizontal predictor, each channel by itself.
+        The same bytes for the same picture. Pixels are not replaced by differences (a
+        "predictor"): that gains nothing here, and ImageJ 1.53 does not undo it.
     """
-    differences = picture.copy()
-    differences[:, 1:] -= picture[:, :-1]
     n_rows = _rows_a_strip(picture.shape[1])
     strips = tuple(
-        zlib.compress(differences[top : top + n_rows].tobytes(), LEVEL)
+        zlib.compress(picture[top : top + n_rows].tobytes(), LEVEL)
         for top in range(0, picture.shape[0], n_rows)
     )
     return EncodedPicture((picture.shape[0], picture.shape[1]), strips, description)
@@ -98,7 +96,6 @@ class OverlayTiff:
             dtype=np.uint8,
             photometric="rgb",
             compression="zlib",
-            predictor=_HORIZONTAL,
             rowsperstrip=_rows_a_strip(page.image_hw[1]),
             description=page.description,
             metadata=None,
@@ -118,7 +115,7 @@ def descriptions(path: Path) -> tuple[str, ...]:
             for entry in tif.pages:
                 page = entry.aspage()
                 ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-                is_ours = page.predictor == _HORIZONTAL and page.samplesperpixel == 3
+                is_ours = page.compression == _ZLIB and page.samplesperpixel == 3
                 if not is_ours or max(ends) > n_bytes:
                     break
                 texts.append(str(page.description))
