@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,21 +18,21 @@ from detectron2.structures import BitMasks, Instances
 from mito_instance.detection.augment import (
     CopyPaste,
     Crop,
-    Cutting,
     build_augmentations,
     build_copy_paste,
     check_augmentations,
     crop_margin_px,
     log_uniform,
-    resize_image,
-    resize_mask,
 )
+from mito_instance.detection.crops import cut_crop, cut_instance, window_around
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
 from mito_instance.io.contrast import stretch_contrast
 from mito_instance.io.images import read_page
 from mito_instance.masks import rle
+
+logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 1 << 30
 
@@ -88,6 +89,7 @@ class MicrographMapper:
 
     def __init__(self, cfg: CfgNode, seed: int, records: Sequence[ImageInstances] = ()) -> None:
         check_augmentations(cfg)
+        _report_pixel_sizes(cfg, records)
         self.cfg = cfg
         self.seed = seed
         self.sources = [record for record in records if len(record)]
@@ -103,8 +105,8 @@ class MicrographMapper:
 
         Returns:
             ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
-            possibly none; ``file_name``, ``frame``, and ``zoom``: pixels of the example to a
-            pixel of the file.
+            possibly none; ``file_name``, ``frame``, ``zoom`` (pixels of the example to a pixel
+            of the file) and ``pixel_size_nm`` (of the example; None where unknown).
         """
         rng = np.random.default_rng([self.seed, position])
         image = self._image(record)
@@ -112,7 +114,7 @@ class MicrographMapper:
         scale = log_uniform(rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
         zoom = scale * self._zoom_to_model(record)
         window = self._window(image.shape, boxes, zoom, rng)
-        crop = _cut(image, record, boxes, window, zoom, self._edge_px)
+        crop = cut_crop(image, record, boxes, window, zoom, self._edge_px)
         copy_paste = build_copy_paste(self.cfg, rng)
         if copy_paste is not None:
             crop = self._paste(copy_paste, crop, record, scale, rng)
@@ -120,7 +122,12 @@ class MicrographMapper:
         transform = build_augmentations(self.cfg, rng)(augmented)
         masks = [transform.apply_segmentation(mask) for mask in crop.masks]
         example = _example(augmented.image, masks, crop.classes, self.cfg.MITO.MIN_AREA_PX)
-        return example | {"file_name": record.image, "frame": record.frame, "zoom": zoom}
+        return example | {
+            "file_name": record.image,
+            "frame": record.frame,
+            "zoom": zoom,
+            "pixel_size_nm": None if record.pixel_size is None else record.pixel_size.nm / zoom,
+        }
 
     @property
     def _edge_px(self) -> int:
@@ -150,10 +157,10 @@ class MicrographMapper:
                 continue
             zoom = scale * self._zoom_to_model(source)
             index = int(rng.integers(len(source)))
-            window = _window_around(source, index, copy_paste.margin_px / zoom)
+            window = window_around(source, index, copy_paste.margin_px / zoom)
             if window is None or max(window[2:]) * zoom > max(crop.image.shape):
                 continue
-            crop = copy_paste(crop, _cut_one(self._image(source), source, index, window, zoom))
+            crop = copy_paste(crop, cut_instance(self._image(source), source, index, window, zoom))
         return crop
 
     def _image(self, record: ImageInstances) -> npt.NDArray[np.uint8]:
@@ -197,64 +204,30 @@ class MicrographMapper:
         return int(rng.integers(last_x + 1)), int(rng.integers(last_y + 1)), width, height
 
 
-def _cut(
-    image: npt.NDArray[np.uint8],
-    record: ImageInstances,
-    boxes: npt.NDArray[np.int64],
-    window: tuple[int, int, int, int],
-    zoom: float,
-    edge_px: int,
-) -> Crop:
-    """Window of the image and of the masks that reach into it, zoomed."""
-    x, y, width, height = window
-    size = (_zoomed(width, zoom, edge_px), _zoomed(height, zoom, edge_px))
-    inside = np.flatnonzero(
-        (boxes[:, 0] < x + width)
-        & (boxes[:, 0] + boxes[:, 2] > x)
-        & (boxes[:, 1] < y + height)
-        & (boxes[:, 1] + boxes[:, 3] > y)
-    )
-    return Crop(
-        resize_image(image[y : y + height, x : x + width], size),
-        [resize_mask(rle.crop(record.masks[index], window), size) for index in inside],
-        [record.category_ids[index] - 1 for index in inside],
-    )
-
-
-def _window_around(
-    record: ImageInstances, index: int, margin_px: float
-) -> tuple[int, int, int, int] | None:
-    """Window (x, y, width, height) around an instance; None where the image's border cuts it."""
-    x, y, width, height = rle.box_xywh(record.masks[index])
-    image_height, image_width = record.image_hw
-    if min(width, x, y) < 1 or x + width >= image_width or y + height >= image_height:
-        return None
-    margin = int(np.ceil(margin_px))
-    left, top = max(0, x - margin), max(0, y - margin)
-    right, bottom = min(image_width, x + width + margin), min(image_height, y + height + margin)
-    return left, top, right - left, bottom - top
-
-
-def _cut_one(
-    image: npt.NDArray[np.uint8],
-    record: ImageInstances,
-    index: int,
-    window: tuple[int, int, int, int],
-    zoom: float,
-) -> Cutting:
-    """Window of the image and of one mask, zoomed."""
-    x, y, width, height = window
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    return Cutting(
-        resize_image(image[y : y + height, x : x + width], size),
-        resize_mask(rle.crop(record.masks[index], window), size),
-        record.category_ids[index] - 1,
-    )
-
-
-def _zoomed(length_px: int, zoom: float, edge_px: int) -> int:
-    """Length after zooming; rounding must not carry it beyond the crop."""
-    return min(edge_px, max(1, round(length_px * zoom)))
+def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None:
+    """Say once at what scale images of known and of unknown pixel size are learned."""
+    model_nm = float(cfg.MITO.PIXEL_SIZE_NM)
+    if not model_nm or not records:
+        return
+    low, high = tuple(cfg.MITO.AUGMENT.SCALE)
+    n_unknown = sum(record.pixel_size is None for record in records)
+    if n_unknown < len(records):
+        logger.info(
+            "crops show %g to %g nm a pixel (MITO.PIXEL_SIZE_NM %g, MITO.AUGMENT.SCALE %g to %g)",
+            model_nm / high,
+            model_nm / low,
+            model_nm,
+            low,
+            high,
+        )
+    if n_unknown:
+        logger.warning(
+            "%d of %d training images have no known pixel size: taken as they are, as if it were "
+            "MITO.PIXEL_SIZE_NM (%g nm); convert them with --pixel-size-nm",
+            n_unknown,
+            len(records),
+            model_nm,
+        )
 
 
 def _example(

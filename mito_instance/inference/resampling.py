@@ -18,9 +18,14 @@ TOLERANCE = 1.25
 
 MAX_PX = 1 << 31
 
+_said: set[float] = set()
+"""Pixel sizes of models for which a page of unknown pixel size was reported in this process."""
+
 
 def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
     """Factor by which a page is resized before prediction.
+
+    That a page's pixel size is not known is said once in a run, of the first such page.
 
     Args:
         page: size and pixel size of the page.
@@ -30,7 +35,10 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
         1.0 where either pixel size is unknown, where they agree within 25 %, or where the
         resized page would be beyond what can be handled; else page / model.
     """
-    if page.pixel_size is None or model_nm is None:
+    if model_nm is None:
+        return 1.0
+    if page.pixel_size is None:
+        _say_unknown(model_nm, page.image)
         return 1.0
     zoom = page.pixel_size.nm / model_nm
     if 1 / TOLERANCE <= zoom <= TOLERANCE:
@@ -45,6 +53,17 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
         )
         return 1.0
     return zoom
+
+
+def _say_unknown(model_nm: float, image: str) -> None:
+    if model_nm not in _said:
+        _said.add(model_nm)
+        logger.warning(
+            "%s: pixel size unknown, and so perhaps of further images: taken as it is, though the "
+            "model was trained at %g nm a pixel; --pixel-size-nm tells it",
+            image,
+            model_nm,
+        )
 
 
 def resize_page(grey: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:

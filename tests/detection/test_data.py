@@ -147,8 +147,23 @@ def test_crops_show_the_pixel_size_of_the_config(light_config, tiny_overrides, d
         area_px = int(example["instances"].gt_masks.tensor.sum())
         expected = sum(rle.area_px(mask) for mask in record.masks) * (nm / 5.0) ** 2
         assert area_px == pytest.approx(expected, rel=0.03)
+        assert example["pixel_size_nm"] == 5.0
     unknown = mapper(replace(record, pixel_size=None), 0)
     assert tuple(unknown["image"].shape[1:]) == (128, 160)
+    assert unknown["pixel_size_nm"] is None
+
+
+def test_unknown_pixel_sizes_are_counted_once(light_config, tiny_overrides, dataset, caplog):
+    cfg = load_config(light_config, [*tiny_overrides, "MITO.AUGMENT.SCALE", "(0.8, 1.25)"])
+    records = load_records([str(dataset)], cfg)
+    caplog.set_level("INFO")
+    mapper = MicrographMapper(cfg, 0, records)
+    for position in range(3):
+        mapper(records[2], position)
+    said = [entry.getMessage() for entry in caplog.records]
+    assert len(said) == 2
+    assert said[0].startswith("crops show 4 to 6.25 nm a pixel")
+    assert said[1].startswith("1 of 3 training images have no known pixel size")
 
 
 @pytest.mark.parametrize(

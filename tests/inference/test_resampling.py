@@ -86,3 +86,15 @@ def test_no_instances_stay_none():
         ImageInstances("a", (20, 30), (), np.zeros(0)), ImageInstances("a", (40, 60))
     )
     assert len(found) == 0
+
+
+def test_an_unknown_pixel_size_is_said_once_a_run(caplog, monkeypatch):
+    from mito_instance.inference import resampling
+
+    monkeypatch.setattr(resampling, "_said", set())
+    for name in ("a.png", "b.png"):
+        assert zoom_for(ImageInstances(name, (10, 10)), 5.0) == 1.0
+    assert zoom_for(ImageInstances("c.png", (10, 10)), None) == 1.0
+    assert len(caplog.records) == 1
+    assert "a.png: pixel size unknown" in caplog.text
+    assert "trained at 5 nm a pixel" in caplog.text

@@ -16,7 +16,11 @@ Mask = npt.NDArray[np.uint8]
 RING_PX = 3
 """Width of the surroundings whose grey levels are compared before and after."""
 
-MAX_SHIFT = 40.0
+MAX_SHIFT = 12.0
+"""Of 255 grey levels. Images have the same range by then, so that a mitochondrion of another image
+is about as dark as it should be; a cutting that took over the grey of its surroundings would not
+be: a dark one turns pale on bright cytosol."""
+
 MAX_HIDDEN = 0.5
 ATTEMPTS = 8
 
@@ -107,8 +111,8 @@ def blend(
 ) -> tuple[npt.NDArray[np.uint8], Mask]:
     """Put a cutting's instance onto an image.
 
-    Its grey levels are shifted so that its surroundings match those of its new place; the two
-    images weigh the same along the outline.
+    Its grey levels are shifted a little towards those of its new place; the two images weigh the
+    same along the outline.
 
     Args:
         image: (h, w); the cutting lies inside it.

@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Draws what a network would see in training; see ``--help``."""
+
+from mito_instance.cli.preview import main
+
+raise SystemExit(main())
