@@ -203,14 +203,14 @@ def _say_pixel_sizes(images: list[ImageInstances], model_nm: float) -> None:
 
 def _train(cfg: Any, val: list[ImageInstances], seed: int, output: Path) -> None:
     """Train and move the model into the output folder."""
-    from mito_instance.cli.train_net import _validation
+    from mito_instance.cli.validation import validation_of
     from mito_instance.detection.finetuning import ProgressBar
     from mito_instance.detection.trainer import Trainer, seed_everything
 
     for name in ("detectron2", "fvcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
-    trainer = Trainer(cfg, _validation(val) if val else None, seed)
+    trainer = Trainer(cfg, validation_of(val) if val else None, seed)
     trainer.register_hooks([ProgressBar()])
     trainer.resume_or_load(resume=False)
     trainer.train()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mito_instance.cli.command import OK, CommandParser, run, whole_number
+from mito_instance.cli.validation import validation_of
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
-    from mito_instance.detection.trainer import Validate
     from mito_instance.instances import ImageInstances
 
 logger = logging.getLogger(__name__)
@@ -141,7 +139,7 @@ def _worker(args: argparse.Namespace) -> None:
         print("\n".join(f"{name}\t{value:.4f}" for name, value in results.items()))
         return
     seed_everything(args.seed)
-    trainer = Trainer(cfg, _validation(truth) if truth else None, args.seed)
+    trainer = Trainer(cfg, validation_of(truth) if truth else None, args.seed)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
     if comm.is_main_process():
@@ -158,46 +156,4 @@ def _evaluate_weights(cfg: Any, truth: list[ImageInstances]) -> dict[str, float]
 
     network = build_network(cfg)
     load_for_prediction(network, resolve_weights(cfg.MODEL.WEIGHTS))
-    return _validation(truth, calibrate=False)(build_predictor(cfg, network))
-
-
-def _validation(truth: list[ImageInstances], *, calibrate: bool = True) -> Validate:
-    """A function that scores a predictor on these images, calibrated on them if wanted."""
-    from tqdm import tqdm
-
-    from mito_instance.evaluation.evaluate import evaluate
-    from mito_instance.evaluation.thresholds import best_score_threshold
-    from mito_instance.inference.pipeline import predict_page
-    from mito_instance.io.images import read_page
-
-    def validate(predictor: Any) -> dict[str, float]:
-        choices = predictor.calibrate(truth) if calibrate else {}
-        predicted = [
-            predict_page(
-                predictor,
-                replace(read_page(Path(image.image), image.frame), pixel_size=image.pixel_size),
-                score_threshold=0.0,
-            )
-            for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
-        ]
-        area = int(predictor.cfg.MITO.MIN_AREA_PX)
-        threshold = best_score_threshold(truth, predicted, min_area_px=area)
-        figures = evaluate(truth, predicted, min_area_px=area, score_threshold=threshold).summary()
-        chosen = (
-            "ap",
-            "ap50",
-            "ap75",
-            "ar",
-            "f1_50",
-            "f1_75",
-            "pq",
-            "iou_foreground",
-            "dice_foreground",
-            "count_mae",
-            "count_bias",
-        )
-        results = {name: float(figures[name]) for name in chosen} | choices
-        results["score_threshold"] = threshold
-        return {name: value for name, value in results.items() if math.isfinite(value)}
-
-    return validate
+    return validation_of(truth, calibrate=False)(build_predictor(cfg, network))

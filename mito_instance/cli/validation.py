@@ -1,0 +1,66 @@
+"""What a training calls to measure its model: the figures of ``mito evaluate`` on the images."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mito_instance.instances import ImageInstances
+
+FIGURES = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ar",
+    "f1_50",
+    "f1_75",
+    "pq",
+    "iou_foreground",
+    "dice_foreground",
+    "count_mae",
+    "count_bias",
+)
+
+
+def validation_of(
+    truth: Sequence[ImageInstances], *, calibrate: bool = True
+) -> Callable[[Any], dict[str, float]]:
+    """A function that measures a predictor on annotated images, with progress on stderr.
+
+    Args:
+        truth: images with all their instances.
+        calibrate: whether the predictor may choose its own settings on these images.
+
+    Returns:
+        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` of the best F1, which they
+        belong to; figures that are undefined are left out.
+    """
+    from tqdm import tqdm
+
+    from mito_instance.evaluation.evaluate import evaluate
+    from mito_instance.evaluation.thresholds import best_score_threshold
+    from mito_instance.inference.pipeline import predict_page
+    from mito_instance.io.images import read_page
+
+    def validate(predictor: Any) -> dict[str, float]:
+        choices = predictor.calibrate(truth) if calibrate else {}
+        predicted = [
+            predict_page(
+                predictor,
+                replace(read_page(Path(image.image), image.frame), pixel_size=image.pixel_size),
+                score_threshold=0.0,
+            )
+            for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
+        ]
+        area = int(predictor.cfg.MITO.MIN_AREA_PX)
+        threshold = best_score_threshold(truth, predicted, min_area_px=area)
+        figures = evaluate(truth, predicted, min_area_px=area, score_threshold=threshold).summary()
+        results = {name: float(figures[name]) for name in FIGURES} | choices
+        results["score_threshold"] = threshold
+        return {name: value for name, value in results.items() if math.isfinite(value)}
+
+    return validate
