@@ -19,6 +19,8 @@ STEPS_BASE = 180
 STEPS_PER_IMAGE = 20
 STEPS_RANGE = (160, 600)
 N_VALIDATIONS = 4
+ADAMW_LR = 0.0003
+"""Its steps are as long as its rate, whatever the gradients: SGD's would be far too long."""
 
 # The early stages see edges and textures that tissues share; a few images would only spoil them.
 _DEFAULTS = {
@@ -107,6 +109,8 @@ def finetuning_config(
         "SOLVER.MAX_ITER": steps,
         "TEST.EVAL_PERIOD": max(1, steps // N_VALIDATIONS),
     }
+    if load_config(start / CONFIG_NAME).MITO.OPTIMIZER == "adamw":
+        keys["SOLVER.BASE_LR"] = ADAMW_LR
     words = [str(word) for pair in keys.items() for word in pair]
     return load_config(start / CONFIG_NAME, [*words, *overrides])
 
