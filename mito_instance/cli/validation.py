@@ -36,7 +36,7 @@ def validation_of(
         calibrate: whether the predictor may choose its own settings on these images.
 
     Returns:
-        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` of the best F1, which they
+        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` chosen for it, which they
         belong to; figures that are undefined are left out.
     """
     from tqdm import tqdm
