@@ -16,7 +16,7 @@ from torch import nn
 from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
 from mito_instance.detection.architectures import register
 from mito_instance.detection.foreground import ForegroundHead
-from mito_instance.detection.pooling import MatmulPooler
+from mito_instance.detection.pooling import CpuPooler
 from mito_instance.detection.precision import Precision
 
 
@@ -56,7 +56,7 @@ class MitoBoxPredictor(FastRCNNOutputLayers):
 
 @ROI_HEADS_REGISTRY.register()
 class MitoROIHeads(StandardROIHeads):
-    """Standard ROI heads with our box predictor, and pooling that trains fast on CPUs."""
+    """Standard ROI heads with our box predictor, and pooling that is fast on CPUs."""
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
@@ -73,11 +73,9 @@ class MitoROIHeads(StandardROIHeads):
         return parts
 
 
-def _pooler(keys: CfgNode, built: ROIPooler) -> MatmulPooler:
+def _pooler(keys: CfgNode, built: ROIPooler) -> CpuPooler:
     scales = [level.spatial_scale for level in built.level_poolers]
-    return MatmulPooler(
-        keys.POOLER_RESOLUTION, scales, keys.POOLER_SAMPLING_RATIO, keys.POOLER_TYPE
-    )
+    return CpuPooler(keys.POOLER_RESOLUTION, scales, keys.POOLER_SAMPLING_RATIO, keys.POOLER_TYPE)
 
 
 @META_ARCH_REGISTRY.register()

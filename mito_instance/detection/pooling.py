@@ -1,7 +1,8 @@
-"""ROIAlign as two matrix products: on a CPU with bf16 units, training pools many times faster."""
+"""ROIAlign that is fast on CPUs: matrix products in training, gathered rows in prediction."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -10,13 +11,18 @@ from detectron2.structures import Boxes
 from torch import nn
 
 
-class MatmulPooler(ROIPooler):
-    """``ROIPooler`` whose training on CPUs in bf16 runs on the matrix units.
+class CpuPooler(ROIPooler):
+    """``ROIPooler`` with two ways of its own on CPUs; the same function up to rounding.
 
-    Bilinear sampling in a grid is separable: pooling a box is a product with the weights of its
-    rows and one with those of its columns. torchvision's CPU kernel scatters gradients one by
-    one and on one thread; these products are dense, so they waste arithmetic, but on crops of
-    training size that is by far the cheaper way. Everywhere else torchvision's kernel runs.
+    torchvision's CPU kernel reads one channel after the other, in fp32, and scatters gradients
+    on one thread. Features whose channels lie side by side allow better:
+
+    - Prediction gathers whole rows of channels, weighted (an embedding bag).
+    - Training in bf16 multiplies with the weights of the rows, then with those of the columns:
+      bilinear sampling in a grid is separable. These products are dense and so waste
+      arithmetic, but on crops of training size the matrix units make them by far the cheaper way.
+
+    Elsewhere, as on a GPU, Detectron2's own way is taken.
 
     Args:
         output_size: cells along each side.
@@ -36,14 +42,8 @@ class MatmulPooler(ROIPooler):
 
     def forward(self, x: list[torch.Tensor], box_lists: list[Boxes]) -> torch.Tensor:
         """Features (N, C, cells, cells) of all boxes, in their order; see ``ROIPooler``."""
-        finest = x[0]
-        on_matrix_units = (
-            self.separable
-            and finest.requires_grad
-            and finest.device.type == "cpu"
-            and finest.dtype is torch.bfloat16
-        )
-        if not on_matrix_units:
+        pool = self._way(x[0])
+        if pool is None:
             return cast("torch.Tensor", super().forward(x, box_lists))
         counts = torch.tensor([len(boxes) for boxes in box_lists])
         image_of = torch.repeat_interleave(torch.arange(len(box_lists)), counts)
@@ -55,25 +55,29 @@ class MatmulPooler(ROIPooler):
             self.canonical_box_size,
             self.canonical_level,
         )
-        parts, order = [finest.new_zeros((0, finest.shape[1], self.cells, self.cells))], []
+        parts, order = [x[0].new_zeros((0, x[0].shape[1], self.cells, self.cells))], []
         for level, (features, scale) in enumerate(zip(x, self.scales, strict=True)):
             for image in range(len(box_lists)):
                 chosen = torch.nonzero((levels == level) & (image_of == image))[:, 0]
                 if len(chosen):
                     order.append(chosen)
-                    parts.append(
-                        pool_boxes(
-                            features[image], boxes[chosen] * scale, self.cells, self.sampling_ratio
-                        )
-                    )
+                    scaled = boxes[chosen] * scale
+                    parts.append(pool(features[image], scaled, self.cells, self.sampling_ratio))
         pooled = torch.cat(parts)
         return pooled[torch.argsort(torch.cat(order))] if order else pooled
 
+    def _way(self, features: torch.Tensor) -> Callable[..., torch.Tensor] | None:
+        if not self.separable or features.device.type != "cpu":
+            return None
+        if features.requires_grad:
+            return multiply_boxes if features.dtype is torch.bfloat16 else None
+        return gather_boxes if features.dtype in (torch.float32, torch.bfloat16) else None
 
-def pool_boxes(
+
+def multiply_boxes(
     features: torch.Tensor, boxes: torch.Tensor, cells: int, sampling_ratio: int
 ) -> torch.Tensor:
-    """ROIAlign (half-pixel aligned) of boxes on one feature map.
+    """ROIAlign (half-pixel aligned) of boxes on one feature map, by two matrix products.
 
     Args:
         features: (C, H, W).
@@ -107,21 +111,87 @@ def axis_weights(
         high: (N,) where it ends.
         length: of the map.
         cells: of the output.
-        sampling_ratio: see ``pool_boxes``.
+        sampling_ratio: see ``multiply_boxes``.
     """
-    extent = high - low
-    if sampling_ratio > 0:
-        samples = torch.full_like(extent, float(sampling_ratio))
-    else:
-        samples = torch.ceil(extent / cells).clamp(min=1.0)
-    most = int(samples.max())
-    index = torch.arange(most, dtype=low.dtype, device=low.device)
-    within = (index + 0.5) / samples[:, None]
-    counted = (index < samples[:, None]).to(low.dtype) / samples[:, None]
-    cell = torch.arange(cells, dtype=low.dtype, device=low.device)
-    positions = low[:, None, None] - 0.5
-    positions = positions + (cell[:, None] + within[:, None, :]) * (extent / cells)[:, None, None]
-    positions = positions.clamp(0, length - 1)
-    grid = torch.arange(length, dtype=low.dtype, device=low.device)
+    positions, share = _samples(low, high, length, cells, sampling_ratio)
+    grid = torch.arange(length, dtype=low.dtype)
     weights = nn.functional.relu(1.0 - (positions[..., None] - grid).abs())
-    return (weights * counted[:, None, :, None]).sum(dim=2)
+    return (weights * share[:, None, :, None]).sum(dim=2)
+
+
+def gather_boxes(
+    features: torch.Tensor, boxes: torch.Tensor, cells: int, sampling_ratio: int
+) -> torch.Tensor:
+    """ROIAlign (half-pixel aligned) of boxes on one feature map, by gathering its rows.
+
+    Args:
+        features: (C, H, W), fp32 or bf16; fast if the channels of a pixel lie side by side.
+        boxes: see ``multiply_boxes``.
+        cells: see ``multiply_boxes``.
+        sampling_ratio: see ``multiply_boxes``.
+
+    Returns:
+        (N, C, cells, cells) in the dtype of ``features``.
+    """
+    channels, height, width = features.shape
+    rows = features.permute(1, 2, 0).reshape(height * width, channels)
+    pooled = rows.new_empty((len(boxes), cells, cells, channels))
+    reach = torch.maximum(
+        _reach(boxes[:, 0], boxes[:, 2], cells, sampling_ratio),
+        _reach(boxes[:, 1], boxes[:, 3], cells, sampling_ratio),
+    )
+    for length in reach.unique().tolist():
+        chosen = torch.nonzero(reach == length)[:, 0]
+        some = boxes[chosen]
+        x, x_weights = _axis_window(some[:, 0], some[:, 2], width, cells, sampling_ratio, length)
+        y, y_weights = _axis_window(some[:, 1], some[:, 3], height, cells, sampling_ratio, length)
+        index = y[:, :, None, :, None] * width + x[:, None, :, None, :]
+        weights = y_weights[:, :, None, :, None] * x_weights[:, None, :, None, :]
+        bags = nn.functional.embedding_bag(
+            index.reshape(-1, length * length),
+            rows,
+            per_sample_weights=weights.reshape(-1, length * length).to(rows.dtype),
+            mode="sum",
+        )
+        pooled[chosen] = bags.view(len(chosen), cells, cells, channels)
+    return pooled.permute(0, 3, 1, 2)
+
+
+def _n_samples(extent: torch.Tensor, cells: int, sampling_ratio: int) -> torch.Tensor:
+    if sampling_ratio > 0:
+        return torch.full_like(extent, float(sampling_ratio))
+    return torch.ceil(extent / cells).clamp(min=1.0)
+
+
+def _samples(
+    low: torch.Tensor, high: torch.Tensor, length: int, cells: int, sampling_ratio: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions (N, cells, S) of the samples in map cells, and the share (N, S) that each has."""
+    extent = high - low
+    samples = _n_samples(extent, cells, sampling_ratio)
+    index = torch.arange(int(samples.max()), dtype=low.dtype)
+    within = (index + 0.5) / samples[:, None]
+    share = (index < samples[:, None]).to(low.dtype) / samples[:, None]
+    cell = torch.arange(cells, dtype=low.dtype)
+    steps = (cell[:, None] + within[:, None, :]) * (extent / cells)[:, None, None]
+    return (low[:, None, None] - 0.5 + steps).clamp(0, length - 1), share
+
+
+def _reach(low: torch.Tensor, high: torch.Tensor, cells: int, sampling_ratio: int) -> torch.Tensor:
+    """(N,) how many neighbouring map cells an output cell can touch along one axis."""
+    extent = high - low
+    samples = _n_samples(extent, cells, sampling_ratio)
+    return torch.ceil(extent / cells * (samples - 1) / samples).long() + 2
+
+
+def _axis_window(
+    low: torch.Tensor, high: torch.Tensor, length: int, cells: int, sampling_ratio: int, reach: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices and weights (N, cells, reach) of the map cells that each output cell touches."""
+    positions, share = _samples(low, high, length, cells, sampling_ratio)
+    first = positions[..., 0].floor().clamp(max=max(0, length - reach))
+    window = torch.arange(reach, dtype=low.dtype)
+    distance = (positions - first[..., None])[..., None] - window
+    weights = (nn.functional.relu(1.0 - distance.abs()) * share[:, None, :, None]).sum(dim=2)
+    index = (first.long()[..., None] + torch.arange(reach)).clamp(max=length - 1)
+    return index, weights

@@ -10,11 +10,13 @@ import numpy.typing as npt
 import torch
 from detectron2.structures import Instances
 
-from mito_instance.detection.architectures import build_predictor
+from mito_instance.detection.architectures import MASK_RCNN, build_predictor
 from mito_instance.detection.config import load_config
 from mito_instance.detection.data import to_network_input
+from mito_instance.detection.folding import fold_for_prediction
 from mito_instance.detection.model import build_network
 from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.detection.precision import Precision
 from mito_instance.detection.weights import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -110,6 +112,9 @@ def load_predictor(
     cfg = load_config(config_file, overrides)
     network = build_network(cfg)
     load_for_prediction(network, weights)
+    if cfg.MODEL.META_ARCHITECTURE == MASK_RCNN:
+        precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
+        fold_for_prediction(network.eval(), precision.dtype)
     return build_predictor(cfg, network.eval(), weights)
 
 
