@@ -25,7 +25,7 @@ def fold_for_prediction(network: nn.Module, dtype: torch.dtype | None) -> None:
         norm = getattr(module, "norm", None)
         if isinstance(module, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d):
             _fold(module, norm)
-            module.norm = None
+            module.register_module("norm", None)
     if dtype is None:
         return
     kept = {

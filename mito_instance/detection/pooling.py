@@ -140,7 +140,7 @@ def gather_boxes(
         _reach(boxes[:, 0], boxes[:, 2], cells, sampling_ratio),
         _reach(boxes[:, 1], boxes[:, 3], cells, sampling_ratio),
     )
-    for length in reach.unique().tolist():
+    for length in sorted(set(reach.tolist())):
         chosen = torch.nonzero(reach == length)[:, 0]
         some = boxes[chosen]
         x, x_weights = _axis_window(some[:, 0], some[:, 2], width, cells, sampling_ratio, length)
