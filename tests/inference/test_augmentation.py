@@ -14,7 +14,11 @@ from hypothesis.extra import numpy as hnp
 import mito_instance
 from mito_instance.cli import quantify
 from mito_instance.errors import ConfigError
-from mito_instance.inference.augmentation import AugmentedPredictor, orientations
+from mito_instance.inference.augmentation import (
+    AugmentedPredictor,
+    orientations,
+    with_augmentation,
+)
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
@@ -263,3 +267,13 @@ def test_an_option_that_takes_the_images_is_told(images, capsys):
         quantify.main(["--tta", str(images)])
     assert left.value.code == 2
     assert "must be 4 or 8, got" in capsys.readouterr().err
+
+
+def test_a_model_of_several_slices_is_not_turned():
+    class Stacks(Oracle):
+        def prepare_page(self, page):
+            return page.pixels
+
+    assert isinstance(with_augmentation(Stacks(), None), Stacks)
+    with pytest.raises(ConfigError, match="a 3D model predicts stacks in one orientation"):
+        with_augmentation(Stacks(), 4)
