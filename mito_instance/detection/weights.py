@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mito_instance.detection.weight_matching import describe_matching
 from mito_instance.errors import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -198,12 +199,18 @@ def torchvision_to_detectron2(weights: Mapping[str, Any]) -> dict[str, Any]:
 class SafeCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with a reader that runs no code."""
 
+    _source = ""
+
     def load(self, path: str, *args: Any, **kwargs: Any) -> Any:
         """Load weights by path, zoo address or ``shipped://NAME``.
 
+        One line of the log says which layers start anew.
+
         Raises:
-            WeightsError: if the file cannot be had, for example without a network.
+            WeightsError: if the file cannot be had, for example without a network, or is of
+                another architecture.
         """
+        self._source = path
         if path.startswith(SHIPPED_PREFIX) or (path and Path(path).is_dir()):
             path = str(resolve_weights(path))
         try:
@@ -224,6 +231,18 @@ class SafeCheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         return read_weights_file(Path(filename))
+
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        """In one line, instead of Detectron2's one a tensor."""
+        names = self.model.state_dict().keys()
+        line = describe_matching(
+            self._source,
+            names,
+            incompatible.missing_keys,
+            incompatible.incorrect_shapes,
+            incompatible.unexpected_keys,
+        )
+        logger.info("%s", line)
 
 
 def load_for_prediction(network: nn.Module, path: Path) -> None:

@@ -1,0 +1,103 @@
+"""Which layers of a network found their weights in a file, and which start anew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from mito_instance.errors import WeightsError
+
+Shape = tuple[int, ...]
+
+# Their shapes follow from the number of classes, or of anchors: a file for other classes is fine.
+LAST_LAYERS = (
+    "box_predictor.",
+    "mask_head.predictor.",
+    "mask_head.coarse_head.prediction.",
+    "mask_head.point_head.predictor.",
+    "rpn_head.objectness_logits.",
+    "rpn_head.anchor_deltas.",
+)
+_MAX_NAMES = 12
+
+
+def describe_matching(
+    path: str,
+    names: Collection[str],
+    missing: Iterable[str],
+    unfit: Sequence[tuple[str, Shape, Shape]],
+    unused: Iterable[str],
+) -> str:
+    """One line on what a file gave to a network.
+
+    Args:
+        path: the file, as the user named it.
+        names: all tensors of the network.
+        missing: those that the file does not have.
+        unfit: name, shape in the file and shape in the network of those that differ.
+        unused: tensors of the file that the network does not have.
+
+    Returns:
+        How many tensors were loaded, and by layer which start anew and which were not used.
+
+    Raises:
+        WeightsError: if another tensor than of a last layer has another shape, or none fits: the
+            file is of another architecture, and training would go on from noise.
+    """
+    differ = {name: (old, new) for name, old, new in unfit}
+    foreign = [name for name in differ if not any(part in name for part in LAST_LAYERS)]
+    if foreign:
+        old, new = differ[foreign[0]]
+        raise WeightsError(
+            f"{path}: {len(foreign)} tensors have another shape than in this network (first: "
+            f"{foreign[0]}, {_times(old)} in the file, {_times(new)} in the network); pass weights "
+            "of this architecture, or change the config"
+        )
+    absent = [name for name in missing if name not in differ]
+    n_loaded = len(names) - len(differ) - len(absent)
+    if names and n_loaded <= 0:
+        raise WeightsError(
+            f"{path}: none of the {len(names)} tensors of this network is in the file; pass "
+            "weights of this architecture, or '' to start from random weights"
+        )
+    anew = [*_by_layer(differ), *_common_parts(absent, names)]
+    parts = [f"{n_loaded} of {len(names)} tensors loaded"]
+    parts.append(f"start anew: {_listed(anew)}" if anew else "none starts anew")
+    unused = list(unused)
+    not_used = _common_parts(unused, [*names, *unused])
+    if not_used:
+        parts.append(f"in the file but not used: {_listed(not_used)}")
+    return f"{path}: {'; '.join(parts)}"
+
+
+def _by_layer(differ: Mapping[str, tuple[Shape, Shape]]) -> list[str]:
+    """Layers whose tensors differ, with the shapes of the largest of each."""
+    layers: dict[str, tuple[Shape, Shape]] = {}
+    for name, shapes in differ.items():
+        layer = name.rpartition(".")[0]
+        if layer not in layers or len(shapes[1]) > len(layers[layer][1]):
+            layers[layer] = shapes
+    return [f"{layer} ({_times(old)} to {_times(new)})" for layer, (old, new) in layers.items()]
+
+
+def _common_parts(chosen: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The shortest module paths all of whose tensors are among the chosen, in their order."""
+    chosen = list(chosen)
+    others = set(names) - set(chosen)
+    parts: dict[str, None] = {}
+    for name in chosen:
+        steps = name.split(".")
+        for depth in range(1, len(steps) + 1):
+            part = ".".join(steps[:depth])
+            if not any(other == part or other.startswith(f"{part}.") for other in others):
+                parts[part] = None
+                break
+    return list(parts)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = f" and {len(parts) - _MAX_NAMES} more" if len(parts) > _MAX_NAMES else ""
+    return ", ".join(parts[:_MAX_NAMES]) + more
+
+
+def _times(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "1"
