@@ -76,6 +76,11 @@ def add_mito_config(cfg: CfgNode) -> None:
     # pixel size (the number is uniform from 0); half the width of the seam where both blend.
     cfg.MITO.AUGMENT.COPY_PASTE_MAX = 0
     cfg.MITO.AUGMENT.COPY_PASTE_SEAM_PX = 1.5
+    # COCO files of what is no mitochondrion but resembles one, such as false.json of
+    # `mito evaluate` on the training images; the chance that one of them is pasted, in place of
+    # an instance. A crop then shows both with the same seams, and only what they are differs.
+    cfg.MITO.AUGMENT.LOOKALIKES = ()
+    cfg.MITO.AUGMENT.LOOKALIKE_SHARE = 0.5
     # Largest slow drift of brightness over the crop, as a fraction of 255; its chance.
     cfg.MITO.AUGMENT.ILLUMINATION = 0.0
     cfg.MITO.AUGMENT.ILLUMINATION_PROBABILITY = 0.3

@@ -74,6 +74,8 @@ def cut_instance(
     index: int,
     window: tuple[int, int, int, int],
     zoom: float,
+    *,
+    is_instance: bool = True,
 ) -> Cutting:
     """Window of an image and of one of its masks, zoomed.
 
@@ -83,13 +85,14 @@ def cut_instance(
         index: which of them.
         window: x, y, width, height, inside the image.
         zoom: pixels of the cutting to a pixel of the image.
+        is_instance: False for a look-alike.
     """
     x, y, width, height = window
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     return Cutting(
         resize_image(image[y : y + height, x : x + width], size),
         resize_mask(rle.crop(record.masks[index], window), size),
-        record.category_ids[index] - 1,
+        record.category_ids[index] - 1 if is_instance else None,
     )
 
 

@@ -93,6 +93,9 @@ class MicrographMapper:
         self.cfg = cfg
         self.seed = seed
         self.sources = [record for record in records if len(record)]
+        lookalikes = tuple(cfg.MITO.AUGMENT.LOOKALIKES)
+        found = load_records(lookalikes, cfg) if lookalikes else []
+        self.lookalikes = [record for record in found if len(record)]
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
@@ -148,10 +151,16 @@ class MicrographMapper:
         scale: float,
         rng: np.random.Generator,
     ) -> Crop:
-        """The crop with instances of this and, half of the time, other images on it."""
+        """The crop with instances of this and, half of the time, other images on it.
+
+        Where there are look-alikes, some of what is pasted is one of them.
+        """
         for _ in range(copy_paste.draw_count()):
-            source = record
-            if self.sources and (not len(record) or rng.random() < 0.5):
+            source, is_instance = record, True
+            share = self.cfg.MITO.AUGMENT.LOOKALIKE_SHARE
+            if self.lookalikes and rng.random() < share:
+                source, is_instance = self.lookalikes[rng.integers(len(self.lookalikes))], False
+            elif self.sources and (not len(record) or rng.random() < 0.5):
                 source = self.sources[rng.integers(len(self.sources))]
             if not len(source):
                 continue
@@ -160,7 +169,10 @@ class MicrographMapper:
             window = window_around(source, index, copy_paste.margin_px / zoom)
             if window is None or max(window[2:]) * zoom > max(crop.image.shape):
                 continue
-            crop = copy_paste(crop, cut_instance(self._image(source), source, index, window, zoom))
+            cutting = cut_instance(
+                self._image(source), source, index, window, zoom, is_instance=is_instance
+            )
+            crop = copy_paste(crop, cutting)
         return crop
 
     def _image(self, record: ImageInstances) -> npt.NDArray[np.uint8]:

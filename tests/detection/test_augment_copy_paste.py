@@ -45,6 +45,13 @@ def test_areas_add_up_and_masks_are_disjoint():
     assert crop.masks[0].sum() == 400  # the crop given is left alone
 
 
+def test_a_look_alike_is_shown_but_is_no_instance():
+    crop = crop_of(block(slice(0, 20), slice(0, 20)))
+    done = paste_at(crop, square(10, margin=0, category=None), 15, 15)
+    assert [int(mask.sum()) for mask in done.masks] == [400 - 25]
+    assert int((done.image == 50).sum()) == 100
+
+
 def test_a_place_that_would_cut_an_instance_in_two_is_refused():
     crop = crop_of(block(slice(28, 32), slice(5, 55)))
     assert paste_at(crop, square(10, margin=0), 25, 25) is crop

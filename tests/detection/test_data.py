@@ -131,6 +131,25 @@ def test_copy_paste_brings_instances_to_an_image_without_any(light_config, tiny_
     assert all(len(alone(records[2], position)["instances"]) == 0 for position in range(5))
 
 
+def test_look_alikes_are_pasted_without_a_mask(light_config, tiny_overrides, dataset):
+    overrides = [
+        *tiny_overrides, *PLAIN, "MITO.AUGMENT.CROP_PX", "90", "MITO.AUGMENT.COPY_PASTE_MAX", "4",
+        "MITO.AUGMENT.LOOKALIKES", f"('{dataset}',)", "MITO.AUGMENT.LOOKALIKE_SHARE", "1.0",
+    ]  # fmt: skip
+    cfg = load_config(light_config, overrides)
+    records = load_records([str(dataset)], cfg)
+    mapper = MicrographMapper(cfg, 0, records)
+    examples = [mapper(records[2], position) for position in range(12)]
+    assert all(len(example["instances"]) == 0 for example in examples)
+    assert any(example["image"].std() > 1 for example in examples)
+
+
+def test_look_alikes_need_copy_paste(light_config, tiny_overrides, dataset):
+    overrides = [*tiny_overrides, "MITO.AUGMENT.LOOKALIKES", f"('{dataset}',)"]
+    with pytest.raises(ConfigError, match="LOOKALIKES: none is shown while COPY_PASTE_MAX is 0"):
+        MicrographMapper(load_config(light_config, overrides), 0)
+
+
 def test_crops_show_the_pixel_size_of_the_config(light_config, tiny_overrides, dataset):
     from dataclasses import replace
 

@@ -36,11 +36,14 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """An instance with some surroundings: grey uint8 (h, w), mask of 0 and 1 (h, w), class."""
+    """An instance with some surroundings: grey uint8 (h, w), mask of 0 and 1 (h, w), class.
+
+    The class is None for a look-alike: it is shown, but is no instance.
+    """
 
     image: npt.NDArray[np.uint8]
     mask: Mask
-    category: int
+    category: int | None
 
 
 class CopyPaste:
@@ -102,6 +105,8 @@ class CopyPaste:
             if uncovered is not None:
                 masks, classes = uncovered
                 image, mask = blend(crop.image, cutting, (top, left), self.seam_px)
+                if cutting.category is None:
+                    return Crop(image, masks, classes)
                 return Crop(image, [*masks, mask], [*classes, cutting.category])
         return crop
 

@@ -116,6 +116,7 @@ def check_augmentations(cfg: CfgNode) -> None:
         "CLAHE_CLIP_LIMIT": (0, 1000),
         "COPY_PASTE_MAX": (0, 1000),
         "COPY_PASTE_SEAM_PX": (0, 32),
+        "LOOKALIKE_SHARE": (0, 1),
         **{f"{name}_PROBABILITY": (0, 1) for name in _PROBABILITIES},
     }
     for name, (low, high) in limits.items():
@@ -123,6 +124,10 @@ def check_augmentations(cfg: CfgNode) -> None:
             bounds = f"from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
             remedy = ", a quarter of ELASTIC_CELL_PX" if name == "ELASTIC_PX" else ""
             raise ConfigError(f"MITO.AUGMENT.{name}: must be {bounds}{remedy}, got {keys[name]:g}")
+    if len(keys.LOOKALIKES) and not keys.COPY_PASTE_MAX:
+        raise ConfigError(
+            "MITO.AUGMENT.LOOKALIKES: none is shown while COPY_PASTE_MAX is 0; set it to 1 or more"
+        )
     for name in ("SCALE", "GAMMA", "CONTRAST", "BRIGHTNESS"):
         bounds_given = tuple(keys[name])
         positive = name in ("SCALE", "GAMMA")
