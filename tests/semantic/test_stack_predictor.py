@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+pytest.importorskip("monai")
+
+from mito_instance.detection.architectures import build_predictor  # noqa: E402
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.io.images import read_page  # noqa: E402
+
+CONFIG = Path(__file__).parents[2] / "configs" / "semantic" / "unet3d.yaml"
+SMALL = [
+    "MODEL.DEVICE", "cpu", "MITO.PRECISION", "fp32", "MITO.SEMANTIC.CHANNELS_3D", "(8,8,8,8)",
+    "MITO.SEMANTIC.PATCH_SLICES", "8", "MITO.SEMANTIC.BLOCK_SLICES", "8",
+    "MITO.SEMANTIC.WINDOW_PX", "64", "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "16",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def build():
+    cfg = load_config(CONFIG, SMALL)
+    torch.manual_seed(0)
+    network = build_network(cfg)
+    return lambda: build_predictor(cfg, network)
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return np.random.default_rng(0).integers(0, 256, (7, 70, 40), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def files(volume, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slices")
+    for number, grey in enumerate(volume):
+        cv2.imwrite(str(folder / f"z{number + 5}.png"), grey)
+    tifffile.imwrite(folder / "stack.tif", volume)
+    return folder
+
+
+def test_pages_and_numbered_files_give_the_same_maps_in_any_order(build, files):
+    forwards, backwards = build(), build()
+    of_pages = [forwards.prepare_page(read_page(files / "stack.tif", k)) for k in range(7)]
+    of_files = [
+        backwards.prepare_page(read_page(files / f"z{k + 5}.png", 0)) for k in reversed(range(7))
+    ]
+    assert of_pages[0].shape == (70, 40)
+    assert of_pages[0].dtype == np.uint8
+    for one, other in zip(of_pages, reversed(of_files), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(forwards.blocks) == 2  # of 4 slices each: a block serves all its pages
+
+
+def test_a_map_depends_on_the_neighbours(build, files, volume, tmp_path):
+    changed = volume.copy()
+    changed[4] = 255 - changed[4]
+    tifffile.imwrite(tmp_path / "changed.tif", changed)
+    before = build().prepare_page(read_page(files / "stack.tif", 3))
+    after = build().prepare_page(read_page(tmp_path / "changed.tif", 3))
+    assert (before != after).any()
+
+
+def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path, caplog):
+    for number in (1, 2, 3):
+        (tmp_path / f"z{number}.png").write_bytes((files / "z5.png").read_bytes())
+    (tmp_path / "z2.png").write_bytes(b"no image")
+    found = build().prepare_page(read_page(tmp_path / "z1.png", 0))
+    assert found.shape == (70, 40)
+    assert "z2.png" in caplog.text
+    assert "predicted without it" in caplog.text
