@@ -40,6 +40,8 @@ example:
 exit status: 0 done, 1 done but some ROIs or images could not be used (each is named), 2 nothing
 could be done"""
 
+_MOST_NAMES = 50
+
 
 def build_parser() -> CommandParser:
     """The arguments of ``finetune``."""
@@ -148,8 +150,7 @@ def _finetune(args: argparse.Namespace) -> int:
         steps,
         [word for pair in args.overrides for word in pair],
     )
-    _say_pixel_sizes(images, float(cfg.MITO.PIXEL_SIZE_NM))
-    _train(cfg, val, args.seed, args.output)
+    _train(cfg, train, val, args.seed, args.output)
     print(args.output)
     return status
 
@@ -189,19 +190,13 @@ def _parts(
     return train, val
 
 
-def _say_pixel_sizes(images: list[ImageInstances], model_nm: float) -> None:
-    n_unknown = sum(image.pixel_size is None for image in images)
-    if model_nm and n_unknown:
-        logger.info(
-            "%d of %d images have no pixel size: they are taken as they are, not brought to the "
-            "model's %g nm (--pixel-size-nm says what they have)",
-            n_unknown,
-            len(images),
-            model_nm,
-        )
-
-
-def _train(cfg: Any, val: list[ImageInstances], seed: int, output: Path) -> None:
+def _train(
+    cfg: Any,
+    train: list[ImageInstances],
+    val: list[ImageInstances],
+    seed: int,
+    output: Path,
+) -> None:
     """Train and move the model into the output folder."""
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.finetuning import ProgressBar
@@ -210,7 +205,8 @@ def _train(cfg: Any, val: list[ImageInstances], seed: int, output: Path) -> None
     for name in ("detectron2", "fvcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
-    trainer = Trainer(cfg, validation_of(val) if val else None, seed)
+    notes = _notes(train, val)
+    trainer = Trainer(cfg, validation_of(val) if val else None, seed, notes)
     trainer.register_hooks([ProgressBar()])
     trainer.resume_or_load(resume=False)
     trainer.train()
@@ -224,3 +220,15 @@ def _train(cfg: Any, val: list[ImageInstances], seed: int, output: Path) -> None
     (Path(cfg.OUTPUT_DIR) / "last_checkpoint").unlink(missing_ok=True)
     logger.info("score threshold %.2f (%s)", threshold, "chosen" if val else "of the start")
     print(f"curves: {Path(cfg.OUTPUT_DIR) / 'metrics.json'}", file=sys.stderr)
+
+
+def _notes(train: list[ImageInstances], val: list[ImageInstances]) -> tuple[str, ...]:
+    """Names of the images for the model card."""
+    notes = []
+    for use, images in (("Trained on", train), ("Validated on", val)):
+        names = [f"`{Path(image.image).name}` ({len(image)})" for image in images[:_MOST_NAMES]]
+        if len(images) > _MOST_NAMES:
+            names.append(f"and {len(images) - _MOST_NAMES} more")
+        if names:
+            notes.append(f"{use} (instances): {', '.join(names)}.")
+    return tuple(notes)

@@ -36,6 +36,8 @@ def export_model(
     """
     with atomic_path(folder / WEIGHTS_NAME) as temporary:
         save_model(network, temporary)
+        # safetensors lets nobody else read it, which is wrong for a folder shared in a lab.
+        temporary.chmod(0o644)
     write_text_atomic(folder / CONFIG_NAME, _portable(cfg, score_threshold).dump())
     write_card(cfg, folder, score_threshold, record)
 

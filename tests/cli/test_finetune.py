@@ -79,6 +79,7 @@ def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
     card = (output / "MODEL_CARD.md").read_text()
     assert "| start | `tiny` |" in card
     assert "| training | 2 | " in card
+    assert "Trained on (instances): `synthetic_000.tif` (2), `synthetic_001.tif` (2)." in card
     assert str(tmp_path) not in card
     assert {path.suffix for path in (output / "training").iterdir()} == {".json", ".0"}
 
