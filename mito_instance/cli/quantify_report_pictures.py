@@ -60,7 +60,10 @@ def _thumbnail(
     words = f"{name}: {many(int(page.row['count'] or 0), 'object')}"
     caption: list[Any] = [words]
     if page.overlay is not None:
-        link = html.element("a", "full size", href=_link(page.overlay, folder))
+        text = "full size"
+        if page.overlay.suffix == ".tif":  # browsers do not show it
+            text += f" (page {int(page.row['frame'] or 0) + 1} of a TIFF)"
+        link = html.element("a", text, href=_link(page.overlay, folder))
         caption += [", ", link]
     links = [html.element("a", "close", href=f"#page-{n + 1}", class_="close")]
     for other, text, kind in zip(

@@ -25,7 +25,7 @@ h3 { font-size: 1rem; margin: 1.5rem 0 0.3rem; }
 p { margin: 0.3rem 0 0.8rem; max-width: 70ch; overflow-wrap: anywhere; }
 .muted, figcaption, caption { color: var(--muted); font-size: 0.875rem; }
 .cards { display: grid; gap: 0.6rem;
-  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
 .card {
   display: flex; flex-direction: column; padding: 0.6rem 0.8rem; border-radius: 0.4rem;
   background: var(--surface); border: 1px solid var(--line);

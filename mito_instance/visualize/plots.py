@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -228,6 +229,8 @@ def in_order(values: Sequence[float], labels: Labels) -> Html:
         axes.set_ylim(0, max([0.0, *(value for value in values if value > 0)]) * 1.08 or 1.0)
         axes.set_xlim(0.5, max(len(values), 1) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        if all(value == int(value) for value in values if math.isfinite(value)):
+            axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
     return _svg(draw, labels)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,41 @@ def test_killed_at_any_moment_the_tables_are_those_of_an_undisturbed_run(
     assert tables(killed, done.stdout.decode()) == expected
     # What was in the network or behind it when the run was killed is all that is repeated.
     assert n_calls(calls) <= 11 + n_kills * (1 + int(workers))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_ctrl_c_saves_what_is_done(images, tmp_path, capsys, monkeypatch, workers):
+    expected = tables(
+        tmp_path / "plain",
+        run(capsys, monkeypatch, DarkObjects(), *arguments(images, tmp_path / "plain"))[1],
+    )
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    command = [sys.executable, "-c", RUN, str(calls)]
+    command += arguments(images, out, "--resume", str(tmp_path / "resume"), "--workers", workers)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        while n_calls(calls) < 4 and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        counts, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.rstrip().endswith("error: interrupted")
+    assert "Traceback" not in errors
+    assert expected[0].startswith(counts)
+    n_done = counts.count("\n") - 1
+    assert 2 <= n_done < 11
+    saved = (out / "objects.csv").read_text()
+    assert dict(expected[1:])["objects.csv"].decode().startswith(saved)
+    assert len(json.loads((out / "pred.json").read_text())["images"]) == saved_images(counts)
+    assert not list(out.rglob(".*"))  # no temporary files
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert done.returncode == 1, done.stderr
+    assert tables(out, done.stdout) == expected
+
+
+def saved_images(counts):
+    return counts.count(",ok,")
 
 
 def test_finished_pages_are_not_predicted_again(images, tmp_path, capsys, monkeypatch):
