@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mito_instance.instances import ImageInstances
+if TYPE_CHECKING:
+    from mito_instance.instances import ImageInstances
 
 FIGURES = (
     "ap",

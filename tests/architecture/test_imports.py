@@ -47,12 +47,15 @@ IMPORT_ALL_BUT_DETECTION = f"""
 import importlib, pkgutil
 import mito_instance
 names = ["mito_instance"]
-def fail(name):
-    raise ImportError(name)
-for module in pkgutil.walk_packages(mito_instance.__path__, "mito_instance.", onerror=fail):
-    if not module.name.startswith(("mito_instance.detection", "mito_instance.semantic")):
-        importlib.import_module(module.name)
-        names.append(module.name)
+def import_all(package):
+    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if found.name in ("mito_instance.detection", "mito_instance.semantic"):
+            continue
+        module = importlib.import_module(found.name)
+        names.append(found.name)
+        if found.ispkg:
+            import_all(module)
+import_all(mito_instance)
 print(" ".join(names))
 {REPORT}
 """
