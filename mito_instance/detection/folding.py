@@ -6,7 +6,8 @@ import torch
 from detectron2.layers import FrozenBatchNorm2d
 from torch import nn
 
-from mito_instance.detection.model import MitoBoxPredictor
+from mito_instance.detection.frozen_norm import frozen_scale_and_shift
+from mito_instance.detection.roi_heads import MitoBoxPredictor
 
 _CASTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -24,7 +25,9 @@ def fold_for_prediction(network: nn.Module, dtype: torch.dtype | None) -> None:
     for module in network.modules():
         norm = getattr(module, "norm", None)
         if isinstance(module, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d):
-            _fold(module, norm)
+            scale, shift = frozen_scale_and_shift(module)
+            module.weight.data = module.weight.data * scale.view(-1, 1, 1, 1)
+            module.bias = nn.Parameter(shift.detach(), requires_grad=False)
             module.register_module("norm", None)
     if dtype is None:
         return
@@ -39,13 +42,3 @@ def fold_for_prediction(network: nn.Module, dtype: torch.dtype | None) -> None:
             module.weight.data = module.weight.data.to(dtype)
             if module.bias is not None:
                 module.bias.data = module.bias.data.to(dtype)
-
-
-def _fold(convolution: nn.Conv2d, norm: FrozenBatchNorm2d) -> None:
-    """w·x then (y - mean)·scale + shift, as one convolution with a bias."""
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = norm.bias - norm.running_mean * scale
-    if convolution.bias is not None:
-        shift = shift + convolution.bias.data * scale
-    convolution.weight.data = convolution.weight.data * scale.view(-1, 1, 1, 1)
-    convolution.bias = nn.Parameter(shift, requires_grad=False)

@@ -6,76 +6,17 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, build_model
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from detectron2.modeling.meta_arch import GeneralizedRCNN
-from detectron2.modeling.poolers import ROIPooler
-from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
 from detectron2.structures import ImageList, Instances
 from torch import nn
 
 from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
+from mito_instance.detection import roi_heads as _registers_heads  # noqa: F401 (registry)
 from mito_instance.detection.architectures import register
 from mito_instance.detection.foreground import ForegroundHead
-from mito_instance.detection.pooling import CpuPooler
+from mito_instance.detection.frozen_norm import carry_frozen_norms
 from mito_instance.detection.precision import Precision
-
-
-class MitoBoxPredictor(FastRCNNOutputLayers):
-    """Class scores and box deltas in fp32, also under autocast, learned from the hardest boxes.
-
-    bf16 holds 8 significant bits: scores near 1 would tie by the dozen, and their ranking,
-    hence AP and the choice among duplicates, would be arbitrary.
-
-    Args:
-        cfg: reads ``MITO.HARD_BOX_FRACTION``.
-        input_shape: shape of the box features.
-    """
-
-    def __init__(self, cfg: CfgNode, input_shape: Any) -> None:
-        super().__init__(cfg, input_shape)
-        self.hard_fraction = float(cfg.MITO.HARD_BOX_FRACTION)
-
-    def forward(self, x: torch.Tensor) -> Any:
-        """Scores and deltas of the box features ``x`` (N, C)."""
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
-
-    def losses(self, predictions: Any, proposals: Any) -> dict[str, torch.Tensor]:
-        """Detectron2's losses; the classification is averaged over the hardest boxes only.
-
-        Source: Shrivastava et al. 2016, online hard example mining.
-        """
-        found: dict[str, torch.Tensor] = super().losses(predictions, proposals)
-        if self.hard_fraction < 1.0 and len(predictions[0]):
-            classes = torch.cat([boxes.gt_classes for boxes in proposals])
-            each = nn.functional.cross_entropy(predictions[0], classes, reduction="none")
-            hardest = each.topk(max(1, round(self.hard_fraction * len(each)))).values
-            found["loss_cls"] = hardest.mean() * self.loss_weight.get("loss_cls", 1.0)
-        return found
-
-
-@ROI_HEADS_REGISTRY.register()
-class MitoROIHeads(StandardROIHeads):
-    """Standard ROI heads with our box predictor, and pooling that is fast on CPUs."""
-
-    @classmethod
-    def _init_box_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
-        parts: dict[str, Any] = super()._init_box_head(cfg, input_shape)
-        parts["box_predictor"] = MitoBoxPredictor(cfg, parts["box_head"].output_shape)
-        parts["box_pooler"] = _pooler(cfg.MODEL.ROI_BOX_HEAD, parts["box_pooler"])
-        return parts
-
-    @classmethod
-    def _init_mask_head(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
-        parts: dict[str, Any] = super()._init_mask_head(cfg, input_shape)
-        if parts:
-            parts["mask_pooler"] = _pooler(cfg.MODEL.ROI_MASK_HEAD, parts["mask_pooler"])
-        return parts
-
-
-def _pooler(keys: CfgNode, built: ROIPooler) -> CpuPooler:
-    scales = [level.spatial_scale for level in built.level_poolers]
-    return CpuPooler(keys.POOLER_RESOLUTION, scales, keys.POOLER_SAMPLING_RATIO, keys.POOLER_TYPE)
 
 
 @META_ARCH_REGISTRY.register()
@@ -98,6 +39,7 @@ class MitoMaskRCNN(GeneralizedRCNN):
         """Keep the arithmetic and the foreground head; the rest is ``GeneralizedRCNN``."""
         super().__init__(**kwargs)
         self.foreground = foreground
+        carry_frozen_norms(self)
         self.precision = precision
         self.channels_last = channels_last
         if channels_last:

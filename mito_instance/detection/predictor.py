@@ -17,6 +17,7 @@ from mito_instance.detection.folding import fold_for_prediction
 from mito_instance.detection.model import build_network
 from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.detection.precision import Precision
+from mito_instance.detection.roi_heads import last_box_predictor
 from mito_instance.detection.weights import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -51,7 +52,7 @@ class MaskRCNNPredictor(NetworkPredictor):
             for tile in tiles
         ]
         training = self.network.training
-        boxes = self.network.roi_heads.box_predictor
+        boxes = last_box_predictor(self.network.roi_heads)
         lowest = boxes.test_score_thresh
         self.network.eval()
         try:

@@ -6,8 +6,16 @@ from mito_instance.detection.config import load_config
 from mito_instance.detection.precision import Precision, choose_device
 from mito_instance.errors import ConfigError
 
+RECIPES = [
+    "mask_rcnn_light.yaml",
+    "mask_rcnn_R_50_FPN.yaml",
+    "mask_rcnn_R_50_FPN_tem.yaml",
+    "mask_rcnn_R_101_FPN.yaml",
+    "mask_rcnn_cascade_R_50_FPN.yaml",
+]
 
-@pytest.mark.parametrize("name", ["mask_rcnn_light.yaml", "mask_rcnn_R_50_FPN.yaml"])
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_keeps_empty_images_rle_masks_and_all_detections(light_config, name):
     cfg = load_config(light_config.with_name(name))
     assert cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS is False
@@ -15,6 +23,31 @@ def test_every_recipe_keeps_empty_images_rle_masks_and_all_detections(light_conf
     assert cfg.TEST.DETECTIONS_PER_IMAGE >= 1000
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 1
     assert cfg.MODEL.DEVICE != "auto"
+
+
+def test_every_recipe_is_known_here(light_config):
+    assert sorted(path.name for path in light_config.parent.glob("mask_rcnn*.yaml")) == sorted(
+        RECIPES
+    )
+
+
+@pytest.mark.parametrize("name", RECIPES[1:])
+def test_weights_of_the_zoo_are_those_of_detectron2s_own_recipe(light_config, name):
+    """The address in a recipe is the one that Detectron2 knows for the architecture."""
+    from detectron2.model_zoo.model_zoo import _ModelZooUrls
+
+    weights = load_config(light_config.with_name(name)).MODEL.WEIGHTS
+    path = weights.removeprefix("detectron2://")
+    known = {f"{key}/{value}" for key, value in _ModelZooUrls.CONFIG_PATH_TO_URL_SUFFIX.items()}
+    assert path in known
+
+
+def test_the_recipe_for_tem_shrinks_its_images_to_a_quarter(light_config):
+    cfg = load_config(light_config.with_name("mask_rcnn_R_50_FPN_tem.yaml"))
+    assert 1.25 / cfg.MITO.PIXEL_SIZE_NM == 0.25
+    assert cfg.MITO.AUGMENT.ORIENTATIONS
+    assert not cfg.MITO.AUGMENT.QUARTER_TURNS
+    assert cfg.MITO.TILE_PX < 1216
 
 
 def test_overrides_win(light_config):

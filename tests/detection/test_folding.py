@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 
 pytest.importorskip("torch")
@@ -8,7 +10,9 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d
 
 from mito_instance.detection.config import load_config
 from mito_instance.detection.folding import fold_for_prediction
-from mito_instance.detection.model import MitoBoxPredictor, build_network
+from mito_instance.detection.frozen_norm import FrozenNormConv2d, carry_frozen_norms
+from mito_instance.detection.model import build_network
+from mito_instance.detection.roi_heads import MitoBoxPredictor
 
 
 def random_norm(channels):
@@ -53,3 +57,23 @@ def test_weights_are_cast_but_for_the_box_predictor(light_config, tiny_overrides
     assert predictor.cls_score.weight.dtype is torch.float32
     assert network.backbone.bottom_up.stem.conv1.weight.dtype is torch.bfloat16
     assert network.roi_heads.mask_head.predictor.weight.dtype is torch.bfloat16
+
+
+def test_a_carried_norm_is_the_same_function_with_the_same_gradients():
+    torch.manual_seed(0)
+    plain = Conv2d(3, 5, 3, bias=True, norm=random_norm(5), activation=torch.relu)
+    carrying = copy.deepcopy(plain)
+    carry_frozen_norms(torch.nn.Sequential(carrying))
+    assert type(carrying) is FrozenNormConv2d
+    assert carrying.state_dict().keys() == plain.state_dict().keys()
+    x = torch.randn(2, 3, 9, 9)
+    torch.testing.assert_close(carrying(x), plain(x), atol=1e-5, rtol=1e-5)
+    for layer in (plain, carrying):
+        layer(x).square().sum().backward()
+    torch.testing.assert_close(carrying.weight.grad, plain.weight.grad, atol=1e-3, rtol=1e-4)
+
+
+def test_other_norms_stay_as_they_are():
+    layer = Conv2d(3, 5, 3, norm=torch.nn.GroupNorm(1, 5))
+    carry_frozen_norms(torch.nn.Sequential(layer))
+    assert type(layer) is Conv2d

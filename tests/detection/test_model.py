@@ -9,7 +9,8 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from mito_instance.detection.config import load_config
-from mito_instance.detection.model import MitoBoxPredictor, build_network
+from mito_instance.detection.model import build_network
+from mito_instance.detection.roi_heads import MitoBoxPredictor
 
 
 def classification_loss(cfg, logits, classes):
