@@ -28,7 +28,8 @@ def stretch_contrast(
         uint8 (H, W); 128 everywhere where the image is constant or holds no finite value.
     """
     step = max(1, int(np.sqrt(pixels.size / MAX_SAMPLE)))
-    sample = np.asarray(pixels[::step, ::step], dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        sample = np.asarray(pixels[::step, ::step], dtype=np.float64)
     finite = sample[np.isfinite(sample)]
     low, high = np.percentile(finite, percentiles) if finite.size else (0.0, 0.0)
     if not high > low:

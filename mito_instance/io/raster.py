@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mito_instance.errors import ImageError
 from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
+from mito_instance.io.opencv import decoders
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -97,8 +98,7 @@ def decode_raster(path: Path) -> npt.NDArray[Any]:
 
 def decode_raster_bytes(path: Path, data: bytes) -> npt.NDArray[Any]:
     """As `decode_raster`, of the content of a file; ``path`` is for the messages."""
-    import cv2
-
+    cv2 = decoders()
     width, height = _checked_size(path, data)
     check_size(str(path), width, height, channels=4, n_bytes=len(data))
     try:

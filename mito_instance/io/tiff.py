@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from mito_instance.errors import ImageError
 from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
 from mito_instance.io.metadata import tiff_pixel_size
+from mito_instance.io.opencv import decoders
 
 logger = logging.getLogger(__name__)
 # What tifffile finds wrong comes back as one line of ours, or is harmless.
@@ -24,6 +26,8 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _WHITE_IS_ZERO, _PALETTE = 0, 3
+MAX_TILE_PX = 4096**2
+"""Tiles may reach beyond a small image, but not far."""
 
 
 def is_tiff(path: Path) -> bool:
@@ -204,6 +208,12 @@ class TiffPages:
             channels=n_bytes * max(1, int(page.samplesperpixel)),
             n_bytes=self._n_bytes,
         )
+        tile_px = int(page.tilewidth) * int(page.tilelength)
+        if tile_px > max(MAX_TILE_PX, 4 * int(page.imagewidth) * int(page.imagelength)):
+            raise ImageError(
+                f"{where}: a tile of {page.tilewidth} x {page.tilelength} px is larger than its "
+                "image; the file is damaged, export it again"
+            )
         if int(page.imagedepth) > 1:
             raise ImageError(f"{where}: a page must be one plane, got a volume; save as a stack")
         ends = [
@@ -211,7 +221,8 @@ class TiffPages:
             for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
             if count
         ]
-        if not ends or max(ends) > self._n_bytes:
+        n_expected = math.prod(page.chunked)
+        if not ends or max(ends) > self._n_bytes or len(page.dataoffsets) < n_expected:
             raise ImageError(f"{where}: the TIFF is cut off; copy or export it again")
 
     def _decode(self, page: Any, frame: int) -> npt.NDArray[Any]:
@@ -244,8 +255,7 @@ class TiffPages:
 
 def _decode_by_opencv(path: Path, index: int, page: Any) -> npt.NDArray[Any] | None:
     """A page that tifffile cannot decompress alone (LZW, JPEG, packed 12 bit), if OpenCV can."""
-    import cv2
-
+    cv2 = decoders()
     data = np.fromfile(path, dtype=np.uint8)
     try:
         done, decoded = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(index, index + 1))

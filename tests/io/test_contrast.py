@@ -53,3 +53,8 @@ def test_odd_numbers(pixels, expected, dtype):
     assert (
         stretch_contrast(np.array(pixels, dtype), (0, 100)).tolist() == np.array(expected).tolist()
     )
+
+
+def test_signalling_nan_is_nan():
+    bits = np.array([[0x7FA00000, 0x3F800000, 0]], dtype=np.uint32)
+    assert stretch_contrast(bits.view(np.float32), (0, 100)).tolist() == [[0, 255, 0]]

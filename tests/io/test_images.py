@@ -1,5 +1,6 @@
 """Images: finding, reading at full depth, and refusing what is none."""
 
+import contextlib
 import struct
 import zlib
 from pathlib import Path
@@ -290,6 +291,42 @@ def test_tiff_bomb_is_refused_before_memory_is_given(tmp_path):
         tif.pages.first.tags["ImageLength"].overwrite(60_000)
     with pytest.raises(ImageError, match="cannot hold an image"):
         list(read_pages(path))
+
+
+def test_a_page_with_missing_strips_is_damaged(tmp_path):
+    """Not: a page whose lower part is black."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY8, rowsperstrip=4, compression="zlib")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags["ImageLength"].valueoffset
+    struct.pack_into("<H", data, place, 1000)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ImageError, match="cut off"):
+        read_page(path)
+
+
+def test_a_tile_far_larger_than_its_image_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY8, tile=(16, 16), compression="zlib")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags["TileWidth"].valueoffset
+    struct.pack_into("<I", data, place, 0x00FF0000)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ImageError, match=r"a tile of .* px is larger than its image|cut off"):
+        read_page(path)
+
+
+def test_decoders_are_silent(tmp_path, capfd):
+    path = tmp_path / "a.tif"
+    path.write_bytes(cv2.imencode(".tif", GREY8, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes())
+    data = bytearray(path.read_bytes())
+    data[8:40] = bytes(32)
+    path.write_bytes(bytes(data))
+    with contextlib.suppress(ImageError):
+        read_page(path)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
