@@ -37,9 +37,9 @@ INTRODUCTION = """\
 # Licences of the dependencies
 
 mito-instance itself is Apache-2.0. Its dependencies, with the versions that were tested and the
-licence that each states; written by `docs/licences.py`. None of them binds what is made with it. The
-parts of CUDA that PyTorch brings are NVIDIA's own, free of charge, and are not needed on a CPU. The
-model in the package has terms of its own: see its
+licence that each states; written by `docs/licences.py`. None of them binds what is made with it.
+The parts of CUDA that PyTorch brings are NVIDIA's own, free of charge, and are not needed on a
+CPU. The model in the package has terms of its own: see its
 [card](../mito_instance/models/mask_rcnn_light/MODEL_CARD.md).
 """
 
