@@ -1,0 +1,150 @@
+"""Accuracy and speed of a trained model on a truth, as one JSON file for the results table.
+
+Example:
+    python benchmarks/measure_model.py runs/r50/model epfl_val.json --name "Mask R-CNN R50-FPN" \
+        --config mask_rcnn_R_50_FPN.yaml --seed 1 -o docs/results/mask_rcnn_R_50_FPN_1.json
+
+It runs ``mito quantify`` and ``mito evaluate`` as a user would; a run folder above the model
+(``metrics.json``) tells how long the training took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+FIGURES = (
+    *("ap", "ap50", "ap75", "ar", "f1_50", "f1_75", "pq", "iou_foreground", "dice_foreground"),
+    *("count_mae", "count_bias", "n_true", "n_pred", "n_one_to_one", "n_missed", "n_false"),
+    *("n_split", "n_merge", "n_many_to_many"),
+)
+
+
+def mito(*words: str | Path) -> float:
+    """Wall seconds of a command; its messages are shown if it fails."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "mito_instance.cli", *map(str, words)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"mito {words[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return time.perf_counter() - start
+
+
+def processor() -> str:
+    """Name of the CPU, and of the GPU if torch sees one."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    import os
+
+    import torch
+
+    where = f"{os.cpu_count()} cores of {name}"
+    return f"{torch.cuda.get_device_name()}, {where}" if torch.cuda.is_available() else where
+
+
+def training(folder: Path) -> dict[str, Any]:
+    """Steps and minutes from the log of the run that a model folder lies in."""
+    log = folder.parent / "metrics.json"
+    if not log.is_file():
+        return {}
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    timed = [row for row in rows if "time" in row and "iteration" in row]
+    if not timed:
+        return {}
+    seconds_a_step = statistics.median(row["time"] for row in timed)
+    steps = max(row["iteration"] for row in timed) + 1
+    return {
+        "steps": steps,
+        "seconds_a_step": round(seconds_a_step, 3),
+        "training_minutes": round(seconds_a_step * steps / 60, 1),
+    }
+
+
+def parameters(folder: Path) -> int:
+    """Number of stored weights."""
+    from safetensors import safe_open
+
+    with safe_open(str(folder / "model.safetensors"), framework="np") as weights:
+        total = 0
+        for key in weights.keys():  # noqa: SIM118 (not a mapping)
+            size = 1
+            for length in weights.get_slice(key).get_shape():
+                size *= length
+            total += size
+    return total
+
+
+def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
+    """Predict the truth's images and compare."""
+    document = json.loads(truth.read_text(encoding="utf-8"))
+    images = sorted(
+        {str((truth.parent / image["file_name"]).resolve()) for image in document["images"]}
+    )
+    counts = scratch / "pred.json"
+    one = statistics.median(
+        mito("quantify", images[0], "--weights", folder, "--coco", counts) for _ in range(3)
+    )
+    several = mito("quantify", *images, "--weights", folder, "--coco", counts)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    mito("evaluate", truth, counts, "-o", scratch / "evaluation", "--min-area-px", "25")
+    metrics = json.loads((scratch / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    record: dict[str, Any] = {name: metrics[name] for name in FIGURES}
+    if len(images) > 1:
+        record["seconds_an_image"] = round((several - one) / (len(images) - 1), 3)
+    record["peak_mib"] = round(peak_mib)
+    record["images"] = len(images)
+    return record
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("model", type=Path, help="model folder")
+    parser.add_argument("truth", type=Path, help="COCO JSON")
+    parser.add_argument("--name", required=True, help="row of the table")
+    parser.add_argument("--config", required=True, help="name of the config")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--note", default="", help="start, hardware or other remarks")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = measure(args.model, args.truth, Path(scratch))
+    record = {
+        "name": args.name,
+        "config": args.config,
+        "seed": args.seed,
+        "note": args.note,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "hardware": processor(),
+        "parameters": parameters(args.model),
+        **training(args.model),
+        **figures,
+    }
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
