@@ -139,8 +139,13 @@ class StackOverlays:
 
     def __init__(self, files: OverlayFiles) -> None:
         self._files = files
-        self._path: Path | None = None
-        self._is_broken = False
+        self._path: Path | None
+        self._is_broken: bool
+        self._pages: list[EncodedPicture | int | None]  # not written yet; int: in the old file
+        self._size: tuple[int, int]
+        self._tiff: OverlayTiff | None
+        self._file: Path
+        self._exits: ExitStack
         self._begin(None)
 
     def __enter__(self) -> StackOverlays:
@@ -190,9 +195,9 @@ class StackOverlays:
 
     def _begin(self, path: Path | None) -> None:
         self._path, self._is_broken = path, False
-        self._pages: list[EncodedPicture | int | None] = []  # not written yet; int: in the old file
+        self._pages = []
         self._size = _NO_SIZE
-        self._tiff: OverlayTiff | None = None
+        self._tiff = None
         self._file = Path()
         self._exits = ExitStack()
 

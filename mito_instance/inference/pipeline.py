@@ -60,7 +60,7 @@ def predict_page(
         detections += detections_of(found, tile, image_hw)
         if on_tile is not None:
             on_tile(number, len(tiles))
-    instances = stitch(detections, resized)
+    instances = stitch(detections, resized, tiles)
     return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
 
 

@@ -4,6 +4,10 @@ An object is *complete* in a tile when it does not reach an edge of the tile tha
 an edge of the page; otherwise the tile shows a *piece* of it. Two detections of different
 tiles show the same object when they agree in the region that both tiles see. Complete
 detections win over pieces; pieces that no tile shows complete are joined.
+
+Where tiles overlap, one has the last word: that which sees the most around the detection. What
+it does not find there is no object, whatever another sees at its edge; otherwise each further
+tile would be one more chance to be counted, and small tiles would count more than large ones.
 """
 
 from __future__ import annotations
@@ -125,19 +129,20 @@ class _Neighbourhood:
                 yield row, column
 
 
-def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInstances:
+def stitch(
+    detections: Sequence[Detection], image: ImageInstances, tiles: Sequence[Tile]
+) -> ImageInstances:
     """Whole objects of a page from the detections of all its tiles.
 
     Args:
         detections: of all tiles, in any order.
         image: identity and size of the page; its own masks are ignored.
+        tiles: all tiles of the page, also those without detections.
 
     Returns:
         ``image`` with the objects, by falling score (then top to bottom, left to right).
     """
-    ordered = sorted(
-        detections, key=lambda d: (-d.score, d.y, d.x, d.mask.shape, d.tile.y, d.tile.x)
-    )
+    ordered = _with_best_view(detections, tiles, image.image_hw)
     whole = _without_duplicates(d for d in ordered if d.complete)
     places = _Neighbourhood(whole)
     pieces = [
@@ -158,6 +163,59 @@ def stitch(detections: Sequence[Detection], image: ImageInstances) -> ImageInsta
         pixel_size=image.pixel_size,
         category_ids=tuple(d.category_id for d in objects),
     )
+
+
+def _with_best_view(
+    detections: Sequence[Detection], tiles: Sequence[Tile], image_hw: tuple[int, int]
+) -> list[Detection]:
+    """Detections that the tile with the best view of them confirms; its own come first.
+
+    Returns:
+        In the order in which they win over their duplicates: first those seen in their best
+        tile, then the others, each by falling score.
+    """
+    inner = _inner_edges(tiles, image_hw)
+    places = _Neighbourhood(detections)
+    ranked: list[tuple[bool, Detection]] = []
+    for detection in detections:
+        best = tiles[_best_view(inner, detection)]
+        is_own = best == detection.tile
+        if is_own or any(
+            other.tile == best and _same_object(detection, other)
+            for _, other in places.near(detection)
+        ):
+            ranked.append((is_own, detection))
+    ranked.sort(
+        key=lambda one: (
+            not one[0], -one[1].score, one[1].y, one[1].x, one[1].mask.shape,
+            one[1].tile.y, one[1].tile.x,
+        )
+    )  # fmt: skip
+    return [detection for _, detection in ranked]
+
+
+def _inner_edges(tiles: Sequence[Tile], image_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Left, top, right and bottom of each tile, (N, 4); far away where it is that of the page."""
+    height, width = image_hw
+    far = height + width
+    edges = [
+        (
+            tile.x if tile.x > 0 else -far,
+            tile.y if tile.y > 0 else -far,
+            tile.x + tile.width if tile.x + tile.width < width else 2 * far,
+            tile.y + tile.height if tile.y + tile.height < height else 2 * far,
+        )
+        for tile in tiles
+    ]
+    return np.array(edges, dtype=np.int64).reshape(-1, 4)
+
+
+def _best_view(inner: npt.NDArray[np.int64], detection: Detection) -> int:
+    """Number of the tile whose inner edges are farthest from a detection; the first of such."""
+    x0, y0, x1, y1 = detection.box_xyxy
+    left, top = x0 - inner[:, 0], y0 - inner[:, 1]
+    right, bottom = inner[:, 2] - x1, inner[:, 3] - y1
+    return int(np.minimum(np.minimum(left, top), np.minimum(right, bottom)).argmax())
 
 
 def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:

@@ -118,9 +118,59 @@ def test_the_result_does_not_depend_on_the_order_of_detections(order, tmp_path):
         for tile in tiles
     ]
     image = ImageInstances("page", labels.shape)
-    expected = stitch([d for part in parts for d in part], image)
-    shuffled = stitch([d for number in order for d in parts[number]], image)
+    expected = stitch([d for part in parts for d in part], image, tiles)
+    shuffled = stitch([d for number in order for d in parts[number]], image, tiles)
     assert pixel_sets(shuffled) == pixel_sets(expected)
+
+
+class Borderline(Oracle):
+    """Finds the truth, but what lies within 30 px of a tile's edge only by chance.
+
+    Its tiles are of 256 px; 30 px are less than half of what neighbours share.
+    """
+
+    tile_px = 256
+    tile_overlap_px = 100
+
+    def __init__(self, rng, chance):
+        self.rng, self.chance = rng, chance
+
+    def predict(self, tiles, min_score=0.0):
+        (found,) = super().predict(tiles, min_score)
+        height, width = found.image_hw
+        boxes = [rle.box_xywh(mask) for mask in found.masks]
+        return [
+            found.select([
+                min(x, y, width - x - w, height - y - h) >= 30 or self.rng.random() < self.chance
+                for x, y, w, h in boxes
+            ])
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_the_tile_with_the_best_view_has_the_last_word(chance, tmp_path):
+    labels = np.zeros((600, 800), dtype=np.uint8)
+    for number in range(80):
+        y, x = divmod(number, 10)
+        cv2.circle(labels, (75 + 70 * x, 75 + 60 * y), 12, number + 1, -1)
+    predictor = Borderline(np.random.default_rng(1), chance)
+    found = predict_page(predictor, page_of(labels, tmp_path))
+    assert pixel_sets(found) == truth_sets(labels)
+
+
+def test_what_the_best_view_does_not_show_is_no_object(tmp_path):
+    class Ghosts(Oracle):
+        """Sees a ghost at the left edge of each tile but the first, and nothing else."""
+
+        def predict(self, tiles, min_score=0.0):
+            (tile,) = tiles
+            ghost = rle.place(np.ones((20, 20), bool), 8, 30, tile.shape)
+            masks = () if tile[0, 0] else (ghost,)
+            return [ImageInstances("tile", tile.shape, masks, np.full(len(masks), 0.9))]
+
+    labels = np.zeros((128, 600), dtype=np.uint8)
+    labels[0, 0] = 1
+    assert len(predict_page(Ghosts(), page_of(labels, tmp_path))) == 0
 
 
 @settings(deadline=None, max_examples=40)
