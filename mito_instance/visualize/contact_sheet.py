@@ -24,6 +24,7 @@ _INK = (30, 30, 30)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_SCALE = 0.4
 _TITLE_SCALE = 0.45
+_JPEG_QUALITY = 82
 _LETTER_PX = 7.6
 """Mean width of a letter at the captions' scale, for line breaks and cuts."""
 
@@ -91,7 +92,8 @@ def write_sheet(path: Path, sheet: npt.NDArray[np.uint8]) -> None:
         ConfigError: for another suffix, or if the file cannot be written.
     """
     check_sheet_path(path)
-    _, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(sheet[..., ::-1]))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(sheet[..., ::-1]), quality)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
 

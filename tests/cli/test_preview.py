@@ -34,6 +34,15 @@ def test_every_recipe_has_a_preview(config, truth, tmp_path, capsys):
     assert (drawn.max(axis=2) != drawn.min(axis=2)).any()  # coloured outlines
 
 
+@pytest.mark.parametrize("name", ["unet2d", "unet3d"])
+def test_semantic_recipes_have_one_too(name, truth, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    config = CONFIGS / "semantic" / f"{name}.yaml"
+    assert preview(config, truth, sheet, "MITO.AUGMENT.CROP_ON_INSTANCE", "1.0") == 0
+    drawn = cv2.imread(str(sheet))
+    assert (drawn.max(axis=2) != drawn.min(axis=2)).any()
+
+
 def test_the_seed_decides_what_is_seen(truth, tmp_path):
     config = CONFIGS / "mask_rcnn_light.yaml"
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
