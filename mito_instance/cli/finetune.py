@@ -88,7 +88,7 @@ def build_parser() -> CommandParser:
         "--steps",
         type=whole_number(1, 1_000_000),
         metavar="N",
-        help="training steps (default: 200 to 600, by the number of images)",
+        help="training steps (default: 340 to 800, by the number of images)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0, 2**31), default=1, help="of all randomness (default: 1)"

@@ -15,9 +15,9 @@ from mito_instance.detection.config import load_config
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, shipped_model
 from mito_instance.errors import WeightsError
 
-STEPS_BASE = 180
-STEPS_PER_IMAGE = 20
-STEPS_RANGE = (160, 600)
+STEPS_BASE = 300
+STEPS_PER_IMAGE = 40
+MOST_STEPS = 800
 N_VALIDATIONS = 4
 ADAMW_LR = 0.0003
 """Its steps are as long as its rate, whatever the gradients: SGD's would be far too long."""
@@ -64,19 +64,18 @@ def model_folder(weights: Path | None) -> Path:
 
 
 def n_steps(n_images: int) -> int:
-    """Length of the schedule: more images hold more to learn, within bounds.
+    """Length of the schedule: more images hold more to learn, up to a bound.
 
     Args:
         n_images: images to train on.
 
     Examples:
         >>> n_steps(3)
-        240
+        420
         >>> n_steps(1000)
-        600
+        800
     """
-    low, high = STEPS_RANGE
-    return min(max(low, STEPS_BASE + STEPS_PER_IMAGE * n_images), high)
+    return min(STEPS_BASE + STEPS_PER_IMAGE * n_images, MOST_STEPS)
 
 
 def finetuning_config(
