@@ -48,16 +48,16 @@ def describe_matching(
     if foreign:
         old, new = differ[foreign[0]]
         raise WeightsError(
-            f"{path}: {len(foreign)} tensors have another shape than in this network (first: "
+            f"{path}: does not fit this network: {len(foreign)} tensors have another shape (first: "
             f"{foreign[0]}, {_times(old)} in the file, {_times(new)} in the network); pass weights "
-            "of this architecture, or change the config"
+            "of this architecture, or the config that these were trained with"
         )
     absent = [name for name in missing if name not in differ]
     n_loaded = len(names) - len(differ) - len(absent)
     if names and n_loaded <= 0:
         raise WeightsError(
-            f"{path}: none of the {len(names)} tensors of this network is in the file; pass "
-            "weights of this architecture, or '' to start from random weights"
+            f"{path}: does not fit this network: none of its {len(names)} tensors is in the file; "
+            "pass weights of this architecture, or '' to start from random weights"
         )
     anew = [*_by_layer(differ), *_common_parts(absent, names)]
     parts = [f"{n_loaded} of {len(names)} tensors loaded"]

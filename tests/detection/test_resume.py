@@ -187,7 +187,7 @@ def test_another_seed_or_network_is_one_line(make_config, tmp_path):
     with pytest.raises(ConfigError, match=r"made with --seed 1, not 2; resume with that one"):
         train(make_config(tmp_path / "run"), resume=True, seed=2)
     other = make_config(tmp_path / "run", **{"MODEL.FPN.OUT_CHANNELS": 16})
-    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this training"):
+    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this network"):
         train(other, resume=True)
 
 

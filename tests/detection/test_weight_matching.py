@@ -122,7 +122,7 @@ def test_one_line_says_what_starts_anew(missing, unfit, unused, message):
 @pytest.mark.parametrize(
     ("missing", "unfit", "message"),
     [
-        (NAMES, [], "none of the 4 tensors of this network is in the file"),
+        (NAMES, [], "does not fit this network: none of its 4 tensors is in the file"),
         ([], [(NAMES[0], (3, 3), (5, 3))], r"first: body.a.weight, 3×3 in the file, 5×3 in the"),
     ],
 )
