@@ -306,7 +306,7 @@ def test_more_than_10000_objects(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_very_large_image_takes_a_few_bytes_a_pixel(tmp_path):
-    """30,000 x 30,000 px at the same rate are 3.2 GB; see docs/reliability.md."""
+    """30,000 x 30,000 px need 2.7 GB at this rate; see docs/reliability.md."""
     edge = 8000
     tile = np.full((1000, 1000), 200, np.uint8)
     tile[100:140, 200:260] = 50
