@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-class FrozenNormConv2d(Conv2d):  # type: ignore[misc]
+class FrozenNormConv2d(Conv2d):
     """Detectron2's ``Conv2d`` whose frozen batch norm is applied to its weights.
 
     (w·x - mean)·scale + shift equals (w·scale)·x + (shift - mean·scale): the same function, the
