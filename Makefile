@@ -16,7 +16,7 @@ PINS := $(if $(SYSTEM_SITE),,--constraint constraints.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt bench clean
+.PHONY: help setup demo test lint type fmt bench results clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,9 @@ fmt: setup ## format, and fix what ruff can fix
 
 bench: setup ## run the benchmarks
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+
+results: setup ## write the tables of README.md and docs/results.md from docs/results/*.json
+	$(BIN)/python benchmarks/results_table.py
 
 clean: ## remove .venv, the caches and the demo's output
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

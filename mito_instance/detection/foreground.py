@@ -32,6 +32,7 @@ class ForegroundHead(nn.Module):
         self.stride = int(input_shape[self.levels[0]].stride or 1)
         self.loss_weight = float(cfg.MITO.FOREGROUND.LOSS_WEIGHT)
         self.score_power = float(cfg.MITO.FOREGROUND.SCORE_POWER)
+        self.hard_fraction = float(cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION)
         width = int(cfg.MITO.FOREGROUND.CONV_DIM)
         self.lateral = nn.ModuleList(
             nn.Conv2d(input_shape[level].channels, width, 3, padding=1) for level in self.levels
@@ -62,7 +63,7 @@ class ForegroundHead(nn.Module):
         return logits.float()
 
     def losses(self, logits: torch.Tensor, truth: Sequence[Instances]) -> dict[str, torch.Tensor]:
-        """Binary cross-entropy plus Dice against the union of the instances' masks.
+        """Binary cross-entropy of the hardest pixels, plus Dice, against the union of the masks.
 
         Args:
             logits: from ``forward``; the padding of smaller images counts as background.
@@ -75,11 +76,13 @@ class ForegroundHead(nn.Module):
                 union = instances.gt_masks.tensor.any(dim=0)
                 target[index, : union.shape[0], : union.shape[1]] = union.to(target.dtype)
         full = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
-        entropy = F.binary_cross_entropy_with_logits(full, target)
+        entropy = F.binary_cross_entropy_with_logits(full, target, reduction="none").flatten()
+        if self.hard_fraction < 1.0:
+            entropy = entropy.topk(max(1, round(self.hard_fraction * len(entropy)))).values
         probability = full.sigmoid()
         overlap = 2.0 * (probability * target).sum() + 1.0
         dice = 1.0 - overlap / (probability.sum() + target.sum() + 1.0)
-        return {"loss_foreground": self.loss_weight * (entropy + dice)}
+        return {"loss_foreground": self.loss_weight * (entropy.mean() + dice)}
 
     def rescore(self, logits: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
         """Multiply each score by the mean foreground probability inside its mask.

@@ -59,11 +59,13 @@ def test_validation_slices_reach_the_promised_figures(truth, shared_data, tmp_pa
     scored = run("evaluate.py", truth, tmp_path / "pred.json", "-o", tmp_path / "evaluation")
     assert scored.returncode == 0, scored.stderr
     figures = json.loads((tmp_path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
-    assert figures["ap"] >= 0.72
-    assert figures["ap50"] >= 0.92
-    assert figures["iou_foreground"] >= 0.74  # two multivesicular bodies are taken for mitochondria
-    assert figures["f1_50"] >= 0.90
-    assert figures["count_mae"] <= 1.3
+    # What the model card promises, less what another CPU's arithmetic may change.
+    assert figures["ap"] >= 0.79
+    assert figures["ap50"] >= 0.94
+    assert figures["ap75"] >= 0.92
+    assert figures["iou_foreground"] >= 0.87
+    assert figures["f1_50"] >= 0.94
+    assert figures["count_mae"] <= 0.8
     assert figures["n_pred"] == sum(int(row["count"]) for row in rows)
 
 
@@ -78,5 +80,5 @@ def test_the_demo_counts_synthetic_micrographs(tmp_path, detectron2):
     rows = list(csv.DictReader(io.StringIO(counts)))
     assert all(int(row["count"]) > 0 and float(row["area_total_um2"]) > 0 for row in rows)
     figures = json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())
-    assert figures["f1_50"] >= 0.6
+    assert figures["f1_50"] >= 0.85
     assert "overlays" in done.stdout

@@ -74,6 +74,17 @@ def test_loss_is_lowest_for_the_true_map(head):
     assert losses == sorted(losses)
 
 
+def test_the_hardest_pixels_alone_cost_more(light_config, tiny_overrides):
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[:, :18] = True  # two columns more than the map says
+    losses = []
+    for fraction in ("1.0", "0.1"):
+        words = [*tiny_overrides, "MITO.FOREGROUND.HARD_PIXEL_FRACTION", fraction]
+        head = ForegroundHead(load_config(light_config, words), LEVELS)
+        losses.append(head.losses(left_half(), [truth(mask)])["loss_foreground"].item())
+    assert losses[1] > 1.5 * losses[0]
+
+
 def test_loss_of_an_empty_image_rewards_silence(head):
     silent = float(head.losses(torch.full((1, 1, 8, 8), -20.0), [truth()])["loss_foreground"])
     loud = float(head.losses(torch.full((1, 1, 8, 8), 20.0), [truth()])["loss_foreground"])
