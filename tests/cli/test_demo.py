@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from mito_instance import synthetic
 from mito_instance.cli import demo
 
 COUNTS = (
@@ -45,9 +46,9 @@ def commands(monkeypatch) -> Commands:
         module = ModuleType(f"mito_instance.cli.{name}")
         module.main = getattr(stand_ins, name)
         monkeypatch.setitem(sys.modules, f"mito_instance.cli.{name}", module)
-    real = demo.write_dataset
+    real = synthetic.write_dataset
     monkeypatch.setattr(
-        demo,
+        synthetic,
         "write_dataset",
         lambda folder, n_images, seed: real(
             folder, n_images, seed, image_hw=(64, 64), pixel_size_nm=20.0

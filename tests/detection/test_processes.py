@@ -18,6 +18,7 @@ from mito_instance.io.coco import write_coco  # noqa: E402
 
 # Losses of boxes and masks are means over the boxes of a process. They equal the mean over all
 # if each image gives as many: one true box, one proposal that hits nothing, all anchors used.
+# The foreground map's Dice is a ratio over the batch of a process: no mean of two equals it.
 EQUAL_SHARES = {
     "MODEL.RPN.POST_NMS_TOPK_TRAIN": 1,
     "MODEL.RPN.BATCH_SIZE_PER_IMAGE": 100_000,
@@ -28,6 +29,7 @@ EQUAL_SHARES = {
     "SOLVER.MAX_ITER": 2,
     "SOLVER.WARMUP_ITERS": 0,
     "MITO.EMA_DECAY": 0.9,
+    "MITO.FOREGROUND.ENABLED": False,
 }
 
 
