@@ -2,7 +2,69 @@
 
 from __future__ import annotations
 
-from mito_instance.annotations.datasets import DataSet, RemoteFile, Stack
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file that the owner of a data set publishes.
+
+    Args:
+        url: https address.
+        name: file name in the folder of the data set.
+        max_bytes: a larger download is refused.
+    """
+
+    url: str
+    name: str
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A pair of multi-page files with fixed names.
+
+    Args:
+        part: name of the part.
+        images: file of the micrographs.
+        masks: file of the masks.
+        size_phw: pages, height and width in pixels as published.
+    """
+
+    part: str
+    images: str
+    masks: str
+    size_phw: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What is known of a data set for certain.
+
+    Args:
+        title: name and what it shows.
+        terms: licence, or where to read it.
+        citation: what to cite.
+        tree: expected files, one line each.
+        partner_folders: names of the folder of masks or ROIs beside ``images``.
+        holds_rois: whether these are ImageJ ROIs instead of masks.
+        pixel_size_nm: edge length of a pixel; None when the owner does not state it.
+        min_area_px: smaller instances are specks of the annotation.
+        stacks: multi-page files with fixed names.
+        files: what ``--download`` fetches; empty where nothing can be fetched by address.
+    """
+
+    title: str
+    terms: str
+    citation: str
+    tree: tuple[str, ...]
+    partner_folders: tuple[str, ...] = ("labels", "label", "masks", "mask")
+    holds_rois: bool = False
+    pixel_size_nm: float | None = None
+    min_area_px: int = 1
+    stacks: tuple[Stack, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
+
 
 _EPFL_URL = (
     "https://documents.epfl.ch/groups/c/cv/cvlab-unit/www/data/%20ElectronMicroscopy_Hippocampus/"

@@ -26,7 +26,8 @@ from mito_instance.cli.conversion_report import say_lines
 
 if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
-    from mito_instance.annotations.datasets import DataSet, Part
+    from mito_instance.annotations.datasets import Part
+    from mito_instance.annotations.published import DataSet
 
 logger = logging.getLogger(__name__)
 

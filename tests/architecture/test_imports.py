@@ -101,6 +101,7 @@ except SystemExit as leave:
     help_text, report = run_code(code)
     assert "usage: " in help_text
     assert report["heavy"] == []
+    assert report["cpu_s"] < START_LIMIT_S
 
 
 LIGHT_WORK = {
