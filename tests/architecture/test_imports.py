@@ -17,7 +17,7 @@ from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
 
 ROOT = Path(__file__).parents[2]
-TOOLS = sorted((ROOT / "tools").glob("*.py"))
+TOOLS = sorted([*(ROOT / "tools").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
 
 HEAVY = ("detectron2", "fvcore", "torch", "torchvision")
 # None of these is needed to explain a command: parsing the arguments must not wait for them.
