@@ -118,7 +118,7 @@ def pycocotools_ap(truth: dict[str, Any], pred: dict[str, Any], most: int) -> fl
 
 def against_pycocotools(rng: np.random.Generator) -> dict[str, object]:
     """500 images of 1024² with 100 instances each."""
-    pairs = [scene(rng, f"{i}.png", (1024, 1024), 100, 30) for i in range(500)]
+    pairs = [scene(rng, f"{i:03d}.png", (1024, 1024), 100, 30) for i in range(500)]
     documents = [
         coco_document([truth for truth, _ in pairs], scored=False),
         coco_document([pred for _, pred in pairs], scored=True),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mito_instance.evaluation.pairing import ImagePair
 from mito_instance.instances import ImageInstances
-from mito_instance.masks.rle import RLE, area_px, box_xywh
+from mito_instance.masks.rle import RLE, iou_matrix
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +63,24 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
         _log.warning("predictions without scores count as score 1; AP is that of one threshold")
     from faster_coco_eval import COCO, COCOeval_faster  # slow to import
 
+    class MaskEvaluation(COCOeval_faster):  # type: ignore[misc]
+        """Takes the IoU of masks from our matrices: it would parse every RLE once more."""
+
+        def computeIoU(self, imgId: int, catId: int) -> Any:
+            return overlaps[imgId - 1]
+
     ordered = sorted(pairs, key=lambda pair: (pair[0].image, pair[0].frame))
-    evaluation = COCOeval_faster(
-        COCO(_dataset([truth for truth, _ in ordered], scored=False), print_function=_log.debug),
-        COCO(_dataset([pred for _, pred in ordered], scored=True), print_function=_log.debug),
-        iouType="segm",
+    ranked = [(_ranked(truth), _ranked(pred)) for truth, pred in ordered]
+    overlaps: list[Any] = [
+        iou_matrix(truth.masks, pred.masks).T if truth.masks and pred.masks else []
+        for truth, pred in ranked
+    ]
+    evaluation = MaskEvaluation(
+        COCO(_dataset([truth for truth, _ in ranked]), print_function=_log.debug),
+        COCO(_dataset([pred for _, pred in ranked]), print_function=_log.debug),
+        iouType="bbox",  # of its kinds of regions, the one that needs no preparation
         print_function=_log.debug,
+        extra_calc=False,
     )
     evaluation.params.areaRng = [[0, _MAX_AREA_PX]]
     evaluation.params.areaRngLbl = ["all"]
@@ -99,31 +111,46 @@ def rank(image: ImageInstances) -> tuple[npt.NDArray[np.float64], list[int]]:
         The scores (N,) in the order of the image, and the ranked positions.
     """
     scores = np.ones(len(image)) if image.scores is None else image.scores
-    return scores, sorted(range(len(image)), key=lambda i: (-scores[i], _text(image.masks[i])))
+    keys = [(-score, _text(mask)) for score, mask in zip(scores, image.masks, strict=True)]
+    return scores, sorted(range(len(image)), key=keys.__getitem__)
 
 
 def _threshold_index(iou_threshold: float) -> int:
     return int(np.argmin(np.abs(IOU_THRESHOLDS - iou_threshold)))
 
 
-def _dataset(images: Sequence[ImageInstances], *, scored: bool) -> dict[str, Any]:
-    """A COCO dataset of fresh dictionaries: the evaluation writes into what it is given."""
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Masks and scores of an image from the highest score down."""
+
+    image_hw: tuple[int, int]
+    masks: list[RLE]
+    scores: list[float]
+
+
+def _ranked(image: ImageInstances) -> _Ranked:
+    scores, order = rank(image)
+    return _Ranked(image.image_hw, [image.masks[i] for i in order], scores[order].tolist())
+
+
+def _dataset(images: Sequence[_Ranked]) -> dict[str, Any]:
+    """A COCO dataset of fresh dictionaries: the evaluation writes into what it is given.
+
+    It carries no masks, and areas and boxes only because they must be there: without bounds on
+    the area and with given overlaps, nothing looks at them.
+    """
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        scores, order = rank(image)
-        for position in order:
-            mask = image.masks[position]
-            annotation: dict[str, Any] = {
+        for score in image.scores:
+            annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": 1,
                 "iscrowd": 0,
-                "area": area_px(mask),
-                "bbox": list(box_xywh(mask)),
-                "segmentation": {"size": list(image.image_hw), "counts": _text(mask)},
+                "area": 1,
+                "bbox": [0, 0, 1, 1],
+                "score": score,
             }
-            if scored:
-                annotation["score"] = float(scores[position])
             annotations.append(annotation)
     return {
         "info": {},
