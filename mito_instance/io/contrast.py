@@ -36,6 +36,16 @@ def stretch_contrast(
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
         if not high > low:
             return np.full(pixels.shape, 128, dtype=np.uint8)
+    if pixels.dtype == np.uint8:
+        import cv2
+
+        levels = np.arange(256, dtype=np.uint8)[None]
+        return np.asarray(cv2.LUT(pixels, _stretched(levels, low, high)), dtype=np.uint8)
+    return _stretched(pixels, low, high)
+
+
+def _stretched(pixels: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Grey levels (H, W) of any dtype from ``low`` … ``high`` to 0 … 255."""
     # float32 tells all grey levels of 16 bit apart, but not those of more bits far from 0.
     is_deep = pixels.dtype.itemsize > 4 or (pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2)
     dtype = np.float64 if is_deep else np.float32

@@ -99,12 +99,14 @@ def linked_sides(mask: npt.NDArray[np.bool_], connectivity: int = 8) -> Sides:
         mask: bool (H, W).
         connectivity: 8 or 4, as in `outlines`.
     """
-    padded = np.pad(mask, 1).astype(np.int8)
+    # np.pad and np.diff are slow on small arrays, and most masks are small.
+    padded = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), dtype=np.int8)
+    padded[1:-1, 1:-1] = mask
     n_columns = padded.shape[1]
     # Top edges run to the right (+1), bottom edges to the left (-1).
-    y, x_first, x_last, right = _runs(np.diff(padded, axis=0)[:, 1:-1])
+    y, x_first, x_last, right = _runs(padded[1:, 1:-1] - padded[:-1, 1:-1])
     # Right edges run down (+1), left edges up (-1).
-    x, y_first, y_last, down = _runs(-np.diff(padded, axis=1)[1:-1].T)
+    x, y_first, y_last, down = _runs((padded[1:-1, :-1] - padded[1:-1, 1:]).T)
 
     def vertex(column: _Ints, row: _Ints) -> _Ints:
         return np.asarray(row * n_columns + column, dtype=np.int64)
@@ -140,8 +142,12 @@ def linked_sides(mask: npt.NDArray[np.bool_], connectivity: int = 8) -> Sides:
 
 def _runs(steps: npt.NDArray[np.int8]) -> tuple[_Ints, _Ints, _Ints, _Ints]:
     """Maximal runs of equal non-zero values in each row: row, first, one after last, value."""
-    padded = np.pad(steps, ((0, 0), (1, 1)))
-    left, here, right = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
-    rows, first = np.nonzero((here != 0) & (here != left))
-    _, last = np.nonzero((here != 0) & (here != right))
-    return rows, first, last + 1, here[rows, first].astype(np.int64)
+    padded = np.zeros((steps.shape[0], steps.shape[1] + 2), dtype=np.int8)
+    padded[:, 1:-1] = steps
+    # Between two places that differ one run ends, another begins, or both; zeros are no run.
+    changes = np.flatnonzero(padded[:, 1:] != padded[:, :-1])
+    rows, places = np.divmod(changes, steps.shape[1] + 1)
+    after = padded[rows, places + 1]
+    begins = after != 0
+    ends = padded[rows, places] != 0
+    return rows[begins], places[begins], places[ends], after[begins].astype(np.int64)

@@ -111,10 +111,12 @@ def crop(rle: RLE, box: tuple[int, int, int, int]) -> BoolMask:
     top = np.clip(starts[run] - column * image_height - y, 0, height)
     bottom = np.clip(np.minimum(stops[run] - column * image_height, image_height) - y, 0, height)
     inside = (column >= x) & (column < x + width) & (top < bottom)
-    steps = np.zeros((width, height + 1), dtype=np.int8)  # transposed: RLE runs down the columns
-    np.add.at(steps, (column[inside] - x, top[inside]), 1)
-    np.add.at(steps, (column[inside] - x, bottom[inside]), -1)
-    filled: BoolMask = np.cumsum(steps[:, :-1], axis=1, dtype=np.int8).astype(bool)
+    # Columns of the box one after the other: no two pieces begin, nor end, at one place.
+    places = (column[inside] - x) * height
+    steps = np.zeros(width * height + 1, dtype=np.int8)
+    steps[places + top[inside]] = 1
+    steps[places + bottom[inside]] -= 1
+    filled: BoolMask = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_).reshape(width, height)
     return filled.T
 
 
@@ -136,13 +138,12 @@ def place(mask: npt.NDArray[Any], x: int, y: int, image_hw: tuple[int, int]) -> 
     if not inside.any():
         return from_run_lengths(np.array([height * width], dtype=np.int64), image_hw)
     x, y = max(x, 0), max(y, 0)
-    padded = np.zeros((inside.shape[1], inside.shape[0] + 2), dtype=np.int8)
+    padded = np.zeros((inside.shape[1], inside.shape[0] + 2), dtype=bool)
     padded[:, 1:-1] = inside.T
-    steps = np.diff(padded, axis=1)
-    columns, starts = np.nonzero(steps == 1)
-    _, stops = np.nonzero(steps == -1)
-    offsets = (columns + x) * height + y
-    edges = np.stack([offsets + starts, offsets + stops], axis=1).astype(np.int64)
+    # In a column, mask and background take turns: every second change begins a run.
+    changes = np.flatnonzero(padded[:, 1:] != padded[:, :-1])
+    columns, rows = np.divmod(changes, padded.shape[1] - 1)
+    edges = ((columns + x) * height + y + rows).astype(np.int64).reshape(-1, 2)
     # A run that reaches the last row continues in the next column's first row.
     joined = np.flatnonzero(edges[1:, 0] == edges[:-1, 1])
     flat = np.delete(edges.ravel(), np.concatenate([2 * joined + 1, 2 * joined + 2]))

@@ -73,7 +73,7 @@ def measure_object(rle: RLE, grey: npt.NDArray[Any] | None = None) -> ObjectShap
     if area_px == 0:
         return ObjectShape()
     x, y, box_width, box_height = box = rle_masks.box_xywh(rle)
-    mask = rle_masks.crop(rle, box)
+    mask = np.ascontiguousarray(rle_masks.crop(rle, box))
     perimeter_px = traced_perimeter(mask)
     form_factor = perimeter_px**2 / (4 * math.pi * area_px)
     centroid_x, centroid_y, major, minor, angle = _ellipse(mask, area_px)
@@ -139,13 +139,14 @@ def _hull(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     import cv2
 
     rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1)
-    last = mask.shape[1] - mask[rows][:, ::-1].argmax(axis=1)
-    x = np.concatenate([first, last, first, last])
-    y = np.concatenate([rows, rows, rows + 1, rows + 1])
-    points = np.stack([x, y], axis=1).astype(np.int32)
-    hull = np.asarray(cv2.convexHull(points), dtype=np.float64).reshape(-1, 2)
-    following = np.roll(hull, -1, axis=0)
+    filled = mask[rows]
+    first = filled.argmax(axis=1)
+    last = mask.shape[1] - filled[:, ::-1].argmax(axis=1)
+    points = np.empty((2, 2, len(rows), 2), dtype=np.int32)  # upper and lower, left and right
+    points[:, 0, :, 0], points[:, 1, :, 0] = first, last
+    points[0, :, :, 1], points[1, :, :, 1] = rows, rows + 1
+    hull = np.asarray(cv2.convexHull(points.reshape(-1, 2)), dtype=np.float64).reshape(-1, 2)
+    following = np.concatenate([hull[1:], hull[:1]])
     area = abs(float((hull[:, 0] * following[:, 1] - following[:, 0] * hull[:, 1]).sum())) / 2
     offsets = hull[None, :, :] - hull[:, None, :]
     feret_max = math.sqrt(float((offsets**2).sum(axis=2).max()))
@@ -160,7 +161,8 @@ def _intensity(mask: npt.NDArray[np.bool_], grey: npt.NDArray[Any] | None) -> tu
     if grey is None:
         return _UNKNOWN, _UNKNOWN
     levels = grey[mask].astype(np.float64)
-    levels = levels[np.isfinite(levels)]
+    if grey.dtype.kind == "f":
+        levels = levels[np.isfinite(levels)]
     if levels.size == 0:
         return _UNKNOWN, _UNKNOWN
     return float(levels.mean()), float(levels.std(ddof=1)) if levels.size > 1 else 0.0
