@@ -23,7 +23,6 @@ import json
 import logging
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -76,7 +75,7 @@ def main() -> None:
         predict = load(args.peak, args.folder, args)
         for _ in range(2):
             predict(micrograph())
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(own_peak_mib())
         return
     with tempfile.TemporaryDirectory() as name:
         result = measure(Path(name), args)
@@ -240,6 +239,14 @@ def load_torchvision(device: str) -> Predict:
         return len(network([pixels])[0]["masks"].cpu())
 
     return predict
+
+
+def own_peak_mib() -> float:
+    """Largest resident memory of this process (Linux): ``ru_maxrss`` has the parent's in it."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def peak_mib(name: str, folder: Path, args: argparse.Namespace) -> float:

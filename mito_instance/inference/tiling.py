@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mito_instance.errors import ConfigError
 
 MIN_TILE_PX = 64
+EDGE_STEP_PX = 32
+"""Networks pad to multiples of it anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +48,31 @@ def tile_starts(length_px: int, tile_px: int, overlap_px: int) -> list[int]:
 def tiles_of(image_hw: tuple[int, int], tile_px: int, overlap_px: int) -> list[Tile]:
     """Tiles that cover a page, row by row; one tile if the page is no larger than a tile.
 
+    They are as many as tiles of the given edge, but no larger than that many need to be: a page
+    of 2048 px takes three of 864 px instead of three of 1024 px, and so a third less time.
+
     Args:
         image_hw: height and width of the page in pixels.
-        tile_px: edge of a square tile, at least 64.
+        tile_px: longest edge of a tile, at least 64.
         overlap_px: least overlap of neighbours.
 
     Raises:
         ConfigError: if the tile is too small or the overlap not smaller than the tile.
     """
     checked_tile_px(tile_px)
-    height, width = image_hw
-    return [
-        Tile(x, y, min(tile_px, width), min(tile_px, height))
-        for y in tile_starts(height, tile_px, overlap_px)
-        for x in tile_starts(width, tile_px, overlap_px)
-    ]
+    height, rows = _axis(image_hw[0], tile_px, overlap_px)
+    width, columns = _axis(image_hw[1], tile_px, overlap_px)
+    return [Tile(x, y, width, height) for y in rows for x in columns]
+
+
+def _axis(length_px: int, tile_px: int, overlap_px: int) -> tuple[int, list[int]]:
+    """Edge of the tiles along one axis and the first pixel of each."""
+    starts = tile_starts(length_px, tile_px, overlap_px)
+    if len(starts) == 1:
+        return length_px, starts
+    needed = -(-(length_px + (len(starts) - 1) * overlap_px) // len(starts))
+    edge = min(tile_px, max(MIN_TILE_PX, -(-needed // EDGE_STEP_PX) * EDGE_STEP_PX))
+    return edge, tile_starts(length_px, edge, overlap_px)
 
 
 def checked_tile_px(tile_px: int | None) -> int | None:
