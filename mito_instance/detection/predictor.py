@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,6 +28,9 @@ from mito_instance.detection.weights import (
 from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
+
+ISLAND = 0.5
+"""Part of the largest region of a mask, beneath which another region is none of the instance."""
 
 
 class MaskRCNNPredictor(NetworkPredictor):
@@ -128,6 +132,7 @@ def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstance
     masks, kept = [], []
     for index, (box, soft) in enumerate(zip(boxes, soft_masks, strict=True)):
         pasted, x, y = paste_mask(soft, box, image_hw)
+        pasted = without_islands(pasted, x, y, image_hw)
         if pasted.any():
             masks.append(rle.place(pasted, x, y, image_hw))
             kept.append(index)
@@ -168,6 +173,37 @@ def paste_mask(
     columns = _bilinear_weights(x0, x1, box_xyxy[0], box_xyxy[2], soft.shape[1])
     rows = _bilinear_weights(y0, y1, box_xyxy[1], box_xyxy[3], soft.shape[0])
     return rows @ soft @ columns.T >= threshold, x0, y0
+
+
+def without_islands(
+    mask: npt.NDArray[np.bool_], x: int, y: int, tile_hw: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """The mask less specks that the network put into neighbours of the instance.
+
+    A mitochondrion is one region of the section. Parts smaller than half of the largest one go,
+    except those that the tile's edge cuts: beyond it, they may belong together.
+
+    Args:
+        mask: bool (h, w), possibly empty.
+        x: column of its first pixel in the tile.
+        y: row of its first pixel in the tile.
+        tile_hw: height and width of the tile.
+
+    Returns:
+        ``mask`` itself if it has one part.
+    """
+    if mask.size == 0:
+        return mask
+    n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.view(np.uint8), connectivity=8
+    )
+    if n_labels <= 2:
+        return mask
+    left, top, width, height, area = stats[1:].T
+    is_cut = (x + left == 0) | (x + left + width == tile_hw[1])
+    is_cut |= (y + top == 0) | (y + top + height == tile_hw[0])
+    kept = np.concatenate([[False], is_cut | (area >= ISLAND * area.max())])
+    return np.asarray(kept[labels], dtype=bool)
 
 
 def _bilinear_weights(

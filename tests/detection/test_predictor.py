@@ -12,6 +12,7 @@ from mito_instance.detection.predictor import (  # noqa: E402
     MaskRCNNPredictor,
     load_predictor,
     paste_mask,
+    without_islands,
 )
 from mito_instance.detection.trainer import export_model  # noqa: E402
 from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
@@ -109,3 +110,31 @@ def test_a_least_score_changes_nothing_but_what_is_left_out(model_folder):
     expected = all_found.select(all_found.scores >= middle)
     assert found.masks == expected.masks
     assert 0 < len(found) < len(all_found)
+
+
+def test_islands_in_neighbours_are_left_out():
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[2:12, 2:12] = True
+    mask[14:17, 20:23] = True
+    cleaned = without_islands(mask, 50, 60, (100, 100))
+    assert cleaned[2:12, 2:12].all()
+    assert cleaned.sum() == 100
+
+
+@pytest.mark.parametrize("corner", [(0, 60), (50, 0), (70, 60), (50, 80)])
+def test_parts_at_the_edge_of_a_tile_stay(corner):
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[5:15, 8:18] = True
+    mask[0:3, 0] = mask[19, 27:30] = True  # either pair of edges
+    cleaned = without_islands(mask, *corner, (100, 100))
+    assert cleaned[5:15, 8:18].all()
+    assert 100 < cleaned.sum() < 106
+
+
+def test_large_parts_and_single_ones_stay():
+    mask = np.zeros((10, 30), dtype=bool)
+    assert without_islands(mask, 5, 5, (50, 50)) is mask
+    mask[1:9, 1:10] = True
+    assert without_islands(mask, 5, 5, (50, 50)) is mask
+    mask[1:9, 20:26] = True
+    assert (without_islands(mask, 5, 5, (50, 50)) == mask).all()
