@@ -277,7 +277,10 @@ def _is_inverted(page: Any) -> bool:
         return True
     if page.photometric != _PALETTE or page.colormap is None:
         return False
-    red, green, blue = page.colormap
+    palette = np.asarray(page.colormap)
+    if palette.ndim != 2 or len(palette) != 3 or palette.shape[1] < 2:
+        return False  # damaged: ignored, as a palette of colours is
+    red, green, blue = palette
     is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
     return bool(is_grey and red[0] > red[-1])
 

@@ -126,6 +126,21 @@ def test_tiff_colour_becomes_grey(tmp_path, pixels, options):
     assert np.array_equal(only(written(tmp_path / "a.tif", pixels, **options)), GREY8)
 
 
+@pytest.mark.parametrize("count", [1, 2, 512, 700])
+def test_a_damaged_palette_is_no_reason_to_lose_the_image(tmp_path, count):
+    path = tmp_path / "a.tif"
+    pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    falling = np.linspace(65535, 0, 256).astype(np.uint16)
+    tifffile.imwrite(path, pixels, photometric="palette", colormap=np.stack([falling] * 3))
+    assert np.array_equal(read_page(path).pixels, 255 - pixels)
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags[320].offset
+    data = bytearray(path.read_bytes())
+    data[tag + 4 : tag + 8] = struct.pack("<I", count)
+    path.write_bytes(data)
+    assert np.array_equal(read_page(path).pixels, pixels)
+
+
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
 def test_stored_one_of_a_one_bit_page_becomes_255(tmp_path, photometric):
     read = only(written(tmp_path / "a.tif", GREY8 > 99, photometric=photometric))
