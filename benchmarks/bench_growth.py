@@ -6,9 +6,10 @@
 - ``instances``: one image of 4,000 px an edge with 125 to 2,000 objects;
 - ``images``: 30 to 1,000 images of 256 px an edge through ``mito quantify`` with the shipped model.
 
-The first two have a threshold in place of the network: they show what tiles, stitching and measuring
-cost. Every size runs in a process of its own. Prints one JSON line a size: CPU seconds, and memory
-beyond the pixels of the image itself; and one a case: the exponent of the fitted power of time.
+The first two have a threshold in place of the network: they show what tiles, stitching and
+measuring cost. Every size runs in a process of its own. Prints one JSON line a size: CPU seconds,
+and memory beyond the pixels of the image itself; and one a case: the exponent of the fitted power
+of time.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def measure_command(folder: Path) -> dict[str, Any]:
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """b of the power a·size^b that fits best on logarithmic axes."""
+    """The b of a·size^b that fits best on logarithmic axes."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 

@@ -13,8 +13,7 @@ from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 DEFAULT = 0.5
-CANDIDATES = tuple(round(float(value), 2) for value in np.arange(1, 20) / 20)
-SWEPT = (*CANDIDATES, 0.96, 0.97, 0.98, 0.99)
+CANDIDATES = (*(round(number / 20, 2) for number in range(1, 20)), 0.96, 0.97, 0.98, 0.99)
 """Networks are too sure of themselves: what is worth choosing from often lies near 1."""
 
 
@@ -36,7 +35,7 @@ class ThresholdResult:
 
 
 def sweep_scores(
-    pairs: Sequence[ImagePair], candidates: Sequence[float] = SWEPT
+    pairs: Sequence[ImagePair], candidates: Sequence[float] = CANDIDATES
 ) -> tuple[ThresholdResult, ...]:
     """What each of several score thresholds would give.
 
@@ -112,7 +111,7 @@ def best_score_threshold(
         images_true: truth.
         images_pred: predictions with scores, unthresholded.
         min_area_px: smaller instances are left out on both sides.
-        candidates: thresholds to try; by default 0.05, 0.1, … 0.95.
+        candidates: thresholds to try; by default `CANDIDATES`.
 
     Returns:
         The threshold; 0.5 where nothing can be matched.

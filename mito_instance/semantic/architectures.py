@@ -37,6 +37,7 @@ class SemanticNet(nn.Module):
         super().__init__()
         keys = cfg.MITO.SEMANTIC
         self.weights_of_losses = (float(keys.BCE_WEIGHT), float(keys.DICE_WEIGHT))
+        self.hard_fraction = float(keys.HARD_PIXEL_FRACTION)
         self.precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         self.memory_format = memory_format if cfg.MITO.CHANNELS_LAST else torch.contiguous_format
         self.mean = sum(cfg.MODEL.PIXEL_MEAN) / len(cfg.MODEL.PIXEL_MEAN)
@@ -74,7 +75,11 @@ class SemanticNet(nn.Module):
         """Losses of a batch; see ``foreground_losses``."""
         logits = self.logits(grey)
         return foreground_losses(
-            logits, target.to(logits.device), valid.to(logits.device), *self.weights_of_losses
+            logits,
+            target.to(logits.device),
+            valid.to(logits.device),
+            *self.weights_of_losses,
+            hard_fraction=self.hard_fraction,
         )
 
     def adapt_weights(self, weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,3 +42,14 @@ def test_a_loss_of_weight_0_is_left_out():
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
         {"loss_dice": 4 / 3}
     )
+
+
+def test_the_hardest_pixels_alone_count():
+    logits = torch.tensor([[-9.0, -9.0, -9.0, 2.0, 7.0, 100.0]])
+    target = torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+    valid = torch.tensor([[True, True, True, True, True, False]])
+    hardest = binary_cross_entropy(logits, target, valid, hard_fraction=0.2)
+    assert hardest.item() == pytest.approx(math.log1p(math.exp(2.0)))
+    assert hardest > binary_cross_entropy(logits, target, valid)
+    nothing = binary_cross_entropy(logits, target, torch.zeros_like(valid), hard_fraction=0.2)
+    assert nothing.item() == 0.0
