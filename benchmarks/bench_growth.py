@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from bench_predict import own_peak_mib
 
 from mito_instance import quantify
 from mito_instance.instances import ImageInstances
@@ -125,11 +126,10 @@ def measure(folder: Path, n_pixels: int) -> dict[str, Any]:
     start = time.process_time()  # of this process alone: other work on the machine is not counted
     (row,) = quantify(path, Threshold(), n_threads=0).counts
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "count": row["count"],
         "cpu_seconds": round(seconds, 3),
-        "mib_beyond_the_pixels": round((peak - before - n_pixels) / MIB),
+        "mib_beyond_the_pixels": round(own_peak_mib() - (before + n_pixels) / MIB),
     }
 
 

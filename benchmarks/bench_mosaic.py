@@ -23,6 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from bench_predict import own_peak_mib
 
 from mito_instance.io.images import find_images, read_page, to_uint8
 from mito_instance.synthetic import make_micrograph
@@ -69,7 +70,6 @@ def measure(image: Path, tile_px: int, tta: int | None) -> dict[str, Any]:
     start = time.perf_counter()
     row = quantify(image, model, tile_px=tile_px, tta=tta, n_threads=0).counts[0]
     total = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "tile_px": tile_px,
         "count": row["count"],
@@ -77,7 +77,7 @@ def measure(image: Path, tile_px: int, tta: int | None) -> dict[str, Any]:
         "seconds": round(total, 2),
         "share_outside_network": round(1 - seconds[0] / total, 4),
         "mib_loaded_model": round(loaded / MIB),
-        "mib_peak_above_loaded_model": round((peak - loaded) / MIB),
+        "mib_peak_above_loaded_model": round(own_peak_mib() - loaded / MIB),
     }
 
 
