@@ -6,7 +6,7 @@ import tifffile
 
 from mito_instance.calibration import PixelSize
 from mito_instance.io.images import read_page
-from mito_instance.io.metadata import unit_nm
+from mito_instance.io.length_units import unit_nm
 
 PIXELS = np.zeros((8, 8), np.uint8)
 
@@ -167,6 +167,88 @@ def test_zeiss_tag_has_a_unit(tmp_path):
     text = "\r\n".join(["0"] * 3 + ["AP_IMAGE_PIXEL_SIZE", "Image Pixel Size = 4.961 nm", ""])
     found = pixel_size(tmp_path, extratags=[(34118, 2, 0, text, True)], metadata=None)
     assert found == PixelSize(4.961, "zeiss")
+
+
+STEP = 0.00522874872557056
+
+
+def fibics(image="<Width>8</Width><Height>8</Height>", units=' units="um"', **scan):
+    """The tag of an Atlas export: steps in µm, width and height of the image."""
+    values = scan or {"Ux": STEP, "Uy": 0, "Vx": 0, "Vy": -STEP}
+    fields = "".join(
+        f"<{name}{units if name.startswith('FOV') else ''}>{value}</{name}>"
+        for name, value in values.items()
+    )
+    if not any(name.startswith("FOV") for name in values):
+        fields = f"<FOV_X{units}>254.3</FOV_X>{fields}"
+    return (
+        '<?xml version="1.0"?>\r\n<Fibics version="1.2"><Application><Version>5</Version>'
+        f"</Application><Image>{image}<OriginalWidth>0</OriginalWidth></Image>"
+        f"<Scan>{fields}<ScanRot>0</ScanRot></Scan><Stage><X>1</X></Stage></Fibics>"
+    )
+
+
+TURNED = {"Ux": 0.004, "Uy": 0.003, "Vx": 0.003, "Vy": -0.004}
+
+
+@pytest.mark.parametrize(
+    ("text", "nm"),
+    [
+        pytest.param(fibics(), 5.22875, id="steps-in-um"),
+        pytest.param(fibics(**TURNED), 5, id="a-turned-scan-has-the-length-of-its-step"),
+        pytest.param(fibics(units=' units="nm"', Ux=5, Uy=0, Vx=0, Vy=5), 5, id="nm"),
+        pytest.param(fibics(units="", **TURNED), 5, id="without-a-unit"),
+        pytest.param(fibics(image="", **TURNED), 5, id="without-the-size-of-the-image"),
+        pytest.param(fibics(FOV_X=0.04, FOV_Y=0.04), 5, id="field-of-view-by-pixels"),
+        pytest.param(fibics(FOV_X=0.04), None, id="no-height-of-the-field"),
+        pytest.param(fibics(Ux=STEP, Uy=0, Vx=0, Vy=0), None, id="no-step-down"),
+        pytest.param(fibics(Ux="x", Uy=0, Vx=0, Vy=1), None, id="no-number"),
+        pytest.param(fibics(units=' units="V"'), None, id="no-length"),
+        pytest.param("<Other><Scan><Ux>1</Ux></Scan>", None, id="another-maker"),
+        pytest.param("<Fibics><Scan><Ux>1", None, id="cut-off"),
+    ],
+)
+def test_fibics_tag(tmp_path, text, nm):
+    found = pixel_size(tmp_path, extratags=[(51023, 2, 0, text, True)], metadata=None)
+    assert found == (None if nm is None else PixelSize(nm, "fibics"))
+
+
+def test_fibics_tag_in_bytes(tmp_path):
+    text = fibics(**TURNED).encode()
+    found = pixel_size(tmp_path, extratags=[(51023, 7, len(text), text, True)], metadata=None)
+    assert found == PixelSize(5, "fibics")
+
+
+def test_fibics_tag_of_a_resized_copy(tmp_path, caplog):
+    text = fibics(image="<Width>16</Width><Height>16</Height>")
+    assert pixel_size(tmp_path, extratags=[(51023, 2, 0, text, True)], metadata=None) is None
+    assert "an image of 16 x 16 px but this one has 8 x 8" in caplog.text
+
+
+def test_places_that_disagree_are_named_once(tmp_path, caplog):
+    options = {"resolution": (1e6, 1e6), "resolutionunit": "CENTIMETER", "metadata": None}
+    found = pixel_size(tmp_path, extratags=[(51023, 2, 0, fibics(**TURNED), True)], **options)
+    assert found == PixelSize(5, "fibics")
+    assert "5 x 5 nm in one place (fibics) and 10 x 10 nm in another (tiff-resolution)" in (
+        caplog.text
+    )
+    assert read_page(tmp_path / "a.tif").pixel_size == found
+    assert caplog.text.count("in one place") == 1
+
+
+@pytest.mark.parametrize("resolution", [2e6, 2.01e6, 28.3])
+def test_places_that_agree_or_mean_print_are_no_news(tmp_path, caplog, resolution):
+    options = {"resolution": (resolution,) * 2, "resolutionunit": "CENTIMETER", "metadata": None}
+    found = pixel_size(tmp_path, extratags=[(51023, 2, 0, fibics(**TURNED), True)], **options)
+    assert found == PixelSize(5, "fibics")
+    assert not caplog.text
+
+
+def test_a_maker_without_a_size_leaves_the_word_to_the_resolution(tmp_path):
+    text = "[Scan]\r\nDwell=1e-6\r\n"
+    options = {"resolution": (2e6, 2e6), "resolutionunit": "CENTIMETER", "metadata": None}
+    found = pixel_size(tmp_path, extratags=[(34682, 2, 0, text, True)], **options)
+    assert found == PixelSize(5, "tiff-resolution")
 
 
 def test_plain_file_says_nothing(tmp_path):
