@@ -57,7 +57,7 @@ def build_parser() -> CommandParser:
             metavar="N",
             help=f"of the sheet, at most {_MAX_SIDE} (default: %(default)s)",
         )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE")
     return parser
 
 
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 2 usage or input error.
     """
-    return run(_preview, build_parser().parse_args(argv))
+    return run(_preview, build_parser().parse_intermixed_args(argv))
 
 
 def _preview(args: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def _preview(args: argparse.Namespace) -> int:
     from mito_instance.detection.preview import describe_augmentation, first_examples
     from mito_instance.visualize.overlays import draw_overlay
 
-    overrides = list(args.opts[1:] if args.opts[:1] == ["--"] else args.opts)
+    overrides = list(args.opts)
     if args.train:
         overrides += ["DATASETS.TRAIN", repr(tuple(args.train))]
     cfg = load_config(args.config_file, ["MODEL.DEVICE", "cpu", *overrides])

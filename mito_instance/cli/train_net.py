@@ -24,7 +24,7 @@ _DESCRIPTION = """\
 Trains the model that a config describes, or with --eval-only measures it. DATASETS.TRAIN and
 DATASETS.TEST are paths of COCO JSON files; --train and --val set them. Checkpoints, TensorBoard
 curves and metrics.json go to OUTPUT_DIR; OUTPUT_DIR/model is what `mito quantify --weights`
-takes. KEY VALUE pairs at the end override the config."""
+takes. KEY VALUE pairs override the config."""
 
 _EXAMPLE = """\
 example:
@@ -69,7 +69,7 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--dist-url", default="auto", metavar="URL", help="where the processes meet"
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE")
     return parser
 
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 2 usage or input error.
     """
-    return run(_train, build_parser().parse_args(argv))
+    return run(_train, build_parser().parse_intermixed_args(argv))
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _train(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace) -> Any:
     from mito_instance.detection.config import load_config
 
-    overrides = list(args.opts[1:] if args.opts[:1] == ["--"] else args.opts)
+    overrides = list(args.opts)
     for key, paths in (("DATASETS.TRAIN", args.train), ("DATASETS.TEST", args.val)):
         if paths:
             overrides += [key, repr(tuple(paths))]

@@ -84,3 +84,20 @@ def test_bad_input_is_one_line_and_exit_2(truth, tmp_path, capfd, words, overrid
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert message in errors[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--resume", "A.B", "1", "C.D", "-0.5"], id="option-first"),
+        pytest.param(["A.B", "1", "--resume", "C.D", "-0.5"], id="option-between"),
+        pytest.param(["A.B", "1", "C.D", "-0.5", "--resume"], id="option-last"),
+        pytest.param(["--resume", "--", "A.B", "1", "C.D", "-0.5"], id="two-dashes"),
+    ],
+)
+def test_options_may_stand_anywhere_among_the_overrides(monkeypatch, words):
+    parsed = []
+    monkeypatch.setattr(train_net, "_train", lambda args: parsed.append(args) or 0)
+    assert train_net.main(["--config-file", "a.yaml", *words]) == 0
+    assert parsed[0].resume
+    assert parsed[0].opts == ["A.B", "1", "C.D", "-0.5"]
