@@ -9,7 +9,7 @@ import numpy.typing as npt
 import roifile
 
 from mito_instance.io.imagej_path import path_rings
-from mito_instance.io.imagej_spline import closed_spline
+from mito_instance.io.imagej_spline import closed_spline, control_length
 from mito_instance.masks.polygons import (
     Ring,
     ellipse_outline,
@@ -71,9 +71,11 @@ def _vertex_outline(roi: roifile.ImagejRoi, data: bytes) -> tuple[str, tuple[Rin
         return "rotated rectangle", (_in_32_bit(_rotated(roi, _aspect_or_width(data))),)
     is_spline = roi.options & roifile.ROI_OPTIONS.SPLINE_FIT
     if is_spline and roi.version >= _FIRST_VERSION_WITH_OPTIONS:
-        if roi.roitype != _TYPES.POLYGON:
-            raise ValueError("a spline fit of another type than polygon")
-        return "spline", (closed_spline(np.asarray(roi.coordinates(), dtype=np.float32)),)
+        nodes = np.asarray(roi.coordinates(), dtype=np.float32)
+        length_px = control_length(
+            nodes, _OUTLINES[roi.roitype], is_whole=roi.subpixel_coordinates is None
+        )
+        return "spline", (closed_spline(nodes, length_px),)
     points = np.asarray(roi.coordinates())
     if roi.subpixel_coordinates is None or not len(points):
         return _OUTLINES[roi.roitype], (points.astype(np.float64),)

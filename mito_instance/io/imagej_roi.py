@@ -24,7 +24,7 @@ from mito_instance.masks.polygons import Ring
 MAX_ROI_BYTES = 16 * 1024**2
 MAX_TOTAL_BYTES = 512 * 1024**2
 MAX_ENTRIES = 200_000
-MAX_DEPTH = 3  # zips in zips
+MAX_DEPTH = 16  # zips in zips
 
 # What decoders raise on bytes that are no ROI; none of it may reach the user as a traceback.
 _DAMAGE = (
@@ -223,7 +223,11 @@ def _archive_rois(
     for entry in entries:
         name, source = _entry_names(path, inside + entry.filename)
         lower = entry.filename.lower()
-        is_zip = lower.endswith(".zip") and depth < MAX_DEPTH
+        is_zip = lower.endswith(".zip")
+        if is_zip and depth >= MAX_DEPTH:
+            reason = f"zips may lie {MAX_DEPTH} deep in each other, this one lies deeper; unpack it"
+            yield SkippedRoi(name, source, reason, is_damaged=True)
+            continue
         if not (lower.endswith(".roi") or is_zip) or "__MACOSX" in entry.filename:
             yield SkippedRoi(name, source, "not an .roi entry", is_damaged=False)
             continue

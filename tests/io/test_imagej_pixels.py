@@ -35,12 +35,12 @@ def differences(files, expected):
 
 
 def test_every_kind_against_stored_results():
-    assert differences(KINDS, stored("kinds")) == ([], 168)
+    assert differences(KINDS, stored("kinds")) == ([], 188)
 
 
 @pytest.mark.skipif(not has_imagej(), reason="no ImageJ; run: apt-get install libij-java bsh")
 def test_every_kind_against_imagej_itself():
-    assert differences(KINDS, judged(KINDS)) == ([], 168)
+    assert differences(KINDS, judged(KINDS)) == ([], 188)
 
 
 @pytest.mark.acceptance

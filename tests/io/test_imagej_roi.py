@@ -245,15 +245,11 @@ OTHER_TYPE = roi_bytes()[:6] + b"\x4d" + roi_bytes()[7:]
         pytest.param(box_bytes(RECT, 5, 5, 5, 9), "box of 0 x 4 px", id="no-width"),
         pytest.param(OTHER_TYPE, "unknown type 77|77 is not a valid", id="unknown-type"),
         pytest.param(
-            roi_bytes(kind=roifile.ROI_TYPE.TRACED, options=roifile.ROI_OPTIONS.SPLINE_FIT),
-            "a spline fit of another type than polygon",
-            id="traced-spline",
-        ),
-        pytest.param(
-            roi_bytes([[2, 3], [2, 3], [6, 7]], roifile.ROI_TYPE.POLYGON,
-                      options=roifile.ROI_OPTIONS.SPLINE_FIT),
-            "a spline with two equal points in a row",
-            id="spline-of-equal-points",
+            roi_bytes(np.array([[0, 0], [1e9, 0], [1e9, 1e9]], dtype=np.float32),
+                      roifile.ROI_TYPE.POLYGON, options=roifile.ROI_OPTIONS.SPLINE_FIT
+                      | roifile.ROI_OPTIONS.SUB_PIXEL_RESOLUTION),
+            "spline of 3.41e.09 px",
+            id="endless-spline",
         ),
         pytest.param(
             box_bytes(
@@ -328,15 +324,16 @@ def test_names_that_climb_out_of_the_zip_write_nothing(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["set.zip"]
 
 
-def test_zips_in_a_zip_are_read_to_a_depth_of_three(tmp_path):
-    data = roi_bytes()
-    for depth in range(4):
-        path = write_zip(tmp_path / f"{depth}.zip", [("a/m.roi", roi_bytes()), ("b/n.zip", data)])
-        data = path.read_bytes()
+def test_zips_in_zips_are_read_and_what_lies_too_deep_is_named(tmp_path):
+    path = write_zip(tmp_path / "0.zip", [("a/m.roi", roi_bytes())])
+    for depth in range(1, 18):
+        entries = [("a/m.roi", roi_bytes()), ("b/n.zip", path.read_bytes())]
+        path = write_zip(tmp_path / f"{depth}.zip", entries)
     *rois, skipped = read_rois(path)
-    assert [roi.kind for roi in rois] == ["traced"] * 4
+    assert [roi.kind for roi in rois] == ["traced"] * 17
     assert rois[2].source == f"{path}: b/n.zip: b/n.zip: a/m.roi"
-    assert "not an .roi entry" in skipped.reason
+    assert "this one lies deeper; unpack it" in skipped.reason
+    assert skipped.is_damaged
     (only,) = read_rois(write_zip(tmp_path / "x.zip", [("n.zip", b"PK no zip")]))
     assert only.is_damaged
 
