@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -11,6 +12,8 @@ from detectron2.config import CfgNode, get_cfg
 from mito_instance.detection.precision import choose_device
 from mito_instance.detection.semantic_config import add_semantic_config
 from mito_instance.errors import ConfigError
+
+MAX_CONFIG_BYTES = 1024**2
 
 
 def add_mito_config(cfg: CfgNode) -> None:
@@ -111,6 +114,22 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.EMPTY_IMAGE_REPEATS = 1.0
 
 
+class _LocalConfig(CfgNode):
+    """Opens files of this machine only; Detectron2's own fetch a ``_BASE_`` from the web."""
+
+    @classmethod
+    def _open_cfg(cls, filename: str) -> IO[str]:
+        path = Path(filename)
+        if not path.is_file():
+            raise ValueError(f"_BASE_ must be a file on this machine, got {filename}")
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_CONFIG_BYTES:
+            raise ValueError(
+                f"a config must be <= {MAX_CONFIG_BYTES} bytes, {filename} has {n_bytes}"
+            )
+        return path.open(encoding="utf-8")
+
+
 def default_config() -> CfgNode:
     """Detectron2's defaults with ours added."""
     cfg = get_cfg()
@@ -130,7 +149,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
 
     Args:
         config_file: YAML file, or None for the defaults alone. It is read with the safe
-            loader: tags that run code are refused.
+            loader: tags that run code are refused. Its ``_BASE_`` is a file, never an address.
         overrides: ``KEY VALUE`` pairs as on the command line.
 
     Raises:
@@ -141,7 +160,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         if not config_file.is_file():
             raise ConfigError(f"{config_file}: config file not found; see configs/ for examples")
         try:
-            loaded = CfgNode.load_yaml_with_base(str(config_file), allow_unsafe=False)
+            loaded = _LocalConfig.load_yaml_with_base(str(config_file), allow_unsafe=False)
             cfg.merge_from_other_cfg(CfgNode(loaded))
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise ConfigError(f"{config_file}: not a YAML config ({_one_line(error)})") from error
@@ -149,12 +168,19 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
             raise ConfigError(
                 f"{config_file}: {_one_line(error)}; see configs/ for the keys that exist"
             ) from error
+        except RecursionError as error:
+            raise ConfigError(
+                f"{config_file}: nested too deeply, or a _BASE_ that leads back to its own file; "
+                "see configs/ for examples"
+            ) from error
     if len(overrides) % 2:
         raise ConfigError(
             f"overrides must be KEY VALUE pairs, got {len(overrides)} words: {' '.join(overrides)}"
         )
     try:
         cfg.merge_from_list(list(overrides))
+    except RecursionError as error:
+        raise ConfigError("command line override: a value is nested too deeply") from error
     except (KeyError, ValueError, AssertionError, AttributeError) as error:
         raise ConfigError(
             f"command line override: {_one_line(error)}; see configs/ for the keys that exist"

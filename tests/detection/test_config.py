@@ -62,6 +62,14 @@ def test_overrides_win(light_config):
         pytest.param("a: [1\n", "not a YAML config", id="no-yaml"),
         pytest.param("just text\n", "bad.yaml", id="no-mapping"),
         pytest.param("_BASE_: absent.yaml\n", "absent.yaml", id="missing-base"),
+        pytest.param("_BASE_: bad.yaml\n", "leads back to its own file", id="its-own-base"),
+        pytest.param("_BASE_: /dev/zero\n", "must be a file on this machine", id="device-as-base"),
+        pytest.param(
+            "_BASE_: http://127.0.0.1:9/a.yaml\n", "must be a file on this machine", id="web-base"
+        ),
+        pytest.param("a: " + "[" * 2000, "nested too deeply", id="deep"),
+        pytest.param("MODEL: &m\n  X: *m\n", "nested too deeply", id="holds-itself"),
+        pytest.param("# " + "x" * 1024**2, "must be <= 1048576 bytes, got", id="large"),
         pytest.param(
             "x: !!python/object/apply:os.system ['true']\n", "not a YAML config", id="runs-code"
         ),
@@ -82,6 +90,8 @@ def test_a_bad_config_is_one_line(tmp_path, text, message):
         pytest.param(["NO.SUCH", "1"], "NO.SUCH", id="unknown-key"),
         pytest.param(["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words", id="odd"),
         pytest.param(["SOLVER.MAX_ITER", "soon"], "MAX_ITER|Type", id="wrong-type"),
+        pytest.param(["DATASETS.TRAIN", "[" * 9000], "DATASETS.TRAIN|nested", id="deep"),
+        pytest.param(["DATASETS.TRAIN", "1+" * 9000 + "1"], "DATASETS.TRAIN|nested", id="sum"),
     ],
 )
 def test_a_bad_override_is_one_line(light_config, overrides, message):

@@ -7,11 +7,12 @@ import io
 import json
 import pickle
 import random
+import tempfile
 import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ import numpy as np
 import tifffile
 
 from mito_instance.errors import MitoInstanceError
+from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 from tests.fuzz.mutate import mutate_bytes, mutate_png, mutate_text
 
@@ -184,6 +186,28 @@ def coco_files() -> list[bytes]:
     return [json.dumps(document).encode() for document in documents]
 
 
+def results_files() -> list[bytes]:
+    """Results lists of the first image of `coco_files`."""
+    found = [{"image_id": 1 + n % 2, "score": 0.5, "category_id": 1} for n in range(3)]
+    for entry, mask in zip(found, (rle.encode(MASK > 0), rle.encode(MASK == 0)), strict=False):
+        entry["segmentation"] = mask
+    return [json.dumps(found[:2]).encode(), b"[]"]
+
+
+def metrics_files() -> list[bytes]:
+    """What `mito evaluate` writes of two images, one of them empty."""
+    from mito_instance.evaluation.evaluate import evaluate
+    from mito_instance.evaluation.tables import metrics_document, write_metrics
+
+    masks = (rle.encode(MASK > 0), rle.encode(MASK == 0))
+    true = [ImageInstances("a.tif", MASK.shape, masks), ImageInstances("b.tif", MASK.shape, ())]
+    pred = [replace(page, scores=np.linspace(0.9, 0.5, len(page))) for page in true]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "metrics.json"
+        write_metrics(path, metrics_document(evaluate(true, pred), {}))
+        return [path.read_bytes()]
+
+
 def labelme_files() -> list[bytes]:
     """All shapes."""
     square = [[2, 2], [9, 2], [9, 8], [2, 8.5]]
@@ -246,10 +270,12 @@ def safetensors_files() -> list[bytes]:
 
 
 def config_files() -> list[bytes]:
-    """The recipes that stand alone."""
+    """The recipes that stand alone, and a recipe of each kind that has a base."""
     folder = Path(__file__).parents[2] / "configs"
     recipes = [path.read_bytes() for path in sorted(folder.glob("*.yaml"))]
-    return [recipe for recipe in recipes if b"_BASE_" not in recipe]
+    based = [f"_BASE_: {path}\n" for path in sorted(folder.glob("semantic/*.yaml"))[:2]]
+    based.append(f"_BASE_: {folder / 'mask_rcnn_light.yaml'}\nMITO:\n  TILE_PX: 512\n")
+    return [*(one for one in recipes if b"_BASE_" not in one), *(one.encode() for one in based)]
 
 
 def read_image(path: Path) -> None:
@@ -286,6 +312,24 @@ def check_coco_json(path: Path) -> None:
     from mito_instance.annotations.checks import check_coco
 
     check_coco(path)
+
+
+def read_results_json(path: Path) -> None:
+    """A results list, with the images of a truth."""
+    from mito_instance.evaluation.results_list import read_predictions
+
+    truth = path.with_name("truth.json")
+    if not truth.exists():
+        truth.write_bytes(coco_files()[0])
+    for image in read_predictions(path, truth):
+        assert image.scores is None or len(image.scores) == len(image.masks)
+
+
+def read_metrics_json(path: Path) -> None:
+    """As `mito compare` reads it."""
+    from mito_instance.evaluation.compare import read_evaluation
+
+    read_evaluation(path)
 
 
 def read_labelme_json(path: Path) -> None:
@@ -363,6 +407,8 @@ READERS = [
     Reader("mask-tiff", ".tif", tiff_files, read_mask),
     Reader("coco", ".json", coco_files, read_coco_json, mutate_text),
     Reader("check", ".json", coco_files, check_coco_json, mutate_text),
+    Reader("results", ".json", results_files, read_results_json, mutate_text),
+    Reader("metrics", ".json", metrics_files, read_metrics_json, mutate_text),
     Reader("labelme", ".json", labelme_files, read_labelme_json, mutate_text),
     Reader("yolo", ".txt", lambda: _YOLO, read_yolo_text, mutate_text),
     Reader("pixel-sizes", ".csv", lambda: _SIZES, read_pixel_sizes, mutate_text),
