@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
 from mito_instance.inference.stitching import Detection, detections_of, stitch
-from mito_instance.inference.tiling import tiles_of
+from mito_instance.inference.tiling import tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 
@@ -39,10 +39,13 @@ def predict_page(
 
     Returns:
         The page's instances by falling score; none for a page that shows none.
+
+    Raises:
+        ConfigError: if the tiles are too small, or overlap too little to join what they cut.
     """
     threshold = predictor.score_threshold if score_threshold is None else score_threshold
     tile_px = predictor.tile_px if tile_px is None else tile_px
-    overlap_px = min(predictor.tile_overlap_px, tile_px // 2)
+    overlap_px = usable_overlap_px(predictor.tile_overlap_px, tile_px)
     if isinstance(predictor, StackPredictor):
         prepared = predictor.prepare_page(page)
     else:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from mito_instance.errors import ConfigError
 
 MIN_TILE_PX = 64
+MIN_OVERLAP_PX = 8
+"""Pieces of an object are joined by what two tiles both show of it: they must both show some."""
+
 EDGE_STEP_PX = 32
 """Networks pad to multiples of it anyway."""
 
@@ -73,6 +76,20 @@ def _axis(length_px: int, tile_px: int, overlap_px: int) -> tuple[int, list[int]
     needed = -(-(length_px + (len(starts) - 1) * overlap_px) // len(starts))
     edge = min(tile_px, max(MIN_TILE_PX, -(-needed // EDGE_STEP_PX) * EDGE_STEP_PX))
     return edge, tile_starts(length_px, edge, overlap_px)
+
+
+def usable_overlap_px(overlap_px: int, tile_px: int) -> int:
+    """A model's overlap for tiles of some edge: half an edge at most, so that tiles move on.
+
+    Raises:
+        ConfigError: if the overlap is too small to join what tiles cut.
+    """
+    if overlap_px < MIN_OVERLAP_PX:
+        raise ConfigError(
+            f"tile overlap must be at least {MIN_OVERLAP_PX} px, got {overlap_px} px; "
+            "set MITO.TILE_OVERLAP_PX of the model's config to the longest object that you expect"
+        )
+    return min(overlap_px, tile_px // 2)
 
 
 def checked_tile_px(tile_px: int | None) -> int | None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mito_instance.errors import ConfigError
 from mito_instance.inference.pipeline import predict_page
+from mito_instance.inference.tiling import MIN_OVERLAP_PX
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.masks import rle
@@ -173,12 +175,50 @@ def test_what_the_best_view_does_not_show_is_no_object(tmp_path):
     assert len(predict_page(Ghosts(), page_of(labels, tmp_path))) == 0
 
 
-@settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1), tile_px=st.integers(64, 300))
-def test_tile_then_stitch_gives_the_original(seed, tile_px, tmp_path_factory):
+def add_nested(rng, labels):
+    """Rings, some around an object of their own; what they lie on is gone or cut."""
+    height, width = labels.shape
+    label = int(labels.max())
+    for _ in range(int(rng.integers(0, 4))):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes, angle = rng.integers(16, 60, 2), float(rng.uniform(0, 180))
+        label += 1
+        for part, value in ((1.0, label), (0.6, 0), (0.35, label + 1)):
+            size = tuple(int(part * axis) for axis in axes)
+            cv2.ellipse(labels, centre, size, angle, 0, 360, value, -1)
+        label += 1
+    whole = np.zeros_like(labels)
+    for number in range(1, label + 1):  # an object that is in pieces is its largest one
+        _, parts, stats, _ = cv2.connectedComponentsWithStats((labels == number).astype(np.uint8))
+        if len(stats) > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 30:
+            whole[parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()] = number
+    return whole
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1), tile_px=st.integers(64, 300), data=st.data())
+def test_tile_then_stitch_gives_the_original(seed, tile_px, data, tmp_path_factory):
     rng = np.random.default_rng(seed)
     height, width = int(rng.integers(64, 400)), int(rng.integers(64, 400))
-    labels = draw_scene(rng, height, width, int(rng.integers(0, 25)), 120)
+    labels = draw_scene(rng, height, width, int(rng.integers(0, 25)), 240)
+    labels = add_nested(rng, labels)
+    oracle = Oracle()
+    oracle.tile_overlap_px = data.draw(st.integers(MIN_OVERLAP_PX, tile_px // 2), "overlap")
     page = page_of(labels, tmp_path_factory.getbasetemp())
-    found = predict_page(Oracle(), page, tile_px=tile_px)
+    found = predict_page(oracle, page, tile_px=tile_px)
     assert pixel_sets(found) == truth_sets(labels)
+
+
+def test_a_ring_around_an_object_across_seams(tmp_path):
+    labels = np.zeros((300, 420), dtype=np.uint8)
+    cv2.ellipse(labels, (210, 150), (190, 130), 0, 0, 360, 1, 12)
+    cv2.ellipse(labels, (210, 150), (150, 90), 0, 0, 360, 2, -1)
+    found = predict_page(Oracle(), page_of(labels, tmp_path), tile_px=128)
+    assert pixel_sets(found) == truth_sets(labels)
+
+
+def test_an_overlap_that_joins_nothing_is_an_error(tmp_path):
+    oracle = Oracle()
+    oracle.tile_overlap_px = 0
+    with pytest.raises(ConfigError, match="tile overlap must be at least 8 px, got 0 px"):
+        predict_page(oracle, page_of(np.zeros((300, 200), np.uint8), tmp_path))

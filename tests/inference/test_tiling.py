@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mito_instance.errors import ConfigError
-from mito_instance.inference.tiling import tile_starts, tiles_of
+from mito_instance.inference.tiling import MIN_OVERLAP_PX, tile_starts, tiles_of, usable_overlap_px
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ def test_overlap_must_be_smaller_than_the_tile():
 def test_tiny_tiles_are_refused():
     with pytest.raises(ConfigError, match="at least 64 px, got 10 px"):
         tiles_of((500, 500), 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "tile", "expected"), [(256, 1024, 256), (256, 300, 150), (8, 64, 8)]
+)
+def test_a_models_overlap_is_at_most_half_a_tile(overlap, tile, expected):
+    assert usable_overlap_px(overlap, tile) == expected
+
+
+def test_an_overlap_that_joins_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"at least 8 px, got 7 px; set MITO\.TILE"):
+        usable_overlap_px(MIN_OVERLAP_PX - 1, 64)
 
 
 @given(
