@@ -14,8 +14,9 @@ _HEADER = "image"
 def read_pairs(path: Path) -> list[tuple[Path, Path]]:
     """Image and ROI set of each row of a CSV with two columns.
 
-    Paths are seen from the folder of the table. A first row that begins with ``image`` is a
-    header. Empty rows are left out; an image may stand in several rows.
+    Separated by commas, semicolons or tabs. Paths are seen from the folder of the table. A first
+    row that begins with ``image`` is a header. Empty rows are left out; an image may stand in
+    several rows.
 
     Args:
         path: the CSV, UTF-8.
@@ -29,7 +30,8 @@ def read_pairs(path: Path) -> list[tuple[Path, Path]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise AnnotationError(f"{path}: a table of pairs must be <= {_MAX_BYTES} bytes")
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = list(csv.reader(lines, delimiter=_separator(lines)))
     except OSError as error:
         reason = error.strerror or str(error)
         raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
@@ -47,3 +49,13 @@ def read_pairs(path: Path) -> list[tuple[Path, Path]]:
             )
         pairs.append((path.parent / cells[0], path.parent / cells[1]))
     return pairs
+
+
+def _separator(lines: list[str]) -> str:
+    """The one that makes two cells of the first row that is not empty; names may hold the others.
+
+    Spreadsheets write semicolons where the comma is the decimal point.
+    """
+    first = next((line for line in lines if line.strip()), "")
+    fits = (mark for mark in ",;\t" if len(next(csv.reader([first], delimiter=mark))) == 2)
+    return next(fits, ",")

@@ -79,8 +79,8 @@ def build_parser() -> CommandParser:
         "--preview",
         type=Path,
         metavar="DIR",
-        help="write pictures with outlines, and in red the lines where instances were cut apart "
-        "or touch",
+        help="write pictures with outlines, and in red rings the lines where instances were cut "
+        "apart or touch",
     )
     return parser
 

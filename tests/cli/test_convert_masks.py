@@ -161,9 +161,10 @@ def test_previews_show_cuts_in_red(folders, capsys):
     assert "1 cuts through touching objects" in capsys.readouterr().err
     pictures = sorted((folders / "cuts").iterdir())
     assert [path.name for path in pictures] == ["0001_a_1.png", "0002_b_1.png"]
-    red = [(cv2.imread(str(path)) == (0, 0, 255)).all(axis=2).sum() for path in pictures]
-    assert 0 < red[0] < 20
-    assert red[1] == 0
+    red = [(cv2.imread(str(path)) == (0, 0, 255)).all(axis=2) for path in pictures]
+    assert 0 < red[0][7:14, 12:17].sum() < 20  # the cut, two columns of pixels
+    assert red[0][10, [3, 4, 5, 23, 24, 25]].any()  # the ring around it
+    assert not red[1].any()
 
 
 def test_starts_without_torch():

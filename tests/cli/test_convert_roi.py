@@ -164,6 +164,15 @@ def test_a_table_of_pairs(folders, capsys):
     assert [entry["image_id"] for entry in document["annotations"]] == [1, 2, 2]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators_of_a_table_of_pairs(folders, separator):
+    rows = ["image", "rois"], ["images/a.png", "rois/RoiSet_a.zip"]
+    (folders / "pairs.csv").write_text("\n".join(separator.join(row) for row in rows))
+    status, output = convert(folders, "--pairs", folders / "pairs.csv")
+    assert status == 0
+    assert len(json.loads(output.read_text())["annotations"]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
