@@ -79,7 +79,10 @@ def find_parts(source: Path, data_set: DataSet) -> tuple[list[Part], list[str]]:
         partner = _folder(folder, data_set.partner_folders)
         if partner is None:
             names = " or ".join(data_set.partner_folders)
-            notices.append(f"{folder}: has images but no {names}; left out")
+            notices.append(
+                f"{folder}: has images but no folder {names}; left out; put what outlines its "
+                f"mitochondria into {folder / data_set.partner_folders[0]}"
+            )
             continue
         name = "all" if folder == source else folder.name.lower()
         parts.append(Part(name, found_images, partner))

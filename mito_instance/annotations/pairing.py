@@ -15,7 +15,7 @@ from mito_instance.errors import AnnotationError
 _WORDS = (
     "mask|masks|label|labels|labeled|labelled|seg|segmentation|gt|groundtruth|ground_truth|truth"
     "|annotation|annotations|instances|mito|mitos|mitochondria|roi|rois|roiset|roi_set"
-    "|image|images|img|raw|em"
+    "|image|images|img|input|inputs|raw|em"
 )
 _SEPARATOR = r"[\s._\-]+"
 _LEADING_WORD = re.compile(rf"^(?:{_WORDS})(?:{_SEPARATOR}|(?=\d)|$)", re.IGNORECASE)

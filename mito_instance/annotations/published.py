@@ -11,13 +11,17 @@ class RemoteFile:
 
     Args:
         url: https address.
-        name: file name in the folder of the data set.
-        max_bytes: a larger download is refused.
+        name: its path in the folder of the data set.
+        max_bytes: a larger download, or a larger member of a zip, is refused.
+        md5: published checksum; empty where the owner gives none.
+        members: of a zip, the members that are unpacked, each with its path in the folder.
     """
 
     url: str
     name: str
     max_bytes: int
+    md5: str = ""
+    members: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ EPFL = DataSet(
     citation="A. Lucchi, Y. Li, P. Fua, Learning for structured prediction using approximate "
     "subgradient descent with working sets, CVPR 2013",
     tree=(
-        "training.tif and training_groundtruth.tif",
-        "testing.tif and testing_groundtruth.tif",
+        "training.tif and training_groundtruth.tif, 165 pages of 1024 x 768 px each",
+        "testing.tif and testing_groundtruth.tif, likewise",
         "or images/ and masks/ with one slice a file",
     ),
     pixel_size_nm=5.0,
@@ -99,23 +103,54 @@ EPFL = DataSet(
     ),
 )
 
+_SNEMI_MAX_BYTES = 250_000_000  # 185.6 MiB are published; an image has 105 MB
+
 SNEMI = DataSet(
     title="SNEMI3D mouse cortex, serial-section EM, with labels of mitochondria of your own",
     terms="CC-BY-4.0, see https://zenodo.org/records/7142003; the labels published there are of "
     "neurites, not of mitochondria",
     citation="N. Kasthuri et al., Saturated reconstruction of a volume of neocortex, Cell 2015",
     tree=("train/images and train/labels", "valid/images and valid/labels", "test/ likewise"),
+    files=(
+        RemoteFile(
+            "https://zenodo.org/records/7142003/files/snemi.zip?download=1",
+            "snemi.zip",
+            _SNEMI_MAX_BYTES,
+            md5="3d25a7025f66698f33c7850ace885939",
+            members=(
+                ("image/train-input.tif", "train/images/train-input.tif"),
+                ("image/test-input.tif", "test/images/test-input.tif"),
+            ),
+        ),
+    ),
 )
+
+_CDEEP3M_URL = "https://raw.githubusercontent.com/CRBS/cdeep3m2"
+_CDEEP3M_PARTS = (  # part, commit that holds its files, slices
+    ("training", "e11cb7c377ea530abb86c29cf000438e2bb86239", range(20, 40)),
+    ("validation", "4f043e8ff56677dc5dca5632b59816f529917666", range(50, 60)),
+)
+_CDEEP3M_MAX_BYTES = 4_000_000  # 1024 x 1024 px take up to 1 MB
 
 CDEEP3M = DataSet(
     title="CDeep3M mitochondria sample, binary masks 0/1 and 0/255",
     terms="UC Regents: educational, research and non-profit use; see LICENSE in "
-    "https://github.com/CRBS/cdeep3m, where the folder mito_testsample holds the files",
+    "https://github.com/CRBS/cdeep3m2, where the folder mito_testsample holds the files",
     citation="M. G. Haberl et al., CDeep3M: plug-and-play cloud-based deep learning for image "
     "segmentation, Nature Methods 2018",
     tree=(
         "training/images and training/labels, validation/ likewise",
         "or images/ and labels/ with one slice a file",
+    ),
+    files=tuple(
+        RemoteFile(
+            f"{_CDEEP3M_URL}/{commit}/mito_testsample/{part}/{name}.{number:03d}.png",
+            f"{part}/{name}.{number:03d}.png",
+            _CDEEP3M_MAX_BYTES,
+        )
+        for part, commit, numbers in _CDEEP3M_PARTS
+        for name in ("images/images", "labels/mitos_3D")
+        for number in numbers
     ),
 )
 

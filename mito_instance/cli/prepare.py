@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
     from mito_instance.annotations.datasets import Part
     from mito_instance.annotations.published import DataSet
-
-logger = logging.getLogger(__name__)
 
 DATA_SETS = ("epfl", "snemi", "cdeep3m", "imagej")
 _MAX_AREA_PX = 10**9
@@ -140,17 +138,20 @@ def _add_clahe(parser: argparse.ArgumentParser) -> None:
 
 def _server(data_set: DataSet) -> str:
     """Where the files come from, for the help; a percent sign has a meaning in argparse."""
-    return data_set.files[0].url.rpartition("/")[0].replace("%", "%%") + "/"
+    urls = [file.url for file in data_set.files]
+    shared = os.path.commonprefix(urls)  # noqa: RUF071 - of URLs, not of paths
+    return shared.rpartition("/")[0].replace("%", "%%") + "/"
 
 
 def _prepare(name: str, args: argparse.Namespace) -> int:
     from mito_instance.annotations.datasets import find_parts
+    from mito_instance.annotations.fetching import fetch
     from mito_instance.io.coco import write_coco
 
     data_set = _data_set(name)
     print(f"{data_set.title}\nterms: {data_set.terms}\ncite: {data_set.citation}")
     if getattr(args, "download", False):
-        _download(data_set, args.source)
+        fetch(data_set, args.source)
     parts, notices = find_parts(args.source, data_set)
     say_lines("notice", notices)
     n_failures = n_written = 0
@@ -188,19 +189,6 @@ def _masks_seen(conversion: Conversion, part: Part) -> list[str]:
         f"{part.name}: {totals[fact] or ''} {fact} ({count} masks)".replace(":  ", ": ")
         for fact, count in n_masks.most_common(_NAMED)
     ]
-
-
-def _download(data_set: DataSet, folder: Path) -> None:
-    """Fetch the files that are not there yet."""
-    from mito_instance.io.download import download
-
-    for file in data_set.files:
-        path = folder / file.name
-        if path.exists():
-            logger.info("%s: is there already", path)
-            continue
-        magic = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        download(file.url, path, max_bytes=file.max_bytes, starts_with=magic)
 
 
 def _converted(part: Part, data_set: DataSet, args: argparse.Namespace) -> Conversion:

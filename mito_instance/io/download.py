@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import logging
 import urllib.error
@@ -39,7 +40,9 @@ class HttpsRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def download(url: str, path: Path, *, max_bytes: int, starts_with: Sequence[bytes] = ()) -> None:
+def download(
+    url: str, path: Path, *, max_bytes: int, starts_with: Sequence[bytes] = (), md5: str = ""
+) -> None:
     """Fetch a file over https into a temporary file that becomes ``path`` when it is whole.
 
     Args:
@@ -47,10 +50,11 @@ def download(url: str, path: Path, *, max_bytes: int, starts_with: Sequence[byte
         path: where the file shall lie; its folder is made.
         max_bytes: a larger file is refused.
         starts_with: the file must begin with one of these; any content when empty.
+        md5: published checksum, in hexadecimal digits; any content when empty.
 
     Raises:
         ConfigError: if the address is no https, the server cannot be reached, or the file is
-            too large, cut off, or of another kind.
+            too large, cut off, of another kind, or another than the published one.
     """
     where = f"{url}: cannot be downloaded"
     remedy = f"fetch it with a browser and save it as {path}"
@@ -60,6 +64,7 @@ def download(url: str, path: Path, *, max_bytes: int, starts_with: Sequence[byte
     try:
         with opener.open(url, timeout=TIMEOUT_S) as response, atomic_path(path) as temporary:
             _receive(response, temporary, path.name, max_bytes, starts_with)
+            _compare_md5(temporary, md5)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         text = " ".join(str(reason).split())[:120] or type(error).__name__
@@ -96,3 +101,19 @@ def _receive(
             progress.update(len(chunk))
     if n_bytes == 0 or (n_expected is not None and n_bytes != n_expected):
         raise ValueError(f"only {n_bytes} of {announced or 'some'} bytes arrived")
+
+
+def _compare_md5(path: Path, md5: str) -> None:
+    """Refuse another file than the published one.
+
+    Raises:
+        ValueError: if the checksum is another.
+    """
+    if not md5:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    if digest.hexdigest() != md5:
+        raise ValueError(f"its md5 is {digest.hexdigest()}, but {md5} is published")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import cv2
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
 
+CDEEP3M_SLICES = {"training": 20, "validation": 10}
 ALL = [EPFL, SNEMI, CDEEP3M, IMAGEJ]
 
 
@@ -124,7 +128,7 @@ def test_a_part_without_labels_is_said(tmp_path, capsys):
     slices(tmp_path / "train", 1)
     (tmp_path / "test" / "images").mkdir(parents=True)
     assert prepare.main("snemi", [str(tmp_path)]) == 0
-    assert "has images but no labels or label or masks" in capsys.readouterr().err
+    assert "has images but no folder labels or label or masks" in capsys.readouterr().err
 
 
 def test_half_of_a_pair_is_said(tmp_path):
@@ -174,10 +178,62 @@ def test_what_is_there_is_not_downloaded_again(tmp_path, monkeypatch):
     assert fetched == ["testing.tif", "testing_groundtruth.tif"]
 
 
+def snemi_zip(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in members:
+            stream = io.BytesIO()
+            tifffile.imwrite(stream, np.stack([grey(1), grey(2)]), photometric="minisblack")
+            archive.writestr(name, stream.getvalue())
+
+
+def test_the_micrographs_of_snemi_are_unpacked_and_its_neurites_are_not(
+    tmp_path, capsys, monkeypatch
+):
+    def fetched(url, path, **limits):
+        assert limits["md5"] == "3d25a7025f66698f33c7850ace885939"
+        snemi_zip(path, ["image/train-input.tif", "seg/train-labels.tif", "image/test-input.tif"])
+
+    monkeypatch.setattr("mito_instance.io.download.download", fetched)
+    assert prepare.main("snemi", [str(tmp_path), "--download"]) == 2
+    labels = tmp_path / "test" / "labels"
+    assert f"put what outlines its mitochondria into {labels}" in capsys.readouterr().err
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tif")}
+    assert files == {"train/images/train-input.tif", "test/images/test-input.tif"}
+    stack(tmp_path / "train" / "labels" / "train-labels.tif", 2, mask)
+    assert prepare.main("snemi", [str(tmp_path), "--download"]) == 0
+    assert [len(page) for page in read_coco(tmp_path / "train.json")] == [2, 2]
+
+
+def test_a_zip_without_its_members_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "mito_instance.io.download.download", lambda url, path, **limits: snemi_zip(path, ["x.tif"])
+    )
+    assert prepare.main("snemi", [str(tmp_path), "--download"]) == 2
+    error = capsys.readouterr().err
+    assert "image/train-input.tif cannot be unpacked" in error
+    assert error.count("\n") == 1
+
+
+def test_cdeep3m_is_fetched_slice_by_slice(tmp_path, monkeypatch):
+    def fetched(url, path, **limits):
+        assert url.endswith(path.relative_to(tmp_path).as_posix())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = grey() if path.parent.name == "images" else mask(1)
+        assert cv2.imwrite(str(path), pixels)
+
+    monkeypatch.setattr("mito_instance.io.download.download", fetched)
+    assert prepare.main("cdeep3m", [str(tmp_path), "--download"]) == 0
+    n_slices = {name: len(read_coco(tmp_path / f"{name}.json")) for name in CDEEP3M_SLICES}
+    assert n_slices == CDEEP3M_SLICES
+
+
 @pytest.mark.parametrize("data_set", ALL, ids=["epfl", "snemi", "cdeep3m", "imagej"])
 def test_downloads_are_https_and_limited(data_set):
+    names = [file.name for file in data_set.files]
+    assert len(set(names)) == len(names)
     for file in data_set.files:
-        assert file.url == f"{file.url.rpartition('/')[0]}/{file.name}"
+        name = file.url.rpartition("/")[2].removesuffix("?download=1")
+        assert name == file.name.rpartition("/")[2]
         assert file.url.startswith("https://")
         assert 0 < file.max_bytes < 10**9
     assert data_set.terms

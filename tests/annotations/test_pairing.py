@@ -32,6 +32,12 @@ def paths(folder, *names):
             {"images.010.png": "mitos_3D.010.png", "images.011.png": "mitos_3D.011.png"},
             id="number-at-the-end",
         ),
+        pytest.param(
+            ["train-input.tif"],
+            ["train-labels.tif"],
+            {"train-input.tif": "train-labels.tif"},
+            id="input",
+        ),
         pytest.param(["x9.png"], ["y09.png"], {"x9.png": "y09.png"}, id="number-leading-zero"),
         pytest.param(
             ["a.png", "a_mask.png"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import urllib.error
 import urllib.request
@@ -70,6 +71,16 @@ def test_nothing_is_left_of_a_failed_download(tmp_path, serve, answer, url, mess
         download(url, tmp_path / "a.tif", max_bytes=200, starts_with=[b"II*\0"])
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_checksum_is_compared(tmp_path, serve):
+    right = hashlib.md5(CONTENT).hexdigest()
+    serve()
+    download(URL, tmp_path / "a.tif", max_bytes=200, md5=right)
+    assert (tmp_path / "a.tif").read_bytes() == CONTENT
+    with pytest.raises(ConfigError, match=rf"its md5 is {right}, but 0123 is published\); fetch"):
+        download(URL, tmp_path / "b.tif", max_bytes=200, md5="0123")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_a_redirect_must_not_leave_https():
