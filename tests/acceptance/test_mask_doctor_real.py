@@ -6,12 +6,14 @@ import json
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
 from mito_instance.annotations.from_masks import convert_mask_pairs
 from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.cli import convert_masks
+from mito_instance.io.coco import read_coco
 from mito_instance.masks import rle
 from mito_instance.masks.labels import component_rles
 
@@ -39,6 +41,13 @@ def colours(mask):
     table = np.random.default_rng(0).integers(1, 255, (1000, 3)).astype(np.uint8)
     table[0] = 0
     return table[labels(mask, np.int32)]
+
+
+def palette(mask):
+    """Indices that mean the same instances whatever colours the palette has."""
+    picture = PIL.Image.fromarray(labels(mask, np.uint8), "P")
+    picture.putpalette(np.random.default_rng(1).integers(0, 256, 768).astype(np.uint8).tobytes())
+    return picture
 
 
 def stray(mask):
@@ -72,11 +81,19 @@ TIFF = {
 }
 
 
-@pytest.mark.parametrize("form", [*PNG, *TIFF])
+PILLOW = {
+    "palette": palette,
+    "1-bit-png": lambda mask: PIL.Image.fromarray(mask),
+}
+
+
+@pytest.mark.parametrize("form", [*PNG, *TIFF, *PILLOW])
 def test_forms(real, tmp_path, form):
     image, mask = real
-    path = tmp_path / f"010.{'png' if form in PNG else 'tif'}"
-    if form in PNG:
+    path = tmp_path / f"010.{'tif' if form in TIFF else 'png'}"
+    if form in PILLOW:
+        PILLOW[form](mask).save(path)
+    elif form in PNG:
         assert cv2.imwrite(str(path), PNG[form](mask))
     else:
         tifffile.imwrite(path, TIFF[form](mask), photometric="minisblack")
@@ -112,6 +129,83 @@ def test_jpeg_and_pinholes(real, tmp_path):
     filled = convert_mask_pairs([pair], MaskOptions(fill_pinholes_px=8)).images[0]
     before = int(mask.sum())
     assert before <= sum(rle.area_px(item) for item in filled.masks) <= before + 20
+
+
+def counts(masks):
+    return {item["counts"] for item in masks}
+
+
+def test_a_smaller_mask_is_padded(real, tmp_path):
+    image, mask = real
+    assert cv2.imwrite(str(tmp_path / "010.png"), mask[:-3, :-5] * np.uint8(255))
+    conversion = convert_mask_pairs([(image, tmp_path / "010.png")], MaskOptions())
+    expected = mask.copy()
+    expected[-3:], expected[:, -5:] = False, False
+    assert counts(conversion.images[0].masks) == counts(component_rles(expected))
+    assert "1019 x 765 px cropped or padded" in conversion.reports[0].repairs[0]
+
+
+def test_specks_are_counted_and_dropped_when_asked(real, tmp_path):
+    image, mask = real
+    free = ~cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    y, x = (axis[::4999] for axis in np.nonzero(free))
+    specked = mask.copy()
+    specked[y, x] = True
+    assert cv2.imwrite(str(tmp_path / "010.png"), specked * np.uint8(255))
+    pair = (image, tmp_path / "010.png")
+    conversion = convert_mask_pairs([pair], MaskOptions())
+    n_small = sum(rle.area_px(item) < 25 for item in component_rles(mask))
+    assert conversion.reports[0].n_specks == len(y) + n_small > 100
+    dropped = convert_mask_pairs([pair], MaskOptions(min_area_px=25))
+    large = [item for item in component_rles(mask) if rle.area_px(item) >= 25]
+    assert counts(dropped.images[0].masks) == counts(large)
+
+
+def test_one_file_an_instance_and_a_stack(shared_data, real, tmp_path):
+    image, mask = real
+    (tmp_path / "masks" / "010").mkdir(parents=True)
+    for number, item in enumerate(component_rles(mask)):
+        single = (rle.decode(item) * np.uint8(255)).astype(np.uint8)
+        assert cv2.imwrite(str(tmp_path / "masks" / "010" / f"mito {number}.png"), single)
+    output = tmp_path / "out.json"
+    arguments = ["--images", image, "--masks", tmp_path / "masks", "-o", output]
+    assert convert_masks.main([str(item) for item in arguments]) == 0
+    assert counts(read_coco(output)[0].masks) == counts(component_rles(mask))
+
+    pages = {}
+    for what in ("images", "masks"):
+        paths = [shared_data / "epfl_ca1" / what / f"01{number}.png" for number in range(3)]
+        pages[what] = np.stack([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths])
+        tifffile.imwrite(tmp_path / f"{what}.tif", pages[what], photometric="minisblack")
+    arguments = ["--images", tmp_path / "images.tif", "--masks", tmp_path / "masks.tif"]
+    assert convert_masks.main([str(item) for item in (*arguments, "-o", output)]) == 0
+    found = read_coco(output)
+    assert [item.frame for item in found] == [0, 1, 2]
+    for item, page in zip(found, pages["masks"], strict=True):
+        assert counts(item.masks) == counts(component_rles(page > 127))
+
+
+@pytest.mark.parametrize(
+    ("image_name", "mask_name"),
+    [
+        pytest.param("Maus 3 \u00e4.png", "Maus 3 a\u0308_mask.png", id="spaces-and-two-unicodes"),
+        pytest.param("\u7ebf\u7c92\u4f53 1.png", "\u7ebf\u7c92\u4f53 1_label.png", id="chinese"),
+        pytest.param("images.010.png", "labels.010.png", id="images-and-labels"),
+    ],
+)
+def test_names(real, tmp_path, image_name, mask_name):
+    image, mask = real
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "images" / image_name).symlink_to(image)
+    png = cv2.imencode(".png", mask * np.uint8(255))[1]
+    (tmp_path / "masks" / mask_name).write_bytes(png.tobytes())
+    output = tmp_path / "out.json"
+    arguments = ["--images", tmp_path / "images", "--masks", tmp_path / "masks", "-o", output]
+    assert convert_masks.main([str(item) for item in arguments]) == 0
+    (found,) = read_coco(output)
+    assert found.image.endswith(image_name)
+    assert counts(found.masks) == counts(component_rles(mask))
 
 
 def test_watershed_parts_touching_mitochondria(shared_data, tmp_path, capsys):
