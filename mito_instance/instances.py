@@ -29,6 +29,8 @@ class ImageInstances:
         groups: N group numbers of ImageJ, 0 for none; or empty when no instance has one.
         track_ids: N numbers of the 3D object that an instance is a section of; or empty.
         category_names: names of categories by id; category 1 is a mitochondrion by default.
+        crowds: regions in which nobody outlined single instances (COCO's ``iscrowd`` 1), as RLEs;
+            evaluation alone looks at them.
 
     Raises:
         AnnotationError: if lengths, sizes or score range do not agree.
@@ -45,6 +47,7 @@ class ImageInstances:
     groups: tuple[int, ...] = ()
     track_ids: tuple[int, ...] = ()
     category_names: Mapping[int, str] = field(default_factory=dict)
+    crowds: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every part speaks of the same N instances of the same image."""

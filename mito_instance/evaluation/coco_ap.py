@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.evaluation.crowds import shares_inside
 from mito_instance.evaluation.pairing import ImagePair
 from mito_instance.instances import ImageInstances
 from mito_instance.masks.rle import RLE, iou_matrix
@@ -42,10 +43,12 @@ class AveragePrecision:
 def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
     """COCO AP, AP50, AP75 and AR of masks, all categories as one.
 
-    COCO's rules with two differences: every detection counts, however many an image has
-    (COCO cuts at 100, which turns 300 perfect detections into an AP of 0.34), and equal scores
-    are ordered by the mask, so that the order of the instances does not matter. Instances of
-    all areas count; COCO's small, medium and large mean nothing across magnifications.
+    COCO's rules with one difference: every detection counts, however many an image has (COCO
+    cuts at 100, which turns 300 perfect detections into an AP of 0.34). Equal scores keep the
+    order of the file, as in pycocotools; predictions without any are ordered by their masks,
+    so that the numbers of labels do not matter. What lies in crowd regions of the truth is no
+    error. Instances of all areas count; COCO's small, medium and large mean nothing across
+    magnifications.
 
     Args:
         pairs: (truth, prediction) of each image. Predictions without scores count as score 1.
@@ -61,6 +64,7 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
         return AveragePrecision(0.0, 0.0, 0.0, 0.0)
     if any(len(pred) and pred.scores is None for _, pred in pairs):
         _log.warning("predictions without scores count as score 1; AP is that of one threshold")
+        pairs = sorted(pairs, key=lambda pair: (pair[0].image, pair[0].frame))
     from faster_coco_eval import COCO, COCOeval_faster  # slow to import
 
     class MaskEvaluation(COCOeval_faster):  # type: ignore[misc]
@@ -69,12 +73,8 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
         def computeIoU(self, imgId: int, catId: int) -> Any:
             return overlaps[imgId - 1]
 
-    ordered = sorted(pairs, key=lambda pair: (pair[0].image, pair[0].frame))
-    ranked = [(_ranked(truth), _ranked(pred)) for truth, pred in ordered]
-    overlaps: list[Any] = [
-        iou_matrix(truth.masks, pred.masks).T if truth.masks and pred.masks else []
-        for truth, pred in ranked
-    ]
+    ranked = [(_ranked_truth(truth), _ranked(pred)) for truth, pred in pairs]
+    overlaps: list[Any] = [_overlaps(truth, pred) for truth, pred in ranked]
     evaluation = MaskEvaluation(
         COCO(_dataset([truth for truth, _ in ranked]), print_function=_log.debug),
         COCO(_dataset([pred for _, pred in ranked]), print_function=_log.debug),
@@ -85,7 +85,7 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
     evaluation.params.areaRng = [[0, _MAX_AREA_PX]]
     evaluation.params.areaRngLbl = ["all"]
     evaluation.params.iouThrs = IOU_THRESHOLDS
-    evaluation.params.maxDets = [max(MIN_DETECTIONS, *(len(pred) for _, pred in ordered))]
+    evaluation.params.maxDets = [max(MIN_DETECTIONS, *(len(pred) for _, pred in pairs))]
     evaluation.evaluate()
     evaluation.accumulate()
     # precision: IoU x recall x category x area x maxDets; recall has no recall axis.
@@ -102,7 +102,8 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
 def rank(image: ImageInstances) -> tuple[npt.NDArray[np.float64], list[int]]:
     """Scores of the instances, and their positions from the highest score down.
 
-    Equal scores are ordered by the mask, so that the order in the file does not matter.
+    Equal scores keep the order of the file, as in pycocotools. Without scores, the masks
+    decide, so that the order in the file does not matter.
 
     Args:
         image: N instances; without scores, all count as 1.
@@ -110,9 +111,10 @@ def rank(image: ImageInstances) -> tuple[npt.NDArray[np.float64], list[int]]:
     Returns:
         The scores (N,) in the order of the image, and the ranked positions.
     """
-    scores = np.ones(len(image)) if image.scores is None else image.scores
-    keys = [(-score, _text(mask)) for score, mask in zip(scores, image.masks, strict=True)]
-    return scores, sorted(range(len(image)), key=keys.__getitem__)
+    if image.scores is not None:
+        return image.scores, np.argsort(-image.scores, kind="stable").tolist()
+    texts = [_text(mask) for mask in image.masks]
+    return np.ones(len(image)), sorted(range(len(image)), key=texts.__getitem__)
 
 
 def _threshold_index(iou_threshold: float) -> int:
@@ -121,16 +123,31 @@ def _threshold_index(iou_threshold: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """Masks and scores of an image from the highest score down."""
+    """Masks and scores of an image from the highest score down, and its crowd regions."""
 
     image_hw: tuple[int, int]
     masks: list[RLE]
     scores: list[float]
+    crowds: tuple[RLE, ...] = ()
 
 
 def _ranked(image: ImageInstances) -> _Ranked:
     scores, order = rank(image)
     return _Ranked(image.image_hw, [image.masks[i] for i in order], scores[order].tolist())
+
+
+def _ranked_truth(image: ImageInstances) -> _Ranked:
+    """True instances; scores in the truth, such as another annotator's model has, mean nothing."""
+    return _Ranked(image.image_hw, list(image.masks), [1.0] * len(image), image.crowds)
+
+
+def _overlaps(truth: _Ranked, pred: _Ranked) -> npt.NDArray[np.float64] | list[float]:
+    """What COCO calls IoU: (D, G) of the detections with the instances, then the crowd regions."""
+    if not pred.masks or not (truth.masks or truth.crowds):
+        return []
+    return np.concatenate(
+        [iou_matrix(truth.masks, pred.masks), shares_inside(truth.crowds, pred.masks)]
+    ).T
 
 
 def _dataset(images: Sequence[_Ranked]) -> dict[str, Any]:
@@ -141,12 +158,13 @@ def _dataset(images: Sequence[_Ranked]) -> dict[str, Any]:
     """
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        for score in image.scores:
+        instances = [(score, 0) for score in image.scores] + [(1.0, 1)] * len(image.crowds)
+        for score, is_crowd in instances:
             annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": 1,
-                "iscrowd": 0,
+                "iscrowd": is_crowd,
                 "area": 1,
                 "bbox": [0, 0, 1, 1],
                 "score": score,

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation import figures
@@ -96,18 +97,18 @@ def read_evaluation(path: Path) -> Evaluation:
             key = (str(entry["image"]), int(entry["frame"]))
             counts[key] = {name: _number(entry["counts"][name]) for name in figures.TALLY_NAMES}
             scores = np.asarray([_number(score) for score in entry["detection_scores"]], float)
-            codes = np.asarray([int(code) for code in entry["detection_matches"]], np.int64)
-            if scores.shape != codes.shape or (codes < 0).any() or (codes >= 1 << _LEVELS).any():
-                raise ValueError("detection_matches do not fit detection_scores")
+            matched = _levels(entry, "detection_matches", len(scores))
+            ignored = None
+            if "detection_ignored" in entry:
+                ignored = _levels(entry, "detection_ignored", len(scores))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = " ".join(str(error).split())[:80]
             raise AnnotationError(
                 f"{path}: images[{position}] is not as mito evaluate of this version writes it "
                 f"({type(error).__name__}: {reason}); evaluate the predictions again"
             ) from error
-        shifts = np.arange(_LEVELS - 1, -1, -1)[:, None]
-        matched = (codes[None, :] >> shifts) & 1 == 1
-        detections[key] = Detections(round(counts[key]["n_true"]), scores, matched)
+        n_true = round(counts[key]["n_true"])
+        detections[key] = Detections(n_true, scores, matched, ignored)
     return Evaluation(path, counts, detections, document.get("truth_incomplete") is True)
 
 
@@ -230,6 +231,16 @@ def _unique(counts: Mapping[_Key, Any], rule: Callable[[_Key], _Key]) -> dict[_K
             twice.add(short)
         found[short] = key
     return {short: key for short, key in found.items() if short not in twice}
+
+
+def _levels(entry: Any, name: str, n_detections: int) -> npt.NDArray[np.bool_]:
+    """One bit of each number for each IoU threshold, as bool (10, D)."""
+    codes = np.asarray([int(code) for code in entry[name]], np.int64)
+    if len(codes) != n_detections or (codes < 0).any() or (codes >= 1 << _LEVELS).any():
+        raise ValueError(f"{name} do not fit detection_scores")
+    shifts = np.arange(_LEVELS - 1, -1, -1)[:, None]
+    bits: npt.NDArray[np.bool_] = (codes[None, :] >> shifts) & 1 == 1
+    return bits
 
 
 def _number(value: Any) -> float:

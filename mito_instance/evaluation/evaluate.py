@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation import figures
 from mito_instance.evaluation.coco_ap import AveragePrecision, average_precision
+from mito_instance.evaluation.crowds import judged_predictions, outside_crowds
 from mito_instance.evaluation.image_result import ImageResult, areas_px, score_image
 from mito_instance.evaluation.pairing import ImagePair, Pairing, pair_images
 from mito_instance.evaluation.precision_recall import match_detections
@@ -106,7 +107,8 @@ def evaluate(
 
     All categories count as one. Instances below ``min_area_px`` are left out of the truth and
     of the predictions alike, and so are those of which less than half lies in the image's
-    region. AP and AR use the predictions at all scores; everything else those with score >=
+    region. What was found in crowd regions of the truth only is no error, and pixels there are
+    not compared. AP and AR use the predictions at all scores; everything else those with score >=
     ``score_threshold``, which is what a user of the counts would see.
 
     Args:
@@ -136,6 +138,7 @@ def evaluate(
     from tqdm import tqdm
 
     ranked: list[ImagePair] = []
+    judged: list[ImagePair] = []
     results: list[ImageResult] = []
     for truth, pred in tqdm(
         pairing.pairs, desc="evaluate", unit="image", disable=not progress, leave=False
@@ -146,15 +149,18 @@ def evaluate(
         kept_true = large_true & _inside(truth, region)
         kept_pred = large_pred & _inside(pred, region)
         ranked.append((truth.select(kept_true), pred.select(kept_pred)))
+        # AP has a rule of its own for what lies in crowd regions.
+        counted_pred = np.flatnonzero(kept_pred)[judged_predictions(ranked[-1])]
+        judged.append((ranked[-1][0], pred.select(counted_pred)))
         above = _above(pred, score_threshold)
         results.append(
             score_image(
                 (truth, pred),
                 np.flatnonzero(kept_true),
-                np.flatnonzero(kept_pred & above),
+                counted_pred[above[counted_pred]],
                 match_detections(ranked[-1]),
                 (truth.select(large_true), pred.select(large_pred & above)),
-                region,
+                outside_crowds(truth.crowds, truth.image_hw, region),
             )
         )
     return Metrics(
@@ -162,7 +168,7 @@ def evaluate(
         images=tuple(results),
         pairs=pairing.pairs,
         unit="um2" if all(result.pixel_size for result in results) else "px",
-        sweep=sweep_scores(ranked),
+        sweep=sweep_scores(judged),
         truth_incomplete=truth_incomplete,
         unpaired_true=tuple((image.image, image.frame) for image in pairing.unpaired_true),
         unpaired_pred=tuple((image.image, image.frame) for image in pairing.unpaired_pred),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.evaluation.coco_ap import IOU_THRESHOLDS, rank
+from mito_instance.evaluation.crowds import shares_inside
 from mito_instance.evaluation.pairing import ImagePair
 from mito_instance.masks import rle
 
@@ -25,18 +26,22 @@ class Detections:
         n_true: true instances of the image.
         scores: (D,), descending.
         matched: bool (10, D), whether a detection is right at IoU 0.50, 0.55, … 0.95.
+        ignored: bool (10, D), whether it counts neither as right nor as wrong, because it lies
+            in a crowd region; None for none.
     """
 
     n_true: int
     scores: npt.NDArray[np.float64]
     matched: npt.NDArray[np.bool_]
+    ignored: npt.NDArray[np.bool_] | None = None
 
 
 def match_detections(pair: ImagePair) -> Detections:
     """Match the detections of one image greedily, in descending order of their scores.
 
     Each takes the free true instance of the largest IoU that reaches the threshold; of equal
-    ones the later. This is COCO's rule, unlike the optimal matching behind F1 and PQ.
+    ones the later. One that takes none is ignored if at least as large a share of it lies in a
+    crowd region. This is COCO's rule, unlike the optimal matching behind F1 and PQ.
 
     Args:
         pair: truth and prediction; predictions without scores count as score 1.
@@ -56,7 +61,11 @@ def match_detections(pair: ImagePair) -> Detections:
         hit = candidates[levels, position] >= _AT_LEAST
         free[levels[hit], len(truth) - 1 - position[hit]] = False
         matched[:, number] = hit
-    return Detections(len(truth), scores[order], matched)
+    ignored = None
+    if truth.crowds and order:
+        share = shares_inside(truth.crowds, [pred.masks[i] for i in order]).max(axis=0)
+        ignored = ~matched & (share >= _AT_LEAST[:, None])
+    return Detections(len(truth), scores[order], matched, ignored)
 
 
 class Ranking:
@@ -76,6 +85,13 @@ class Ranking:
         self.scores = scores[order]
         self.image = numbers[order]
         self.matched = matched[:, order]
+        self.judged: npt.NDArray[np.bool_] | None = None
+        if any(image.ignored is not None for image in images):
+            ignored = [
+                np.zeros_like(image.matched) if image.ignored is None else image.ignored
+                for image in images
+            ]
+            self.judged = ~np.concatenate(ignored, axis=1)[:, order]
 
     def precision(
         self, weights: npt.NDArray[np.int64] | None = None
@@ -94,7 +110,8 @@ class Ranking:
             return None
         weight = times[self.image]
         found = np.cumsum(self.matched * weight, axis=1)
-        shown = np.maximum(np.cumsum(weight), 1)
+        counted = weight if self.judged is None else self.judged * weight
+        shown = np.maximum(np.cumsum(counted, axis=-1), 1)
         precision = np.maximum.accumulate((found / shown)[:, ::-1], axis=1)[:, ::-1]
         values = np.zeros((len(IOU_THRESHOLDS), len(RECALL_POINTS)))
         for level in range(len(IOU_THRESHOLDS)):

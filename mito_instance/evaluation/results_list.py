@@ -34,7 +34,7 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     """
     if not is_results_list(path_pred):
         return read_coco(path_pred)
-    images = [replace(image.select([]), scores=None) for image in read_coco(path_true)]
+    images = [replace(image.select([]), scores=None, crowds=()) for image in read_coco(path_true)]
     ids = [entry["id"] for entry in json.loads(path_true.read_text("utf-8-sig"))["images"]]
     by_id = dict(zip(ids, images, strict=True))
     masks: dict[Any, list[rle.RLE]] = {image_id: [] for image_id in by_id}

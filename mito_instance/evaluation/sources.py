@@ -69,7 +69,7 @@ def read_source(path: Path, images: Path | None = None, truth: Path | None = Non
                 f"was made for, got {truth}; give that JSON, or predictions as full COCO JSON"
             )
         return Source(tuple(read_predictions(path, truth)))
-    return Source(tuple(read_coco(path)))
+    return Source(tuple(read_coco(path, by_id=True)))
 
 
 def named_like(pred: Source, truth: Source) -> Source:

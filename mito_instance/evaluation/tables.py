@@ -9,6 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.image_result import GroupResult, ImageResult
 from mito_instance.evaluation.strata import Stratum, area_strata, border_strata
@@ -184,18 +187,23 @@ def _group_row(image: ImageResult, group: GroupResult, unit: str) -> dict[str, A
 
 def _image_entry(image: ImageResult, counts: Mapping[str, float]) -> dict[str, Any]:
     """What ``mito compare`` needs of one image."""
-    bits = 1 << (image.detections.matched.shape[0] - 1)
-    codes = sum(
-        (row.astype(int) * (bits >> level) for level, row in enumerate(image.detections.matched)),
-        start=0 * image.detections.scores.astype(int),
-    )
-    return {
+    entry = {
         "image": image.image,
         "frame": image.frame,
         "counts": dict(counts),
         "detection_scores": image.detections.scores.tolist(),
-        "detection_matches": [int(code) for code in codes],
+        "detection_matches": _codes(image.detections.matched),
     }
+    if image.detections.ignored is not None:
+        entry["detection_ignored"] = _codes(image.detections.ignored)
+    return entry
+
+
+def _codes(levels: npt.NDArray[np.bool_]) -> list[int]:
+    """One number for each detection, whose bits are its IoU thresholds, the lowest first."""
+    bits = 1 << np.arange(len(levels) - 1, -1, -1)
+    codes: list[int] = (bits @ levels.astype(np.int64)).tolist()
+    return codes
 
 
 def _sweep_row(row: ThresholdResult, incomplete: bool) -> dict[str, Any]:

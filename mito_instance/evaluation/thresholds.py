@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mito_instance.evaluation.crowds import judged_predictions
 from mito_instance.evaluation.matching import MatchCounts, count_matches
 from mito_instance.evaluation.pairing import ImagePair, pair_images
 from mito_instance.instances import ImageInstances
@@ -116,10 +117,11 @@ def best_score_threshold(
     Returns:
         The threshold; 0.5 where nothing can be matched.
     """
-    pairs = [
+    large = [
         (_of_area(truth, min_area_px), _of_area(pred, min_area_px))
         for truth, pred in pair_images(images_true, images_pred).pairs
     ]
+    pairs = [(truth, pred.select(judged_predictions((truth, pred)))) for truth, pred in large]
     sweep = sweep_scores(pairs, CANDIDATES if candidates is None else candidates)
     top = best_f1(sweep)
     if top is None:

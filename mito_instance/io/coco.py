@@ -70,17 +70,18 @@ def write_coco(
     write_text_atomic(path, json.dumps(document, allow_nan=False) + "\n")
 
 
-def read_coco(path: Path) -> list[ImageInstances]:
+def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     """Instances of every image of a COCO JSON, in the order of its ``images``.
 
     Compressed and uncompressed RLE and polygons are accepted. Polygons are in COCO's
     pixel-corner convention (pixel (0, 0) lies between 0 and 1), are cut at the image border
     and rasterised as pycocotools does; several polygons of one annotation are united, so a
-    polygon cannot describe a hole. Annotations with ``iscrowd`` 1 (regions to ignore) and
-    empty masks are left out, with a warning.
+    polygon cannot describe a hole. Annotations with ``iscrowd`` 1 (regions to ignore) are no
+    instances but ``crowds``; these and empty masks are left out, with a warning.
 
     Args:
         path: the JSON file.
+        by_id: the images in the order of their ids instead, as pycocotools takes them.
 
     Returns:
         One `ImageInstances` for each image, also for those without annotations. ``image`` is
@@ -99,6 +100,7 @@ def read_coco(path: Path) -> list[ImageInstances]:
     if not scored and any("score" in entry for entry in annotations):
         logger.warning("%s: only some annotations carry a score; all scores are ignored", path)
     masks: dict[Identifier, list[RLE]] = {key: [] for key in images}
+    crowds: dict[Identifier, list[RLE]] = {key: [] for key in images}
     scores: dict[Identifier, list[float]] = {key: [] for key in images}
     categories: dict[Identifier, list[int]] = {key: [] for key in images}
     names: dict[Identifier, list[str]] = {key: [] for key in images}
@@ -118,10 +120,14 @@ def read_coco(path: Path) -> list[ImageInstances]:
                 f"{where}: image_id {values.short(key)} is not among the {len(images)} images; "
                 "list the image or remove the annotation"
             )
+        segmentation = entry.get("segmentation")
         if entry.get("iscrowd", 0) not in (0, False, None):
             n_crowd += 1
+            if segmentation:
+                mask = _mask(segmentation, images[key].image_hw, f"{where} segmentation")
+                crowds[key].append(mask)
             continue
-        mask = _mask(entry.get("segmentation"), images[key].image_hw, f"{where} segmentation")
+        mask = _mask(segmentation, images[key].image_hw, f"{where} segmentation")
         score = values.score(entry["score"], where) if scored else 0.0
         category = values.whole_number(
             entry.get("category_id", 1), f"{where} category_id", minimum=0
@@ -152,9 +158,16 @@ def read_coco(path: Path) -> list[ImageInstances]:
             groups=tuple(groups[key]) if any(groups[key]) else (),
             track_ids=tuple(track_ids[key]) if any(track_ids[key]) else (),
             category_names=category_names,
+            crowds=tuple(crowds[key]),
         )
-        for key, image in images.items()
+        for key, image in (sorted(images.items(), key=_by_id) if by_id else images.items())
     ]
+
+
+def _by_id(entry: tuple[Identifier, ImageInstances]) -> tuple[bool, int, str]:
+    """Numbers before texts."""
+    key = entry[0]
+    return (True, 0, key) if isinstance(key, str) else (False, int(key), "")
 
 
 def _image_entry(image_id: int, instances: ImageInstances, folder: str) -> dict[str, Any]:

@@ -157,16 +157,32 @@ def test_input_is_not_changed_and_nothing_is_printed(capsys):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 1000), levels=st.integers(1, 4))
-def test_figures_do_not_depend_on_order_even_with_equal_scores(seed, levels):
+@given(seed=st.integers(0, 1000), is_scored=st.booleans())
+def test_figures_do_not_depend_on_order(seed, is_scored):
+    """Not on that of images and instances with scores, nor on that of labels without."""
     rng = np.random.default_rng(seed)
     pairs = []
     for i in range(3):
-        truth, pred = random_pair(rng, f"{i}.png", n=10)
-        scores = np.ceil(pred.scores * levels) / levels
-        pairs.append((truth, ImageInstances(pred.image, HW, pred.masks, scores)))
+        truth = instances(
+            [(x, y, 12, 12) for x in range(0, 120, 20) for y in (0, 30)], image=f"{i}"
+        )
+        boxes = [
+            (20 * int(x) + int(dx), 30 * int(y) + int(dy), 12, 12)
+            for x, y, dx, dy in rng.integers(0, (6, 3, 6, 6), (12, 4))
+        ]
+        scores = rng.permutation(1000)[: len(boxes)] / 1000 + i / 3000
+        pairs.append((truth, instances(boxes, scores if is_scored else None, image=f"{i}")))
     shuffled = [
         (t.select(rng.permutation(len(t))), p.select(rng.permutation(len(p)))) for t, p in pairs
     ]
     shuffled.reverse()
     assert average_precision(shuffled) == average_precision(pairs)
+
+
+def test_equal_scores_keep_the_order_of_the_file_as_in_pycocotools():
+    truth = instances([(0, 0, 5, 5)])
+    right, wrong = (0, 0, 5, 5), (50, 50, 5, 5)
+    for boxes, ap in (([right, wrong], 1.0), ([wrong, right], 0.5)):
+        pair = (truth, instances(boxes, [0.5, 0.5]))
+        assert average_precision([pair]).ap == pytest.approx(ap)
+        assert reference([pair]).ap == pytest.approx(ap)

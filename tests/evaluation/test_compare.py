@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_only_common_images_are_compared(files, tmp_path):
 def test_counts_in_the_file_are_those_that_are_read(files):
     document = json.loads(files[0][0].read_text())
     assert tuple(document["images"][0]["counts"]) == TALLY_NAMES
+
+
+def test_crowd_regions_are_kept(tmp_path):
+    """A false detection, and the same in a crowd region, where it is none."""
+    found = image("a.png", 4, np.array([0.9, 0.8, 0.7, 0.95]))
+    for name, crowds in (("plain", ()), ("crowd", found.masks[3:])):
+        truth = replace(found.select([0, 1, 2]), scores=None, crowds=crowds)
+        metrics = evaluate([truth], [found])
+        write_metrics(tmp_path / f"{name}.json", metrics_document(metrics, {}))
+        assert metrics.summary()["ap"] == pytest.approx(0.75 if name == "plain" else 1.0)
+    (rows,) = differences(tmp_path / "plain.json", tmp_path / "crowd.json")
+    assert (rows[0].name, rows[0].base, rows[0].other) == ("ap", pytest.approx(0.75), 1.0)
 
 
 def test_another_truth_is_refused(files, tmp_path):

@@ -126,10 +126,20 @@ def test_crowd_regions_are_no_instances_and_are_named(truth, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         (image,) = read_coco(path)
     assert "1 crowd regions (iscrowd 1) are no instances" in caplog.text
-    pred = predictions(image, truth.masks[:3])
-    summary = evaluate([image], [pred]).summary()
-    # A prediction in a crowd region is a false one; --region says where the truth is whole.
-    assert (summary["n_true"], summary["n_false"], summary["precision_50"]) == (2, 1, 2 / 3)
+    assert image.crowds == (truth.masks[2],)
+    # A prediction in a crowd region is neither right nor wrong; one beside it is false.
+    pred = predictions(image, [*truth.masks[:3], *truth.masks[4:5]])
+    metrics = evaluate([image], [pred])
+    summary = metrics.summary()
+    assert (summary["n_true"], summary["n_pred"], summary["n_false"]) == (2, 3, 1)
+    assert (summary["precision_50"], summary["ap"]) == (2 / 3, 1.0)
+    assert [group.association.pred_indices for group in metrics.images[0].groups][2] == (3,)
+    # Its pixels are no false foreground, and not among those that are compared.
+    areas = [rle.area_px(mask) for mask in truth.masks]
+    assert summary["iou_foreground"] == (areas[0] + areas[1]) / (areas[0] + areas[1] + areas[4])
+    inside = truth.image_hw[0] * truth.image_hw[1] - areas[2]
+    assert metrics.images[0].considered_px == inside
+    assert next(row for row in metrics.sweep if row.score_threshold == 0.05).count_bias == 1
 
 
 def test_instances_without_pixels_count_and_match_nothing(truth):
