@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import io
 import logging
-import pickle  # only behind the allow-list of _TensorUnpickler
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mito_instance.detection.safe_pickle import load_pickle
 from mito_instance.detection.weight_matching import describe_matching
 from mito_instance.errors import WeightsError
 
@@ -60,46 +55,6 @@ def resolve_weights(weights: str) -> Path:
     return path / WEIGHTS_NAME if path.is_dir() else path
 
 
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """What old pickles of byte strings call; any other codec is refused."""
-    if encoding not in {"latin1", "latin-1"}:
-        raise pickle.UnpicklingError(f"codec {encoding!r} is not allowed")
-    return text.encode("latin-1")
-
-
-def _load_storage(data: bytes) -> Any:
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-
-
-# `numpy.core` became `numpy._core` in NumPy 2; pickles name either.
-_multiarray: Any = importlib.import_module(
-    "numpy._core.multiarray" if find_spec("numpy._core") else "numpy.core.multiarray"
-)
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _multiarray._reconstruct,
-    ("numpy.core.multiarray", "scalar"): _multiarray.scalar,
-    ("numpy._core.multiarray", "_reconstruct"): _multiarray._reconstruct,
-    ("numpy._core.multiarray", "scalar"): _multiarray.scalar,
-    ("_codecs", "encode"): _encode_latin1,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch.storage", "_load_from_bytes"): _load_storage,
-}
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Unpickles arrays, tensors and plain containers; every other global is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The allowed global of that name."""
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
-        return _ALLOWED[module, name]
-
-
 def read_weights_file(path: Path) -> dict[str, Any]:
     """Content of a weights file, by its suffix.
 
@@ -123,8 +78,7 @@ def read_weights_file(path: Path) -> dict[str, Any]:
             return {"model": dict(load_file(str(path)))}
         if path.suffix == ".pkl":
             with path.open("rb") as file:
-                content = _TensorUnpickler(file, encoding="latin1").load()
-            return _interpret_pickle(content)
+                return _interpret_pickle(load_pickle(file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of protocols; what fails says so below
             content = torch.load(path, map_location="cpu", weights_only=True)

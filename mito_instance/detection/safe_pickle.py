@@ -1,0 +1,149 @@
+"""Pickles of weights from strangers: arrays, tensors and plain containers, and no code.
+
+An allow-list of NumPy's own classes is not enough: their ``__setstate__`` believes what the file
+says of sizes and flags, and a damaged file can crash the process. Arrays are therefore rebuilt
+here, from checked sizes and bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle  # only behind the allow-list of _Unpickler
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+_DTYPE = re.compile(r"[<>|=]?(?:[biuf][1248]|\?)")
+_MAX_DIMENSIONS = 16
+
+
+def load_pickle(file: BinaryIO) -> Any:
+    """What a pickle holds; in a mapping and in the mappings in it, arrays are NumPy's.
+
+    Args:
+        file: opened for reading bytes.
+
+    Raises:
+        pickle.UnpicklingError: if it names anything but arrays, tensors and plain containers, or
+            an array's size does not fit its bytes.
+        Exception: what else the unpickler raises on damaged files.
+    """
+    content = _Unpickler(file, encoding="latin1").load()
+    if not isinstance(content, Mapping):
+        return content
+    return {name: _with_arrays(value) for name, value in content.items()}
+
+
+def _with_arrays(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.rebuilt()
+    if isinstance(value, Mapping):
+        return {
+            name: inner.rebuilt() if isinstance(inner, _Array) else inner
+            for name, inner in value.items()
+        }
+    return value
+
+
+class _DType:
+    """Stands for ``numpy.dtype`` in a pickle: numbers only."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+            raise pickle.UnpicklingError(f"arrays must be of numbers, got dtype {str(name)[:40]!r}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1]
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError(f"byte order must be <, >, | or =, got {str(order)[:40]}")
+        self.dtype = np.dtype(order + self.dtype.str[1:])
+
+
+class _Array:
+    """Stands for ``numpy.ndarray`` in a pickle, until its bytes are known."""
+
+    def __init__(self, *_: object) -> None:
+        self.array: npt.NDArray[Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        shape, dtype, is_fortran, data = state[-4:]
+        self.array = _array(shape, dtype, data, "F" if is_fortran else "C")
+
+    def rebuilt(self) -> npt.NDArray[Any]:
+        """The array.
+
+        Raises:
+            pickle.UnpicklingError: if the pickle gave it no content.
+        """
+        if self.array is None:
+            raise pickle.UnpicklingError("an array has no content")
+        return self.array
+
+
+def _array(shape: Any, dtype: Any, data: Any, order: Any) -> npt.NDArray[Any]:
+    """A writable array in the byte order of this machine."""
+    if not isinstance(dtype, _DType):
+        raise pickle.UnpicklingError("an array must have a dtype")
+    is_shape = isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS
+    if not is_shape or any(not isinstance(edge, int) or edge < 0 for edge in shape):
+        raise pickle.UnpicklingError(f"an array's shape must be sizes, got {str(shape)[:40]}")
+    data = data.encode("latin-1") if isinstance(data, str) else data  # of Python 2
+    n_bytes = math.prod(shape) * dtype.dtype.itemsize
+    if not isinstance(data, bytes | bytearray) or len(data) != n_bytes:
+        got = len(data) if isinstance(data, bytes | bytearray) else type(data).__name__
+        raise pickle.UnpicklingError(f"an array of {n_bytes} bytes has {got}")
+    values = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+    return values.astype(dtype.dtype.newbyteorder("="), order="C", copy=True)
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    return _array((), dtype, data, "C")[()]
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """What old pickles of byte strings call; any other codec is refused."""
+    if encoding not in {"latin1", "latin-1"}:
+        raise pickle.UnpicklingError(f"codec {encoding!r} is not allowed")
+    return text.encode("latin-1")
+
+
+def _no_bytes() -> bytes:
+    """What pickles of the protocols 0 to 2 call for empty byte strings."""
+    return b""
+
+
+def _load_storage(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _DType,
+    # `numpy.core` became `numpy._core` in NumPy 2; pickles name either.
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("_codecs", "encode"): _encode_latin1,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch.storage", "_load_from_bytes"): _load_storage,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the allowed globals; every other is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The allowed global of that name."""
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
+        return _ALLOWED[module, name]
