@@ -23,6 +23,7 @@ _JPEG_THRESHOLD = 127
 _JPEG_NOISE = 16
 _NEAR_END = 0.1
 _NOISY_SHARE = 0.75
+_MIN_HIGH_SHARE = 0.5
 _FULL_SCALE = ((250, 255), (65000, 65535))
 _MANY_VALUES = 32
 _MIN_SMOOTHNESS = 0.5
@@ -94,7 +95,8 @@ def read_mask(
             value but 0 as foreground.
 
     Raises:
-        AnnotationError: if the values are infinite, no labels, or those of a micrograph.
+        AnnotationError: if the values are infinite, no labels, labels that went through JPEG, or
+            those of a micrograph.
     """
     mask, repairs = _without_nan(mask, where)
     found = _value_counts(mask)
@@ -176,6 +178,14 @@ def _cut(
             raise AnnotationError(
                 f"{where}: {1 - n_ends / mask.size:.0%} of the pixels of a JPEG mask lie midway "
                 f"between {low:g} and {high:g}, at most 25% may; {_PICTURE}"
+            )
+        n_above = found.n_px(found.values > low + margin)
+        n_high = found.n_px(found.values >= high - margin)
+        if high < _FULL_SCALE[0][0] and n_high < _MIN_HIGH_SHARE * n_above:
+            raise AnnotationError(
+                f"{where}: of the pixels of a JPEG mask above {low + margin:g}, "
+                f"{n_high / n_above:.0%} lie near the greatest value {high:g}, at least 50% must; "
+                "labels do not survive JPEG, save the mask as PNG or TIFF"
             )
     n_stray = found.n_px((found.values != low) & (found.values != high))
     saw = f"{len(found.values)} values {low:g}-{high:g}"

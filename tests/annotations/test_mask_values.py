@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -135,6 +136,19 @@ def test_a_micrograph_is_no_mask(is_jpeg):
 def test_values_that_are_no_labels(mask, message):
     with pytest.raises(AnnotationError, match=message):
         integer_labels(np.array(mask), "a.tif")
+
+
+def test_labels_do_not_survive_jpeg():
+    labels = np.zeros((80, 80), np.uint8)
+    for number in range(16):
+        y, x = divmod(number, 4)
+        labels[20 * y + 2 : 20 * y + 12, 20 * x + 2 : 20 * x + 12] = 10 + 4 * number
+    coded = cv2.imdecode(cv2.imencode(".jpg", labels)[1], cv2.IMREAD_GRAYSCALE)
+    with pytest.raises(AnnotationError, match="labels do not survive JPEG, save the mask as PNG"):
+        read(coded, is_jpeg=True)
+    two_greys = cv2.imencode(".jpg", np.where(labels, 90, 20).astype(np.uint8))[1]
+    found = read(cv2.imdecode(two_greys, cv2.IMREAD_GRAYSCALE), is_jpeg=True)
+    assert (found.foreground == (labels > 0)).mean() > 0.99
 
 
 def test_infinity_is_refused():
