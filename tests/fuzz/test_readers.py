@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -85,3 +89,11 @@ def test_the_same_seed_makes_the_same_damage():
     assert mutate_png(data, random.Random(1)) == mutate_png(data, random.Random(1))
     assert mutate_text(b'{"a": 1}', random.Random(5)) == mutate_text(b'{"a": 1}', random.Random(5))
     assert mutate_text(b"", random.Random(0)) in (b"", mutate_text(b"", random.Random(0)))
+
+
+@pytest.mark.skipif(find_spec("atheris") is not None, reason="it is installed")
+def test_the_guided_fuzzer_says_what_it_needs():
+    script = Path(__file__).parents[2] / "benchmarks" / "fuzz_atheris.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: atheris is not installed; run: pip install atheris\n"
