@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mito_instance.annotations.conversion import Conversion
-from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.annotations.pairing import names_only_its_content, pair_by_name
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
@@ -81,8 +82,9 @@ def find_roi_sets(inputs: Sequence[Path]) -> list[RoiSet]:
 def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     """Pair ROI sets with images by name, as `pair_by_name`.
 
-    A folder of ``.roi`` files that fits no image is taken apart: each file may be named like
-    an image. A single set and a single image are paired whatever their names.
+    A file such as ``RoiSet.zip`` that is alone of its kind in its folder goes by the name of the
+    folder. A folder of ``.roi`` files that fits no image is taken apart: each file may be named
+    like an image. A single set and a single image are paired whatever their names.
 
     Args:
         images: image files.
@@ -92,7 +94,7 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
-    by_name = {roi_set.name: roi_set for roi_set in sets}
+    by_name = _by_name(sets)
     pairing = pair_by_name(images, list(by_name))
     folders = [name for name in pairing.partners_alone if name.is_dir()]
     if folders:
@@ -110,6 +112,22 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         (*pairing.ambiguous, *alone),
         (),
     )
+
+
+def _by_name(sets: Sequence[RoiSet]) -> dict[Path, RoiSet]:
+    """The sets by the path whose name tells the image: their own, or that of their folder."""
+    names = {roi_set.name for roi_set in sets}
+    nameless = [roi_set.name for roi_set in sets if _is_nameless(roi_set)]
+    folders = Counter(name.parent for name in nameless)
+    alone = {name for name in nameless if folders[name.parent] == 1 and name.parent not in names}
+    return {
+        roi_set.name.parent if roi_set.name in alone else roi_set.name: roi_set for roi_set in sets
+    }
+
+
+def _is_nameless(roi_set: RoiSet) -> bool:
+    """Whether a set is one file whose name says nothing of the image."""
+    return roi_set.files == (roi_set.name,) and names_only_its_content(roi_set.name)
 
 
 def pair_with_image(image: Path, sets: Sequence[RoiSet]) -> RoiPairing:

@@ -96,6 +96,11 @@ def pair_by_order(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     return Pairing(tuple(zip(images, partners, strict=True)), (), (), ())
 
 
+def names_only_its_content(path: Path) -> bool:
+    """Whether a file name says what the file holds and no more, as ``RoiSet.zip`` does."""
+    return not _core(path)
+
+
 def _match_affix(images: list[Path], partners: list[Path], pairs: dict[Path, Path]) -> None:
     """Pair files whose names differ by one and the same text in front or behind."""
     if len(images) * len(partners) > _MAX_COMPARISONS:

@@ -23,8 +23,8 @@ _DESCRIPTION = """\
 Converts ImageJ and Fiji ROIs to a COCO JSON with one run-length mask for each area ROI, pixel
 by pixel as ImageJ fills it.
 
-ROI sets belong to images by name: cell_01.zip, cell_01_rois.zip, RoiSet_cell_01.zip or a folder
-cell_01 of .roi files belong to cell_01.tif. --image names the one image of all ROIs, --pairs a
+ROI sets belong to images by name: cell_01.zip, cell_01_rois.zip, RoiSet_cell_01.zip,
+cell_01/RoiSet.zip or a folder cell_01 of .roi files belong to cell_01.tif. --image names the one image of all ROIs, --pairs a
 table. ROIs of a stack belong to the page of their slice position. Names and groups are kept.
 Lines, points, angles and text are never instances; they are skipped and listed."""
 

@@ -180,6 +180,20 @@ def test_folders_named_like_images(tmp_path):
     assert [item.name.name for _, item in pairing.pairs] == ["a", "b"]
 
 
+def test_a_roi_set_in_a_folder_named_like_its_image(tmp_path):
+    images = [save_image(tmp_path / "i" / f"{name}.png") for name in "abcd"]
+    for name in "abc":
+        save_zip(tmp_path / "rois" / name / "RoiSet.zip", square(2, 3))
+    save_zip(tmp_path / "rois" / "b" / "rois.zip", square(2, 3))  # which of the two is it?
+    (tmp_path / "rois" / "c" / "1.roi").write_bytes(square(2, 3))  # the folder is a set already
+    save_zip(tmp_path / "rois" / "d_RoiSet.zip", square(2, 3))
+    pairing = pair_roi_sets(images, find_roi_sets([tmp_path / "rois"]))
+    paired = {image.stem: item.files[0].name for image, item in pairing.pairs}
+    assert paired == {"a": "RoiSet.zip", "c": "1.roi", "d": "d_RoiSet.zip"}
+    assert len(pairing.failures) == 3
+    assert all("no image has this name" in line for line in pairing.failures)
+
+
 def test_the_only_set_belongs_to_the_only_image_with_a_notice(tmp_path):
     image = save_image(tmp_path / "a.png")
     pairing = pair_roi_sets([image], find_roi_sets([save_zip(tmp_path / "RoiSet.zip")]))
