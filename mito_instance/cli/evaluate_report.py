@@ -207,8 +207,8 @@ def _agreement(metrics: Metrics, summary: Mapping[str, float | int]) -> html.Htm
                         f"predicted – true {title}",
                     ),
                 ),
-                f"Agreement (Bland–Altman): bias and 95 % limits; mean absolute error {error:.3g} "
-                f"{measure} per image.",
+                "Agreement (Bland–Altman): bias and 95 % limits; mean absolute error "
+                f"{html.short_number(error)} {measure} per image.",
             ),
         ]
     return html.section("Counts and areas per image", html.grid(*figures, wide=True))

@@ -76,7 +76,7 @@ def format_table(summary: Mapping[str, float | int], intervals: Intervals | None
             if name not in summary:
                 continue
             low, high = (intervals or {}).get(name, (math.nan, math.nan))
-            between = "" if math.isnan(low) else f"  [{low:.4g}, {high:.4g}]"
+            between = "" if math.isnan(low) else f"  [{_end(low)}, {_end(high)}]"
             lines.append(f"  {name:<32}{_text(summary[name]):>10}{between}")
     return "\n".join(lines)
 
@@ -239,3 +239,8 @@ def _text(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return "undefined" if math.isnan(value) else f"{value:.4f}"
+
+
+def _end(value: float) -> str:
+    """An end of an interval: four digits, and all those before the point."""
+    return f"{value:.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"

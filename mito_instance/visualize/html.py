@@ -199,6 +199,11 @@ def number(value: float | int | None, digits: int = 3) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.{digits}f}"
 
 
+def short_number(value: float) -> str:
+    """Three digits, and all those before the point: no powers of ten for large areas."""
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
 def _cell(value: Any, column: Column) -> Html:
     if not column.is_number:
         return element("td", value, class_="long") if column.is_long else element("td", value)

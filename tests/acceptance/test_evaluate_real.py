@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from mito_instance.cli.convert_masks import main as convert_masks
 from mito_instance.cli.evaluate import main as evaluate
+from mito_instance.cli.quantify import main as quantify
+from tests.coco_reference import reference
 
 pytestmark = pytest.mark.acceptance
 
@@ -35,6 +37,24 @@ def test_masks_as_coco_and_as_label_images_are_the_same(shared_data, tmp_path):
     assert [metrics[name] for name in ONES] == [1.0] * len(ONES)
     assert [metrics[name] for name in ERRORS] == [0] * len(ERRORS)
     assert (tmp_path / "o" / "report.html").stat().st_size < 10e6
+
+
+@pytest.mark.slow
+def test_ap_of_the_shipped_model_is_that_of_pycocotools(shared_data, tmp_path, detectron2, capsys):
+    epfl = shared_data / "epfl_ca1"
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for name in ("143.png", "151.png", "165.png"):
+            (tmp_path / kind / name).symlink_to(epfl / kind / name)
+    truth, pred = tmp_path / "truth.json", tmp_path / "pred.json"
+    sides = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    assert convert_masks([*map(str, sides), "-o", str(truth), "--min-area-px", "25"]) == 0
+    assert quantify([str(tmp_path / "images"), "--coco", str(pred)]) == 0
+    metrics = metrics_of(tmp_path, truth, pred)
+    assert (metrics["n_images"], metrics["n_true"] > 20) == (3, True)
+    expected = reference(*(json.loads(path.read_text("utf-8")) for path in (truth, pred)))
+    assert 0.5 < expected["ap"] < 1
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
 def test_traced_rois_of_imagej_equal_the_mask(shared_data, tmp_path):

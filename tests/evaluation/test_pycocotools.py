@@ -1,44 +1,19 @@
 """COCO AP equals that of pycocotools: many images, ties, crowd regions, more than 100 objects."""
 
-import contextlib
-import io
 import json
 from dataclasses import asdict
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from mito_instance.evaluation.coco_ap import average_precision
 from mito_instance.evaluation.pairing import pair_images
 from mito_instance.evaluation.precision_recall import Ranking, match_detections
 from mito_instance.evaluation.sources import read_source
 from mito_instance.masks import rle
+from tests.coco_reference import reference
 
 HW = (90, 120)
-FIGURES = ("ap", "ap50", "ap75", "ar")
-
-
-def reference(truth, pred):
-    """AP, AP50, AP75 and AR of pycocotools with its limit raised to the largest count."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        apis = [COCO(), COCO()]
-        for api, document in zip(apis, (truth, pred), strict=True):
-            api.dataset = json.loads(json.dumps(document))
-            api.createIndex()
-        evaluation = COCOeval(*apis, "segm")
-        evaluation.params.imgIds = [image["id"] for image in truth["images"]]
-        evaluation.params.maxDets = [max(100, len(pred["annotations"]))]
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, 0, 0, 0]
-    recall = evaluation.eval["recall"][:, 0, 0, 0]
-    if precision.max() < 0:
-        return dict.fromkeys(FIGURES, np.nan)
-    values = (precision.mean(), precision[0].mean(), precision[5].mean(), recall.mean())
-    return dict(zip(FIGURES, map(float, values), strict=True))
 
 
 def ellipse(x, y, width, height):

@@ -65,3 +65,11 @@ def test_pictures_are_embedded(shape):
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == (20, 30, 3)
     assert abs(int(decoded.mean()) - 90) <= 2
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "0"), (-0.012345, "-0.0123"), (999.4, "999"), (999.6, "1000"), (-10845.25, "-10845")],
+)
+def test_short_numbers_have_no_powers_of_ten(value, expected):
+    assert html.short_number(value) == expected

@@ -62,6 +62,11 @@ def test_bland_altman_shows_bias_and_limits():
     )
 
 
+def test_large_values_have_no_powers_of_ten():
+    shown = set(texts(plots.bland_altman([90000, 80000], [79000, 71000], LABELS)))
+    assert {"bias -10000", "-7228", "-12772"} <= shown
+
+
 def test_bland_altman_of_perfect_agreement_has_no_limits_and_a_plain_scale():
     shown = texts(plots.bland_altman([4, 9], [4, 9], LABELS))
     assert "bias 0" in shown
