@@ -1,7 +1,8 @@
 """Seconds and memory of evaluation: COCO AP against pycocotools, large images, and EPFL.
 
-Prints one JSON line a case. Both sides of a ratio are measured alternately in this one run.
-EPFL is looked for in ``MITO_SHARED_DATA``, else beside the checkout.
+Both sides of a ratio are measured alternately in this one run; each run of a command is a process
+of its own and holds the time of starting up. Prints one JSON object. EPFL
+is looked for in ``MITO_SHARED_DATA``, else beside the checkout.
 """
 
 from __future__ import annotations
@@ -10,13 +11,8 @@ import contextlib
 import io
 import json
 import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +20,14 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from record import in_turns, machine, ratio_of_medians, repeat_mito, run_mito, spread, versions
 
 from mito_instance.evaluation.coco_ap import average_precision
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
 
-RUNS = 5
+N_IMAGES = 500
 TARGET_SPEEDUP = 7.0
 
 
@@ -116,50 +113,27 @@ def pycocotools_ap(truth: dict[str, Any], pred: dict[str, Any], most: int) -> fl
     return float(precision[precision > -1].mean())
 
 
-def against_pycocotools(rng: np.random.Generator) -> dict[str, object]:
+def against_pycocotools(rng: np.random.Generator) -> dict[str, Any]:
     """500 images of 1024² with 100 instances each."""
-    pairs = [scene(rng, f"{i:03d}.png", (1024, 1024), 100, 30) for i in range(500)]
+    pairs = [scene(rng, f"{i:03d}.png", (1024, 1024), 100, 30) for i in range(N_IMAGES)]
     documents = [
         coco_document([truth for truth, _ in pairs], scored=False),
         coco_document([pred for _, pred in pairs], scored=True),
     ]
-    seconds: dict[str, list[float]] = {"ours": [], "pycocotools": []}
-    ours = theirs = 0.0
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        ours = average_precision(pairs).ap
-        seconds["ours"].append(time.perf_counter() - start)
-        start = time.perf_counter()
-        theirs = pycocotools_ap(*documents, most=120)
-        seconds["pycocotools"].append(time.perf_counter() - start)
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
-    ratio = middle["pycocotools"] / middle["ours"]
+    ap: dict[str, float] = {}
+
+    def ours() -> None:
+        ap["ours"] = average_precision(pairs).ap
+
+    def theirs() -> None:
+        ap["pycocotools"] = pycocotools_ap(*documents, most=120)
+
+    seconds = in_turns({"ours": ours, "pycocotools": theirs})
     return {
-        "case": "AP of 500 images with 100 instances each, 1024x1024",
-        "seconds": {
-            name: [round(value, 2) for value in values] for name, values in seconds.items()
-        },
-        "ratio_of_medians": round(ratio, 2),
+        **{name: spread(times) for name, times in seconds.items()},
+        "ratio_of_medians": ratio_of_medians(seconds["pycocotools"], seconds["ours"]),
         "target_ratio": TARGET_SPEEDUP,
-        "ap_difference": abs(ours - theirs),
-    }
-
-
-def command_case(case: str, truth: Path, pred: Path, images: int) -> dict[str, object]:
-    """The whole command on two COCO files, as a process of its own."""
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "mito_instance.cli", "evaluate", str(truth), str(pred)],
-        check=True,
-        capture_output=True,
-    )
-    seconds = time.perf_counter() - start
-    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return {
-        "case": case,
-        "images": images,
-        "seconds_with_start": round(seconds, 2),
-        "peak_mib_so_far": round(peak_kib / 1024),
+        "ap_difference": abs(ap["ours"] - ap["pycocotools"]),
     }
 
 
@@ -179,38 +153,31 @@ def jittered(image: ImageInstances, rng: np.random.Generator) -> ImageInstances:
 def main() -> None:
     """Measure every case."""
     rng = np.random.default_rng(0)
+    cases: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        true, pred = folder / "true.json", folder / "pred.json"
         cv2.imwrite(str(folder / "big.png"), np.zeros((3704, 4864), np.uint8))
-        truth, pred = scene(rng, str(folder / "big.png"), (3704, 4864), 500, 60)
-        write_coco(folder / "true.json", [truth])
-        write_coco(folder / "pred.json", [pred])
-        print(
-            json.dumps(
-                command_case(
-                    "500 objects on 4864x3704", folder / "true.json", folder / "pred.json", 1
-                )
-            ),
-            flush=True,
-        )
+        for path, image in zip(
+            (true, pred),
+            scene(rng, str(folder / "big.png"), (3704, 4864), 500, 60),
+            strict=True,
+        ):
+            write_coco(path, [image])
+        cases["mito evaluate, 500 objects on 4864x3704"] = repeat_mito(["evaluate", true, pred])
         beside = Path(__file__).parents[2] / "shared" / "data"
         source = Path(os.environ.get("MITO_SHARED_DATA", beside)) / "epfl_ca1"
         if source.is_dir():
-            command = [sys.executable, "-m", "mito_instance.cli", "convert-masks"]
-            command += ["--images", str(source / "images"), "--masks", str(source / "masks")]
-            command += ["-o", str(folder / "epfl.json")]
-            subprocess.run(command, check=True, capture_output=True)
-            slices = read_coco(folder / "epfl.json")
-            write_coco(folder / "moved.json", [jittered(image, rng) for image in slices])
-            record = command_case("EPFL", folder / "epfl.json", folder / "moved.json", len(slices))
-            print(json.dumps(record), flush=True)
+            words: list[str | Path] = ["convert-masks", "--images", source / "images"]
+            run_mito([*words, "--masks", source / "masks", "-o", true])
+            slices = read_coco(true)
+            write_coco(pred, [jittered(image, rng) for image in slices])
+            case = f"mito evaluate, EPFL, {len(slices)} slices"
+            cases[case] = repeat_mito(["evaluate", true, pred])
         else:
             print(f"skipped: no data at {source}; set MITO_SHARED_DATA", file=sys.stderr)
-    record = against_pycocotools(rng)
-    record["machine"] = (
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}"
-    )
-    print(json.dumps(record), flush=True)
+    cases[f"AP of {N_IMAGES} images with 100 instances each, 1024x1024"] = against_pycocotools(rng)
+    print(json.dumps({"machine": machine(), "versions": versions(), "cases": cases}, indent=1))
 
 
 if __name__ == "__main__":

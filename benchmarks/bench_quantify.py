@@ -2,11 +2,13 @@
 
     benchmarks/bench_quantify.py --weights model.safetensors
 
-Prints one JSON line a case. Each is a process of its own, on synthetic micrographs:
+Each run is a process of its own, on synthetic micrographs:
 
 - the shipped model by image size; starting up is measured on one image and taken off;
 - Mask R-CNN R50-FPN, weights as given (random without), starting up included: ``mito quantify``
   and, in turns, a script around Detectron2's ``DefaultPredictor`` that writes each area to a CSV.
+
+Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -14,34 +16,24 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from bench_predict import MIN_SCORE, RECIPE, plain_config, write_weights
+from bench_predict import MIN_SCORE, PACKAGES, RECIPE, plain_config, write_weights
+from record import RUNS, machine, ratio_of_medians, repeat_mito, run_mito, spread, versions
 
 from mito_instance.synthetic import make_micrograph
 
 CASES = [("768x1024", (768, 1024), 25), ("2048x2048", (2048, 2048), 3)]
 
-
-QUANTIFY = ["-m", "mito_instance.cli", "quantify"]
-RUNS = 3
 COMPARED = 25
-
-
-def run(words: list[str], paths: list[Path]) -> tuple[float, float]:
-    """Wall seconds of one run and the peak memory in MiB of any run so far."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *words, *map(str, paths)], check=True, capture_output=True)
-    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return time.perf_counter() - start, peak_kib / 1024
 
 
 def main() -> None:
@@ -57,6 +49,7 @@ def main() -> None:
         plain(args.plain, args.images)
         return
     rng = np.random.default_rng(0)
+    cases: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as name:
         for case, image_hw, count in CASES:
             tile = make_micrograph(rng).image
@@ -65,35 +58,41 @@ def main() -> None:
             paths = [Path(name) / f"{case}_{number}.png" for number in range(count)]
             for path in paths:
                 cv2.imwrite(str(path), image)
-            first, _ = run(QUANTIFY, paths[:1])
-            total, peak_mib = run(QUANTIFY, paths)
-            found = {
-                "case": case,
-                "seconds_an_image": round((total - first) / (count - 1), 3),
-                "seconds_first_image_with_start": round(first, 2),
-                "peak_mib": round(peak_mib),
+            first, all_images = (repeat_mito(["quantify", *few]) for few in (paths[:1], paths))
+            rest = all_images["seconds_median"] - first["seconds_median"]
+            cases[case] = {
+                "seconds_an_image": round(rest / (count - 1), 3),
+                "first_image_with_start": first,
+                f"{count}_images_with_start": all_images,
             }
-            print(json.dumps(found), flush=True)
-        print(json.dumps(against_plain(Path(name), args.weights)))
+        compared = f"R50-FPN, {COMPARED} images of 768x1024 from file to CSV, with the start"
+        cases[compared] = against_plain(Path(name), args.weights)
+    noted = {"machine": machine(), "versions": versions() | versions(PACKAGES), "cases": cases}
+    print(json.dumps(noted, indent=1))
 
 
-def against_plain(folder: Path, given: Path | None) -> dict[str, object]:
+def against_plain(folder: Path, given: Path | None) -> dict[str, Any]:
     """The same network and images by ``mito quantify`` and by a plain script, in turns."""
     weights = folder / "weights.pth"
     write_weights(weights, given)
     paths = sorted(folder.glob(f"{CASES[0][0]}_*.png"))[:COMPARED]
-    ours = [*QUANTIFY, "--weights", str(weights), "--config-file", str(RECIPE)]
+    ours = ["quantify", "--weights", weights, "--config-file", RECIPE]
     ours += ["--score-threshold", str(MIN_SCORE)]
-    commands = {"ours": ours, "plain": [__file__, "--plain", str(weights)]}
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    script = [sys.executable, __file__, "--plain", weights, *paths]
+    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+    peaks: list[float] = []
     for _ in range(RUNS):
-        for name, words in commands.items():
-            seconds[name].append(round(run(words, paths)[0], 2))
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
+        wall, peak_mib, _ = run_mito([*ours, *paths])
+        seconds["ours"].append(wall)
+        peaks.append(peak_mib)
+        start = time.perf_counter()
+        subprocess.run([str(word) for word in script], check=True, capture_output=True)
+        seconds["plain"].append(time.perf_counter() - start)
     return {
-        "case": f"R50-FPN, {len(paths)} images of 768x1024 from file to CSV, with the start",
-        "seconds": seconds,
-        "ratio_of_medians": round(middle["plain"] / middle["ours"], 2),
+        "weights": "random" if given is None else given.name,
+        **{name: spread(times) for name, times in seconds.items()},
+        "peak_mib_ours": round(statistics.median(peaks)),
+        "ratio_of_medians": ratio_of_medians(seconds["plain"], seconds["ours"]),
     }
 
 

@@ -1,23 +1,21 @@
 """Seconds and memory of the way from ROIs to COCO JSON and back, on large images.
 
 1,036 ROIs on 50 images of 4864 x 3704 px, every fifth ROI with a hole, converted by
-``convert-roi`` and written by ``export-roi`` on two cores at most. Prints one JSON line a
-command; each is a process of its own and holds the time of starting up.
+``convert-roi`` and written by ``export-roi`` on two cores at most. Each run is a process of its own
+and holds the time of starting up. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from record import machine, repeat_mito, versions
 
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi_writer import write_roi_zip
@@ -36,12 +34,12 @@ def main() -> None:
         folder = Path(name)
         make_inputs(folder)
         images, rois, output = folder / "images", folder / "rois", folder / "out.json"
-        commands = {
+        commands: dict[str, list[str | Path]] = {
             "convert-roi": [rois, "--images", images, "-o", output],
             "export-roi": [output, "-o", folder / "exported"],
         }
-        for command, arguments in commands.items():
-            print(json.dumps(measure(command, arguments)), flush=True)
+        cases = {name: measure([name, *arguments]) for name, arguments in commands.items()}
+    print(json.dumps({"machine": machine(), "versions": versions(), "cases": cases}, indent=1))
 
 
 def make_inputs(folder: Path) -> None:
@@ -73,21 +71,15 @@ def make_mask(number: int, rng: np.random.Generator) -> rle.RLE:
     return rle.place(mask, left, top, IMAGE_HW)
 
 
-def measure(command: str, arguments: list[Path | str]) -> dict[str, object]:
-    """Run a command; its wall time, its peak memory and what it says of its result."""
-    words = [sys.executable, "-m", "mito_instance.cli", command, *map(str, arguments)]
-    start = time.perf_counter()
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+def measure(words: list[str | Path]) -> dict[str, Any]:
+    """A command some times: wall time, peak memory and what it says of its result."""
+    found = repeat_mito(words)
+    within = found["seconds_median"] <= MAX_SECONDS and found["peak_mib"] <= MAX_MIB
     return {
-        "case": command,
-        "seconds": round(seconds, 2),
-        "peak_mib": round(peak_mib),
+        **found,
         "limit_seconds": MAX_SECONDS,
         "limit_mib": MAX_MIB,
-        "within_limits": seconds <= MAX_SECONDS and peak_mib <= MAX_MIB,
-        "summary": done.stderr.splitlines()[-1].split(": ", 1)[1],
+        "within_limits": within,
     }
 
 
