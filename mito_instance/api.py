@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ConfigError
+from mito_instance.inference.copies import CopiesPredictor
 from mito_instance.inference.predictor import MaskPredictor
 from mito_instance.inference.tiling import checked_tile_px
 from mito_instance.instances import ImageInstances
@@ -47,12 +48,14 @@ def load_model(
     Args:
         weights: model folder or weights file; None for the model that ships with the package.
         config_file: config of a weights file; a folder brings its own.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …; several with commas between them
+            (``cuda:0,cuda:1``) share the work.
 
     Raises:
         MissingDependencyError: if PyTorch or Detectron2 is not installed.
         WeightsError: if the weights are missing or do not fit.
-        ConfigError: if there is no config for them.
+        ConfigError: if there is no config for them, a device is none, or a 3D model is given
+            several.
     """
     from mito_instance.detection import require_detectron2
 
@@ -62,11 +65,15 @@ def load_model(
     import_quickly()
     from mito_instance.detection.predictor import load_predictor
 
-    return load_predictor(
-        None if weights is None else Path(weights),
-        None if config_file is None else Path(config_file),
-        ["MODEL.DEVICE", device],
-    )
+    copies = [
+        load_predictor(
+            None if weights is None else Path(weights),
+            None if config_file is None else Path(config_file),
+            ["MODEL.DEVICE", one.strip()],
+        )
+        for one in device.split(",")
+    ]
+    return copies[0] if len(copies) == 1 else CopiesPredictor(copies)
 
 
 def quantify(
@@ -107,7 +114,8 @@ def quantify(
     """
     from mito_instance.batch.page_work import Settings
     from mito_instance.batch.run import Batch, Results, run_record
-    from mito_instance.inference.augmentation import orientations, with_augmentation
+    from mito_instance.inference.augmentation import with_augmentation
+    from mito_instance.inference.orientations import orientations
     from mito_instance.io.images import find_images
 
     if score_threshold is not None and not 0 <= score_threshold <= 1:

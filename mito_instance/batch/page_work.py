@@ -114,10 +114,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class PageWork:
-    """The three steps of a page; the first and the last may run in other threads.
+    """The three steps of a page, which may run in different threads.
 
     Args:
-        predictor: the model; it is used by one thread only.
+        predictor: the model; it is used by as many threads at a time as it says.
         settings: how it is used.
         overlays: the pictures.
         store: finished pages; None to keep none.

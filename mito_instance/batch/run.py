@@ -24,7 +24,7 @@ from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.threads import in_three_steps
 from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
-from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.predictor import MaskPredictor, pages_at_once
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import n_frames
 from mito_instance.measure.groups import PageFigures
@@ -122,8 +122,9 @@ class Batch:
             tqdm(total=len(tasks), desc="quantify", unit="page", file=sys.stderr) as progress,
         ):
             steps = in_three_steps(
-                tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads
-            )
+                tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
+                pages_at_once(self.predictor),
+            )  # fmt: skip
             for task, outcome in steps:
                 row = self._take(task, outcome, rois, stacks, results)
                 on_row(row)

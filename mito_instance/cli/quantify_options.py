@@ -94,7 +94,11 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     )
     model.add_argument("--config-file", type=Path, metavar="YAML", help="config of a weights file")
     model.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: auto)"
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1, …, or several that share the work: cuda:0,cuda:1 "
+        "(default: auto)",
     )
     model.add_argument(
         "--score-threshold",

@@ -17,6 +17,9 @@ from mito_instance.detection.precision import Precision
 from mito_instance.instances import ImageInstances
 from mito_instance.io.contrast import stretch_contrast
 
+GPU_TILES = 4
+"""Tiles that a GPU is given at a time."""
+
 
 class NetworkPredictor:
     """Base of the ``MaskPredictor``s of this project; ``predict`` is what they differ in.
@@ -51,6 +54,11 @@ class NetworkPredictor:
     def tile_overlap_px(self) -> int:
         """Recommended overlap of neighbouring tiles in pixels."""
         return int(self.cfg.MITO.TILE_OVERLAP_PX)
+
+    @property
+    def tiles_at_once(self) -> int:
+        """Tiles of a batch: a GPU has the memory and the cores for several, a CPU has neither."""
+        return GPU_TILES if str(self.cfg.MODEL.DEVICE).startswith("cuda") else 1
 
     def record(self) -> dict[str, str]:
         """What a run record says of the model: hashes of weights and config, device, arithmetic."""

@@ -3,88 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mito_instance.errors import ConfigError
-from mito_instance.inference.predictor import MaskPredictor, StackPredictor
+from mito_instance.inference.orientations import FLIPS, Orientation, orientations
+from mito_instance.inference.predictor import (
+    MaskPredictor,
+    StackPredictor,
+    pages_at_once,
+    predict_in_batches,
+    tiles_at_once,
+)
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
-FLIPS = 4
-FLIPS_AND_TURNS = 8
 SAME_OBJECT_IOU = 0.5
 """Least IoU with the best mask of a group, for a detection to join it."""
 
 MEMBER_SCORE = 0.05
 """Detections down to this score support others, whatever the score that is asked for."""
-
-Pixel = TypeVar("Pixel", bound=np.generic)
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """One way to look at a tile: rows and columns swapped, then reversed.
-
-    Args:
-        swap: rows become columns.
-        rows: the order of the rows is reversed.
-        columns: the order of the columns is reversed.
-    """
-
-    swap: bool = False
-    rows: bool = False
-    columns: bool = False
-
-    def apply(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        """The array (H, W) as it looks in this orientation: (H, W), or (W, H) when swapped."""
-        turned = array.T if self.swap else array
-        return np.ascontiguousarray(self._reversed(turned))
-
-    def undo(
-        self, part: npt.NDArray[Pixel], x: int, y: int, seen_hw: tuple[int, int]
-    ) -> tuple[npt.NDArray[Pixel], int, int]:
-        """A part of the tile, as seen in this orientation, where it lies in the tile itself.
-
-        Args:
-            part: (h, w), any part of what `apply` gave.
-            x: column of its first pixel there.
-            y: row of its first pixel there.
-            seen_hw: size of what `apply` gave.
-
-        Returns:
-            The same pixels in the tile's own orientation, with the column and row of the first.
-        """
-        height, width = part.shape
-        if self.rows:
-            y = seen_hw[0] - y - height
-        if self.columns:
-            x = seen_hw[1] - x - width
-        own = self._reversed(part)
-        return (own.T, y, x) if self.swap else (own, x, y)
-
-    def _reversed(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        return array[:: -1 if self.rows else 1, :: -1 if self.columns else 1]
-
-
-def orientations(count: int) -> tuple[Orientation, ...]:
-    """The four flips of a picture, or all eight of its orientations; its own is the first.
-
-    Raises:
-        ConfigError: if the count is neither 4 nor 8.
-    """
-    if count not in (FLIPS, FLIPS_AND_TURNS):
-        raise ConfigError(f"tta: must be {FLIPS} or {FLIPS_AND_TURNS} orientations, got {count}")
-    return tuple(
-        Orientation(swap, rows, columns)
-        for swap in ((False,) if count == FLIPS else (False, True))
-        for rows in (False, True)
-        for columns in (False, True)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +93,16 @@ class AugmentedPredictor:
         """As of the predictor."""
         return self.predictor.tile_overlap_px
 
+    @property
+    def tiles_at_once(self) -> int:
+        """Tiles whose orientations make a batch of the predictor, at least 1."""
+        return max(1, tiles_at_once(self.predictor) // len(self.orientations))
+
+    @property
+    def pages_at_once(self) -> int:
+        """As of the predictor."""
+        return pages_at_once(self.predictor)
+
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """As of the predictor."""
         return self.predictor.prepare(pixels)
@@ -164,16 +116,20 @@ class AugmentedPredictor:
     ) -> list[ImageInstances]:
         """Merged instances of each tile that score at least ``min_score``, by falling score.
 
-        One orientation of one tile is predicted at a time: memory is that of the predictor.
+        Orientations are predicted in batches of the predictor's size: memory is that of the
+        predictor.
         """
-        return [self._predict_tile(tile, min_score) for tile in tiles]
+        turned = (orientation.apply(tile) for tile in tiles for orientation in self.orientations)
+        results = predict_in_batches(self.predictor, turned, min(min_score, MEMBER_SCORE))
+        return [self._merge(tile, results, min_score) for tile in tiles]
 
-    def _predict_tile(self, tile: npt.NDArray[np.uint8], min_score: float) -> ImageInstances:
-        seen = []
+    def _merge(
+        self, tile: npt.NDArray[np.uint8], results: Iterator[ImageInstances], min_score: float
+    ) -> ImageInstances:
+        """What the next results show, one for each orientation of a tile, merged."""
+        seen: list[_Seen] = []
         for number, orientation in enumerate(self.orientations):
-            turned = orientation.apply(tile)
-            (found,) = self.predictor.predict([turned], min(min_score, MEMBER_SCORE))
-            seen += _turned_back(found, number, orientation)
+            seen += _turned_back(next(results), number, orientation)
         image_hw = (tile.shape[0], tile.shape[1])
         masks, scores, categories = [], [], []
         for group in _groups(seen, min_score):

@@ -8,7 +8,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mito_instance.inference.predictor import MaskPredictor, StackPredictor
+from mito_instance.inference.predictor import (
+    MaskPredictor,
+    StackPredictor,
+    predict_in_batches,
+)
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
 from mito_instance.inference.stitching import Detection, detections_of, stitch
 from mito_instance.inference.tiling import tiles_of, usable_overlap_px
@@ -58,8 +62,9 @@ def predict_page(
     image_hw = resized.image_hw
     tiles = tiles_of(image_hw, tile_px, overlap_px)
     detections: list[Detection] = []
-    for number, tile in enumerate(tiles, start=1):
-        (found,) = predictor.predict([np.ascontiguousarray(prepared[tile.slices])], threshold)
+    pieces = (np.ascontiguousarray(prepared[tile.slices]) for tile in tiles)
+    results = predict_in_batches(predictor, pieces, threshold)
+    for number, (tile, found) in enumerate(zip(tiles, results, strict=True), start=1):
         detections += detections_of(found, tile, image_hw)
         if on_tile is not None:
             on_tile(number, len(tiles))

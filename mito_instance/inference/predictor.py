@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,3 +61,28 @@ class StackPredictor(Protocol):
     def prepare_page(self, page: Page) -> npt.NDArray[np.uint8]:
         """In place of ``prepare``: (H, W) of a page whose neighbours it finds by path and frame."""
         ...
+
+
+def tiles_at_once(predictor: MaskPredictor) -> int:
+    """Tiles that a predictor works on at a time best; 1 unless it says otherwise."""
+    return int(getattr(predictor, "tiles_at_once", 1))
+
+
+def pages_at_once(predictor: MaskPredictor) -> int:
+    """Threads that may ask a predictor at a time; 1 unless it says otherwise."""
+    return int(getattr(predictor, "pages_at_once", 1))
+
+
+def predict_in_batches(
+    predictor: MaskPredictor, tiles: Iterable[npt.NDArray[np.uint8]], min_score: float
+) -> Iterator[ImageInstances]:
+    """Instances of each tile, in order, asked for in batches of the size that suits the predictor.
+
+    Args:
+        predictor: the model.
+        tiles: prepared tiles (h, w); no more than a batch of them is held.
+        min_score: as of `MaskPredictor.predict`.
+    """
+    remaining = iter(tiles)
+    while batch := list(islice(remaining, tiles_at_once(predictor))):
+        yield from predictor.predict(batch, min_score)
