@@ -191,7 +191,10 @@ def _remedy(options: SplitOptions) -> str:
         return "annotate more images"
     if options.by == "specimen" and options.group_pattern is None:
         return "give --group-regex, or --by stack, or --by image with a --gap"
-    return "give --by image with a --gap to cut stacks into runs of slices"
+    return (
+        "give --by image with a --gap to cut stacks into runs of slices, or --by image --gap 0 if "
+        "these are unrelated images with numbered names"
+    )
 
 
 def _cut_stacks(
