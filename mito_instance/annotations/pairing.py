@@ -53,8 +53,10 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     ``_labels``, ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same
     text before or behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
     else the number at the end, where all images have one name before it and all partners have
-    one too (``images.010``, ``mitos_3D.010``). Where several partners or several images share a
-    name, none of them is paired. The same letter written in two ways in Unicode is the same.
+    one too (``images.010``, ``mitos_3D.010``), unless a partner bears the whole name of another
+    image (``Image_1``, ``Image_2``, ``Image_1_Mask_2``). Where several partners or several images
+    share a name, none of them is paired. The same letter written in two ways in Unicode is the
+    same.
 
     Args:
         images: image files.
@@ -67,7 +69,8 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
         _match(left_images, left_partners, key, pairs, ambiguous)
     if not pairs and not ambiguous:
         _match_affix(left_images, left_partners, pairs)
-    if not pairs and not ambiguous and _one_series(images) and _one_series(partners):
+    is_open = not pairs and not ambiguous and _one_series(images) and _one_series(partners)
+    if is_open and not _number_contradicts(images, partners):
         _match(left_images, left_partners, _number, pairs, ambiguous)
     return Pairing(
         tuple((image, pairs[image]) for image in images if image in pairs),
@@ -110,15 +113,39 @@ def _match_affix(images: list[Path], partners: list[Path], pairs: dict[Path, Pat
     for image in images:
         name = _stem_any_case(image)
         for partner, longer in stems:
-            before, is_in, behind = longer.partition(name) if name else ("", "", "")
-            if is_in and not _ENDS_IN_WORD.search(before) and not _BEGINS_WITH_WORD.search(behind):
-                found[before, behind].append((image, partner))
+            if (affix := _affix(name, longer)) is not None:
+                found[affix].append((image, partner))
     if len(found) != 1:
         return
     for image, partner in next(iter(found.values())):
         pairs[image] = partner
         images.remove(image)
         partners.remove(partner)
+
+
+def _affix(name: str, longer: str) -> tuple[str, str] | None:
+    """What stands before and behind a name in a longer one; None where it is no part of its own."""
+    before, is_in, behind = longer.partition(name) if name else ("", "", "")
+    if not is_in or _ENDS_IN_WORD.search(before) or _BEGINS_WITH_WORD.search(behind):
+        return None
+    return before, behind
+
+
+def _number_contradicts(images: Sequence[Path], partners: Sequence[Path]) -> bool:
+    """Whether the number of a partner leads to another image than the name that it bears.
+
+    Names that are numbers alone are borne by chance.
+    """
+    names = [(_stem_any_case(image), _number(image)) for image in images]
+    names = [(name, number) for name, number in names if not name.isdecimal()]
+    if len(names) * len(partners) > _MAX_COMPARISONS:
+        return True
+    for partner in partners:
+        longer = _stem_any_case(partner)
+        numbers = {number for name, number in names if _affix(name, longer) is not None}
+        if numbers and _number(partner) not in numbers:
+            return True
+    return False
 
 
 def _match(

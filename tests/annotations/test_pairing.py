@@ -38,6 +38,18 @@ def paths(folder, *names):
             {"train-input.tif": "train-labels.tif"},
             id="input",
         ),
+        pytest.param(
+            ["Image_1.jpg", "Image_2.jpg"],
+            ["Image_1_Mask_1.jpg", "Image_1_Mask_2.jpg"],
+            {},
+            id="number-against-name",
+        ),
+        pytest.param(
+            ["1.png", "2.png"],
+            ["z_2_1.png", "z_2_2.png"],
+            {"1.png": "z_2_1.png", "2.png": "z_2_2.png"},
+            id="number-by-chance",
+        ),
         pytest.param(["x9.png"], ["y09.png"], {"x9.png": "y09.png"}, id="number-leading-zero"),
         pytest.param(
             ["a.png", "a_mask.png"],
