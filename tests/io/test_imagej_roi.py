@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import stat
 import struct
 import zipfile
 
@@ -322,6 +323,21 @@ def test_names_that_climb_out_of_the_zip_write_nothing(tmp_path):
     (roi,) = read_rois(path)
     assert roi.name == "evil\N{REPLACEMENT CHARACTER}"
     assert [item.name for item in tmp_path.iterdir()] == ["set.zip"]
+
+
+def test_links_and_absolute_names_in_a_zip_are_not_followed(tmp_path):
+    outside = tmp_path / "secret.roi"
+    outside.write_bytes(roi_bytes(name="secret"))
+    link = zipfile.ZipInfo("link.roi")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16  # as of Unix
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, str(outside))
+        archive.writestr(str(tmp_path / "new.roi"), roi_bytes(name="inside"))
+    followed, roi = read_rois(path)
+    assert followed.is_damaged  # its bytes are a path, and no ROI
+    assert roi.name == "inside"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["secret.roi", "set.zip"]
 
 
 def test_zips_in_zips_are_read_and_what_lies_too_deep_is_named(tmp_path):
