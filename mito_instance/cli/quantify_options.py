@@ -155,5 +155,6 @@ def _add_measuring(measuring: argparse._ArgumentGroup) -> None:
     measuring.add_argument(
         "--exclude-border",
         action="store_true",
-        help="leave instances that touch the border out of mean and median areas; they count",
+        help="leave instances that touch the border out of mean and median areas and of the "
+        "report's distributions; they count",
     )

@@ -70,7 +70,7 @@ class BatchReport:
             if name != "images" and value not in (None, False)
         }
         self._run = {**record, "options": options}
-        self._pages = ReportPages()
+        self._pages = ReportPages(exclude_border=args.exclude_border)
         self.is_complete = False
 
     def add(self, row: Row, done: Done | None) -> None:
@@ -221,12 +221,13 @@ def _plots(pages: ReportPages, done: Sequence[Row]) -> html.Html:
             )
         )  # fmt: skip
     n_cut = pages.values.n_touching_border
-    intro = (
-        f"{n_cut} of {many(len(areas), 'object')} touch the border of their image: only a part "
-        "of them is measured."
-        if n_cut
-        else ""
-    )
+    intro = ""
+    if n_cut:
+        fate = "they are left out here" if pages.values.exclude_border else "they are shown here"
+        intro = (
+            f"{n_cut} of {many(pages.values.n_objects, 'object')} touch the border of their image "
+            f"and are measured as far as they are seen; {fate}."
+        )
     return html.section("Distributions", html.grid(*figures, wide=True), intro=intro)
 
 
@@ -248,7 +249,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _areas(pages: ReportPages, done: Sequence[Row]) -> tuple[str, list[float]]:
-    """Unit and areas of all objects; µm² only if the pixel size of every page is known."""
+    """Unit and areas of the objects; µm² only if the pixel size of every page is known."""
     if done and all(row["pixel_size_nm"] is not None for row in done):
         return "µm²", list(pages.values.area_um2)
     return "px²", list(pages.values.area_px)

@@ -38,8 +38,14 @@ class ReportPage:
 
 @dataclass(slots=True)
 class ObjectValues:
-    """Values of all objects of a batch, in one order; NaN where one is undefined."""
+    """Values of the objects of a batch, in one order; NaN where one is undefined.
 
+    Args:
+        exclude_border: leave objects that touch the border out, because only a part of them is
+            measured; they are counted.
+    """
+
+    exclude_border: bool = False
     area_px: array[float] = field(default_factory=lambda: array("d"))
     area_um2: array[float] = field(default_factory=lambda: array("d"))
     aspect_ratio: array[float] = field(default_factory=lambda: array("d"))
@@ -47,16 +53,23 @@ class ObjectValues:
     n_touching_border: int = 0
 
     def __len__(self) -> int:
-        """Number of objects."""
+        """Number of objects that have values here."""
         return len(self.area_px)
+
+    @property
+    def n_objects(self) -> int:
+        """Number of all objects."""
+        return len(self) + (self.n_touching_border if self.exclude_border else 0)
 
     def add(self, row: Row) -> None:
         """Take one row of ``objects.csv``."""
+        self.n_touching_border += bool(row["touches_border"])
+        if self.exclude_border and row["touches_border"]:
+            return
         self.area_px.append(_float(row["area_px"]))
         self.area_um2.append(_float(row["area_um2"]))
         self.aspect_ratio.append(_float(row["aspect_ratio"]))
         self.circularity.append(_float(row["circularity"]))
-        self.n_touching_border += bool(row["touches_border"])
 
 
 class ReportPages:
@@ -64,11 +77,14 @@ class ReportPages:
 
     When the thumbnails get too large together, all of them shrink; when they are smallest,
     those of further pages are left out and counted.
+
+    Args:
+        exclude_border: leave objects at the border out of the distributions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, exclude_border: bool = False) -> None:
         self.pages: list[ReportPage] = []
-        self.values = ObjectValues()
+        self.values = ObjectValues(exclude_border)
         self.n_left_out = 0
         self._crops: list[tuple[float, int, int, Crop]] = []
         self._step = 0

@@ -136,6 +136,23 @@ def test_areas_and_shapes(pages, tmp_path):
     assert "2 of 4 objects touch the border" not in text
 
 
+@pytest.mark.parametrize(
+    ("exclude", "median", "said"),
+    [
+        pytest.param(False, "Area (µm²) of 3 objects; median 400", "shown", id="shown"),
+        pytest.param(True, "Area (µm²) of 2 objects; median 600", "left out", id="left-out"),
+    ],
+)
+def test_objects_at_the_border(tmp_path, exclude, median, said):
+    pages = ReportPages(exclude_border=exclude)
+    add(pages, "a.png", boxes=[*BOXES, (0, 60, 10, 10)], nm=1000.0)
+    text = text_of(report(pages, {}, tmp_path))
+    assert "1 of 3 objects touch the border of their image" in text
+    assert f"they are {said} here." in text
+    assert median in text
+    assert re.search(r"Mitochondria\s+3\s+in 1 page", text)
+
+
 def test_undefined_values_are_counted(pages, tmp_path):
     add(pages, "a.png", boxes=[*BOXES, (10, 100, 0, 0)])
     text = text_of(report(pages, {}, tmp_path))
