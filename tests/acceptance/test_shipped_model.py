@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from mito_instance import load_model, quantify
 from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
+from mito_instance.synthetic.micrograph import make_micrograph
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
@@ -82,3 +86,14 @@ def test_the_demo_counts_synthetic_micrographs(tmp_path, detectron2):
     figures = json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())
     assert figures["f1_50"] >= 0.85
     assert "overlays" in done.stdout
+
+
+def test_two_copies_of_the_model_count_what_one_counts(tmp_path, detectron2):
+    drawn = make_micrograph(np.random.default_rng(2), (260, 340))
+    cv2.imwrite(str(tmp_path / "a.png"), drawn.image)
+    settings = {"tile_px": 192, "score_threshold": 0.1}
+    one = quantify(tmp_path / "a.png", load_model(device="cpu"), **settings)
+    two = quantify(tmp_path / "a.png", load_model(device="cpu,cpu"), **settings)
+    assert one.objects
+    assert two.objects == one.objects
+    assert [i.masks for i in two.instances] == [i.masks for i in one.instances]
