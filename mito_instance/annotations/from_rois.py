@@ -244,6 +244,12 @@ def _by_page(
     """Masks and their ROIs of each page that has any, in the order of the ROIs."""
     by_page: dict[int, list[tuple[RLE, ImageJRoi]]] = {}
     dimensions = stack_dimensions(image) if len(images_hw) > 1 else None
+    n_slices = len({roi.position for roi in rois if roi.position.is_set})
+    if len(images_hw) == 1 and n_slices > 1:
+        conversion.notices.append(
+            f"{image}: has one page but its ROIs carry {n_slices} slice positions; all are taken "
+            "as drawn on it; check that this ROI set belongs to this image"
+        )
     for roi in rois:
         where = f"{roi.source} (ROI {roi.name!r})"
         try:

@@ -142,6 +142,15 @@ def test_stack_positions(tmp_path):
     assert "2 of 4 pages carry no ROI; left out" in conversion.notices[0]
 
 
+def test_slices_of_a_stack_on_a_single_image_are_noticed(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    rois = [square(2, 3, position=n) for n in (1, 1, 3)]
+    conversion = convert(image, save_zip(tmp_path / "a.zip", *rois))
+    assert areas(conversion) == [16, 16, 16]
+    assert "has one page but its ROIs carry 2 slice positions" in conversion.notices[0]
+    assert convert(image, save_zip(tmp_path / "a.zip", *rois[:2])).notices == []
+
+
 def test_loose_files_of_one_folder_are_one_set(tmp_path):
     image = save_image(tmp_path / "i" / "a.png")
     folder = tmp_path / "rois"
