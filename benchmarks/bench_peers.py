@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from bench_predict import own_peak_mib
+from record import spread
 
 IMAGE_HW = (768, 1024)
 CASES = ("mito R50", "mito shipped", "detectron2", "cellpose", "mitonet")
@@ -103,8 +103,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "results": {
             name: {
                 "version": versions[name],
-                "seconds_median": round(statistics.median(times), 4),
-                "seconds": [round(value, 4) for value in times],
+                **spread(times),
                 "peak_mib": round(peaks[name]),
             }
             for name, times in seconds.items()

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_predict import IMAGE_HW, machine, micrograph
+from bench_predict import IMAGE_HW, PACKAGES, machine, micrograph
+from record import spread, versions
 from torch.utils.flop_counter import FlopCounterMode
 
 RUNS = 9
@@ -46,6 +47,7 @@ def main() -> None:
     result = {
         "image_hw": IMAGE_HW,
         "machine": machine(args),
+        "versions": versions(PACKAGES),
         "matrix_gflop_per_s": {name: round(value) for name, value in peak.items()},
         "copy_gb_per_s": round(copy_gb_per_s(), 1),
         **stages(args.weights, peak),
@@ -121,6 +123,7 @@ def stages(weights: Path | None, peak: dict[str, float]) -> dict[str, Any]:
         "weights": "shipped" if weights is None else weights.name,
         "precision": kind,
         "ms": round(1000 * total, 1),
+        "whole": spread(whole),
         "gflop": round(operations["whole"] / 1e9, 1),
         "floor_ms": round(operations["whole"] / peak[kind] / 1e6, 1),
         "stages": table,
