@@ -159,6 +159,8 @@ def plain_config(weights: Path, device: str) -> Any:
     cfg = load_config(RECIPE, ["MODEL.DEVICE", device]).clone()
     cfg.defrost()
     cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "RPN"
+    cfg.MODEL.RPN.PRE_NMS_TOPK_TEST = cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 1000
     cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
     cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = MIN_SCORE
     cfg.MODEL.WEIGHTS = str(weights)

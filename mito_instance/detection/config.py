@@ -48,6 +48,10 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.EMA_DECAY = 0.0
     # Validations in a row without a higher AP that end a training early; 0: none do.
     cfg.MITO.EARLY_STOPPING_PATIENCE = 0
+    # In prediction, the box heads see every proposal of at least this objectness (a probability),
+    # and at least so many of each image. MODEL.RPN.*_TOPK_TEST bound this from above.
+    cfg.MITO.MIN_OBJECTNESS = 0.3
+    cfg.MITO.MIN_PROPOSALS = 300
     # Score at and above which a detection counts as a mitochondrion; chosen on validation.
     cfg.MITO.SCORE_THRESHOLD = 0.5
     # Pixel size in nm of training and prediction. In training every image whose own is known is
@@ -137,6 +141,7 @@ def default_config() -> CfgNode:
     add_semantic_config(cfg)
     cfg.MODEL.DEVICE = "auto"
     cfg.MODEL.META_ARCHITECTURE = "MitoMaskRCNN"
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "MitoRPN"
     cfg.MODEL.ROI_HEADS.NAME = "MitoROIHeads"
     cfg.DATASETS.TRAIN = ()
     cfg.DATASETS.TEST = ()

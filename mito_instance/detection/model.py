@@ -12,6 +12,7 @@ from detectron2.structures import ImageList, Instances
 from torch import nn
 
 from mito_instance.detection import backbone as _registers_backbone  # noqa: F401 (registry)
+from mito_instance.detection import proposals as _registers_proposals  # noqa: F401 (registry)
 from mito_instance.detection import roi_heads as _registers_heads  # noqa: F401 (registry)
 from mito_instance.detection.architectures import register
 from mito_instance.detection.foreground import ForegroundHead
