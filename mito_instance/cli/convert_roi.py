@@ -24,8 +24,9 @@ Converts ImageJ and Fiji ROIs to a COCO JSON with one run-length mask for each a
 by pixel as ImageJ fills it.
 
 ROI sets belong to images by name: cell_01.zip, cell_01_rois.zip, RoiSet_cell_01.zip,
-cell_01/RoiSet.zip or a folder cell_01 of .roi files belong to cell_01.tif. --image names the one image of all ROIs, --pairs a
-table. ROIs of a stack belong to the page of their slice position. Names and groups are kept.
+cell_01/RoiSet.zip or a folder cell_01 of .roi files belong to cell_01.tif. --image names the one
+image of all ROIs, --pairs a table. ROIs of a stack belong to the page of their slice position.
+Names and groups are kept.
 Lines, points, angles and text are never instances; they are skipped and listed."""
 
 _EPILOG = """\
