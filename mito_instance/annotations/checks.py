@@ -167,7 +167,7 @@ def _check_annotations(
             continue
         image = images[key]
         where = f"{image.where} {where}"
-        if entry.get("iscrowd", 0) not in (0, False, None):
+        if coco_values.is_crowd(entry):
             findings.add("crowd", where, "a crowd region is no single instance", LEFT_OUT)
             continue
         if not image.is_usable:

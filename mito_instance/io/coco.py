@@ -61,6 +61,9 @@ def write_coco(
             if instances.scores is not None:
                 annotation["score"] = float(instances.scores[position])
             annotations.append(annotation)
+        for mask in instances.crowds:
+            entry = _annotation_entry(len(annotations) + 1, image_id, mask)
+            annotations.append(entry | {"iscrowd": 1})
     document = {
         "info": dict(info or {}),
         "images": image_entries,
@@ -77,7 +80,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     pixel-corner convention (pixel (0, 0) lies between 0 and 1), are cut at the image border
     and rasterised as pycocotools does; several polygons of one annotation are united, so a
     polygon cannot describe a hole. Annotations with ``iscrowd`` 1 (regions to ignore) are no
-    instances but ``crowds``; these and empty masks are left out, with a warning.
+    instances but ``crowds``, which is told; empty masks are left out, with a warning.
 
     Args:
         path: the JSON file.
@@ -96,8 +99,9 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     document = _load(path)
     images = _images_by_id(path, document)
     annotations = _list_of_objects(path, document, "annotations")
-    scored = bool(annotations) and all("score" in entry for entry in annotations)
-    if not scored and any("score" in entry for entry in annotations):
+    single = [entry for entry in annotations if not values.is_crowd(entry)]
+    scored = bool(single) and all("score" in entry for entry in single)
+    if not scored and any("score" in entry for entry in single):
         logger.warning("%s: only some annotations carry a score; all scores are ignored", path)
     masks: dict[Identifier, list[RLE]] = {key: [] for key in images}
     crowds: dict[Identifier, list[RLE]] = {key: [] for key in images}
@@ -121,7 +125,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
                 "list the image or remove the annotation"
             )
         segmentation = entry.get("segmentation")
-        if entry.get("iscrowd", 0) not in (0, False, None):
+        if values.is_crowd(entry):
             n_crowd += 1
             if segmentation:
                 mask = _mask(segmentation, images[key].image_hw, f"{where} segmentation")
@@ -142,7 +146,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
         groups[key].append(values.group(entry.get("group")))
         track_ids[key].append(values.track_id(entry.get("track_id")))
     if n_crowd:
-        logger.warning("%s: %d crowd regions (iscrowd 1) are no instances, left out", path, n_crowd)
+        logger.warning("%s: %d crowd regions (iscrowd 1) are no instances", path, n_crowd)
     if n_empty:
         logger.warning("%s: %d annotations have no pixel in the image, left out", path, n_empty)
     return [

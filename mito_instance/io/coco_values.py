@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mito_instance.errors import AnnotationError
@@ -54,6 +55,11 @@ def name(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     return "".join(char for char in value[:MAX_NAME] if char.isprintable()).strip()
+
+
+def is_crowd(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation is a region to ignore, and no single instance."""
+    return entry.get("iscrowd", 0) not in (0, False, None)
 
 
 def group(value: Any) -> int:

@@ -170,6 +170,19 @@ def test_what_is_no_instance_is_left_out_with_a_warning(tmp_path, caplog, change
     assert message in caplog.text
 
 
+def test_crowd_regions_are_written_and_read_and_need_no_score(tmp_path):
+    single, crowd = rle.encode(square_mask()), rle.encode(~square_mask())
+    image = ImageInstances(
+        str(tmp_path / "a.png"), HW, (single,), scores=np.array([0.5]), crowds=(crowd,)
+    )
+    write_coco(tmp_path / "1.json", [image])
+    (found,) = read_coco(tmp_path / "1.json")
+    assert (list(found.masks), list(found.crowds)) == ([single], [crowd])
+    assert found.scores.tolist() == [0.5]
+    entries = json.loads((tmp_path / "1.json").read_text())["annotations"]
+    assert [entry["iscrowd"] for entry in entries] == [0, 1]
+
+
 def test_some_scores_are_no_scores(tmp_path, caplog):
     entry = document()["annotations"][0]
     content = document(annotations=[entry | {"score": 0.5}, entry | {"id": 2}])
