@@ -33,7 +33,7 @@ COLUMNS = (
     ("steps", "steps", 0),
     ("minutes of training", "training_minutes", 0),
 )
-SHORT = {"AP", "AP50", "F1 at IoU 0.5", "foreground IoU", "Dice", "count error an image"}
+SHORT = {"AP", "AP50", "F1 at IoU 0.5", "foreground IoU", "Dice", "count error an image", "steps"}
 
 
 def read_records(folder: Path) -> dict[str, list[dict[str, Any]]]:
