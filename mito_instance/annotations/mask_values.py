@@ -14,6 +14,7 @@ from mito_instance.annotations.mask_polarity import (
     is_surrounding,
 )
 from mito_instance.errors import AnnotationError
+from mito_instance.masks.histogram import value_counts
 from mito_instance.masks.rle import BoolMask
 
 MaskKind = Literal["empty", "binary", "labels"]
@@ -99,7 +100,7 @@ def read_mask(
             those of a micrograph.
     """
     mask, repairs = _without_nan(mask, where)
-    found = _value_counts(mask)
+    found = _Values(*value_counts(mask))
     low, high = found.ends
     if (is_jpeg and high <= _JPEG_NOISE) or low == high == 0:
         saw = f"noise to {high:g}" if high else "only 0"
@@ -253,15 +254,6 @@ def _without_nan(mask: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], 
 def _has_fractions(found: _Values) -> bool:
     """Whether a value is no whole number."""
     return found.values.dtype.kind == "f" and bool((found.values != np.floor(found.values)).any())
-
-
-def _value_counts(mask: npt.NDArray[Any]) -> _Values:
-    """The values of a mask and how often each occurs."""
-    if mask.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
-        counts = np.bincount(mask.ravel())
-        values = np.flatnonzero(counts)
-        return _Values(values, counts[values])
-    return _Values(*np.unique(mask, return_counts=True))
 
 
 def integer_labels(mask: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
