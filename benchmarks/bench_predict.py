@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from record import processor
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "configs" / "mask_rcnn_R_50_FPN.yaml"
@@ -133,16 +134,6 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": round(os.getloadavg()[0], 2),
     }
-
-
-def processor() -> str:
-    """Its name, as Linux knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.machine()
 
 
 def micrograph() -> Image:
