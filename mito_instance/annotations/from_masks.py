@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +24,16 @@ from mito_instance.annotations.mask_values import read_mask
 from mito_instance.annotations.pairing import Pairing, pair_by_name, pair_by_order
 from mito_instance.annotations.series import Slice, slices_of
 from mito_instance.annotations.slice_tracks import SliceTracks
+from mito_instance.annotations.threads import in_order
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page, find_images, n_frames, read_pages
 from mito_instance.io.mask_pages import MaskPage, read_mask_pages
 
 PairBy = Literal["name", "order"]
+
+N_THREADS = 2
+"""Masks converted at a time: decoding is most of it, and more would hold more images."""
 
 
 def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
@@ -65,8 +70,9 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
 def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions) -> Conversion:
     """Instances of every image of the pairs; a bad file is named and the others go on.
 
-    With ``components-3d``, the pages of a stack are linked, and so are single images that are
-    numbered one after another (``z_009.png``, ``z_010.png``).
+    Masks are converted several at a time; results are in the order of the pairs. With
+    ``components-3d``, the pages of a stack are linked, and so are single images that are numbered
+    one after another (``z_009.png``, ``z_010.png``).
 
     Args:
         pairs: image, and its mask file or folder of mask files.
@@ -77,9 +83,10 @@ def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions)
     """
     conversion = Conversion()
     volume = _Volume(options.connectivity)
-    for image, mask in pairs:
+    work = partial(_converted, options=options)
+    for (_, mask), converted in in_order(pairs, work, N_THREADS):
         try:
-            pages = list(_pages_with_instances(image, mask, options))
+            pages = converted.result()
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
             continue
@@ -99,6 +106,13 @@ def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions)
     volume.close(conversion)
     _note_sums(conversion, options)
     return conversion
+
+
+def _converted(
+    pair: tuple[Path, Path], options: MaskOptions
+) -> list[tuple[ImageInstances, MaskInstances, npt.NDArray[np.bool_]]]:
+    """What comes of one image and its mask."""
+    return list(_pages_with_instances(*pair, options))
 
 
 def _note_sums(conversion: Conversion, options: MaskOptions) -> None:
