@@ -110,18 +110,19 @@ def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
         {str((truth.parent / image["file_name"]).resolve()) for image in document["images"]}
     )
     pred = scratch / "pred.json"
+    options: list[object] = ["--weights", folder, "--coco", pred]
+    # The truth may know the pixel size where the image files do not.
+    sizes_nm = {image.get("pixel_size_nm") for image in document["images"]}
+    if len(sizes_nm) == 1 and None not in sizes_nm:
+        options += ["--pixel-size-nm", *sizes_nm]
     some = images[:N_TIMED]
-    one = statistics.median(
-        mito("quantify", images[0], "--weights", folder, "--coco", pred) for _ in range(3)
-    )
-    several = mito("quantify", *some, "--weights", folder, "--coco", pred)
+    one = statistics.median(mito("quantify", images[0], *options) for _ in range(3))
+    several = mito("quantify", *some, *options)
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     # AP is that of the whole ranking; everything else is at the model's own threshold.
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     threshold = config["MITO"]["SCORE_THRESHOLD"]
-    mito(
-        "quantify", *images, "--weights", folder, "--coco", pred, "--score-threshold", MIN_SCORE
-    )  # fmt: skip
+    mito("quantify", *images, *options, "--score-threshold", MIN_SCORE)
     mito(
         "evaluate", truth, pred, "-o", scratch / "evaluation",
         "--min-area-px", 25, "--score-threshold", threshold,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -14,6 +15,9 @@ from mito_instance.detection.semantic_config import add_semantic_config
 from mito_instance.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1024**2
+
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_EXACT_IN_A_FLOAT = 2**53
 
 
 def add_mito_config(cfg: CfgNode) -> None:
@@ -166,7 +170,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
             raise ConfigError(f"{config_file}: config file not found; see configs/ for examples")
         try:
             loaded = _LocalConfig.load_yaml_with_base(str(config_file), allow_unsafe=False)
-            cfg.merge_from_other_cfg(CfgNode(loaded))
+            cfg.merge_from_other_cfg(CfgNode(_as_floats(loaded, cfg)))
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise ConfigError(f"{config_file}: not a YAML config ({_one_line(error)})") from error
         except (KeyError, ValueError, AssertionError, OSError, TypeError) as error:
@@ -183,7 +187,9 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
             f"overrides must be KEY VALUE pairs, got {len(overrides)} words: {' '.join(overrides)}"
         )
     try:
-        cfg.merge_from_list(list(overrides))
+        keys, values = overrides[::2], overrides[1::2]
+        pairs = ((key, _as_float(value, cfg, key)) for key, value in zip(keys, values, strict=True))
+        cfg.merge_from_list([word for pair in pairs for word in pair])
     except RecursionError as error:
         raise ConfigError("command line override: a value is nested too deeply") from error
     except (KeyError, ValueError, AssertionError, AttributeError) as error:
@@ -193,6 +199,22 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
     cfg.MODEL.DEVICE = choose_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     return cfg
+
+
+def _as_floats(given: Any, known: Any) -> Any:
+    """Whole numbers as floats where the defaults are floats: 5 means 5.0."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        return {key: _as_floats(value, known.get(key)) for key, value in given.items()}
+    is_whole = type(given) is int and abs(given) <= _EXACT_IN_A_FLOAT
+    return float(given) if is_whole and isinstance(known, float) else given
+
+
+def _as_float(value: str, cfg: CfgNode, key: str) -> str:
+    """The same for a value of the command line."""
+    known: Any = cfg
+    for name in key.split("."):
+        known = known.get(name) if isinstance(known, dict) else None
+    return f"{value}.0" if isinstance(known, float) and _WHOLE.fullmatch(value) else value
 
 
 def _one_line(error: BaseException) -> str:

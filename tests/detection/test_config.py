@@ -54,6 +54,18 @@ def test_overrides_win(light_config):
     assert load_config(light_config, ["SOLVER.MAX_ITER", "7"]).SOLVER.MAX_ITER == 7
 
 
+def test_a_whole_number_will_do_for_a_float(tmp_path, light_config):
+    cfg = load_config(light_config, ["MITO.PIXEL_SIZE_NM", "10", "SOLVER.BASE_LR", "1"])
+    assert (cfg.MITO.PIXEL_SIZE_NM, cfg.SOLVER.BASE_LR) == (10.0, 1.0)
+    path = tmp_path / "whole.yaml"
+    path.write_text("MITO:\n  PIXEL_SIZE_NM: 10\nSOLVER:\n  MAX_ITER: 7\n")
+    cfg = load_config(path)
+    assert type(cfg.MITO.PIXEL_SIZE_NM) is float
+    assert type(cfg.SOLVER.MAX_ITER) is int
+    with pytest.raises(ConfigError, match=r"PIXEL_SIZE_NM|Type"):
+        load_config(light_config, ["MITO.PIXEL_SIZE_NM", "ten"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
