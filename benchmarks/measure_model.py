@@ -71,21 +71,24 @@ def processor() -> str:
     return f"{torch.cuda.get_device_name()}, {where}" if torch.cuda.is_available() else where
 
 
-def training(folder: Path) -> dict[str, Any]:
-    """Steps and minutes from the log of the run that a model folder lies in."""
-    log = folder.parent / "metrics.json"
-    if not log.is_file():
-        return {}
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    timed = [row for row in rows if "time" in row and "iteration" in row]
-    if not timed:
-        return {}
-    seconds_a_step = statistics.median(row["time"] for row in timed)
-    steps = max(row["iteration"] for row in timed) + 1
+def training(runs: Sequence[Path]) -> dict[str, Any]:
+    """Steps and minutes from the logs of one or more runs, each going on from the one before."""
+    steps, seconds = 0, 0.0
+    for run in runs:
+        log = run / "metrics.json"
+        if not log.is_file():
+            return {}
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        timed = [row for row in rows if "time" in row and "iteration" in row]
+        if not timed:
+            return {}
+        steps_of_run = max(row["iteration"] for row in timed) + 1
+        steps += steps_of_run
+        seconds += statistics.median(row["time"] for row in timed) * steps_of_run
     return {
         "steps": steps,
-        "seconds_a_step": round(seconds_a_step, 3),
-        "training_minutes": round(seconds_a_step * steps / 60, 1),
+        "seconds_a_step": round(seconds / steps, 3),
+        "training_minutes": round(seconds / 60, 1),
     }
 
 
@@ -146,6 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", required=True, help="name of the config")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--note", default="", help="start, hardware or other remarks")
+    parser.add_argument(
+        "--before", type=Path, nargs="+", default=[], metavar="RUN",
+        help="folders of the trainings that this one started from",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
@@ -158,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "date": datetime.now(timezone.utc).date().isoformat(),
         "hardware": processor(),
         "parameters": parameters(args.model),
-        **training(args.model),
+        **training([*args.before, args.model.parent]),
         **figures,
     }
     args.output.parent.mkdir(parents=True, exist_ok=True)
