@@ -30,7 +30,7 @@ any ROI says that its image shows none.
 
 From five images on, about a fifth of them is held back: the best model on these is kept, and its
 score threshold is chosen on them. With fewer there is no validation, and the score threshold
-remains that of the model at the start."""
+remains that of the model at the start (a semantic baseline's are chosen on the training images)."""
 
 _EXAMPLE = """\
 example:
@@ -123,7 +123,12 @@ def _finetune(args: argparse.Namespace) -> int:
 
     require_detectron2()
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
-    from mito_instance.detection.finetuning import finetuning_config, model_folder, n_steps
+    from mito_instance.detection.finetuning import (
+        draws_from_probability,
+        finetuning_config,
+        model_folder,
+        n_steps,
+    )
     from mito_instance.io.coco import write_coco
 
     start = model_folder(args.weights)
@@ -141,16 +146,24 @@ def _finetune(args: argparse.Namespace) -> int:
     for name, part in (("train", train), ("val", val)):
         if part:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
-    steps = args.steps or n_steps(len(train))
+    notes = _notes(train, val)
+    judged, judged_path = val, paths["val"]
+    if not val and draws_from_probability(start):
+        # Those at its start are for the probabilities of another tissue: most would be lost.
+        judged, judged_path = train, paths["train"]
+        logger.info("thresholds are chosen on the training images")
+        notes += ("Too few images for a validation: figures and thresholds are of those above.",)
+    elif not val:
+        logger.info("the score threshold remains that of the model at the start")
     cfg = finetuning_config(
         start,
         logs,
         paths["train"],
-        paths["val"] if val else None,
-        steps,
+        judged_path if judged else None,
+        args.steps or n_steps(len(train)),
         [word for pair in args.overrides for word in pair],
     )
-    _train(cfg, train, val, args.seed, args.output)
+    _train(cfg, judged, args.seed, args.output, notes)
     print(args.output)
     return status
 
@@ -182,8 +195,7 @@ def _parts(
         logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
     else:
         logger.info(
-            "no validation (%d images, %d would be needed): the score threshold remains that of "
-            "the model at the start; check the first results by eye",
+            "no validation (%d images, %d would be needed); check the first results by eye",
             len(images),
             LEAST_IMAGES,
         )
@@ -191,13 +203,9 @@ def _parts(
 
 
 def _train(
-    cfg: Any,
-    train: list[ImageInstances],
-    val: list[ImageInstances],
-    seed: int,
-    output: Path,
+    cfg: Any, judged: list[ImageInstances], seed: int, output: Path, notes: tuple[str, ...]
 ) -> None:
-    """Train and move the model into the output folder."""
+    """Train and move the model, the best on the judged images, into the output folder."""
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.finetuning import ProgressBar
     from mito_instance.detection.trainer import Trainer, seed_everything
@@ -205,8 +213,7 @@ def _train(
     for name in ("detectron2", "fvcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
-    notes = _notes(train, val)
-    trainer = Trainer(cfg, validation_of(val) if val else None, seed, notes)
+    trainer = Trainer(cfg, validation_of(judged) if judged else None, seed, notes)
     trainer.register_hooks([ProgressBar()])
     trainer.resume_or_load(resume=False)
     trainer.train()
@@ -218,7 +225,7 @@ def _train(
     for path in Path(cfg.OUTPUT_DIR).glob("*.pth"):
         path.unlink()
     (Path(cfg.OUTPUT_DIR) / "last_checkpoint").unlink(missing_ok=True)
-    logger.info("score threshold %.2f (%s)", threshold, "chosen" if val else "of the start")
+    logger.info("score threshold %.2f (%s)", threshold, "chosen" if judged else "of the start")
     print(f"curves: {Path(cfg.OUTPUT_DIR) / 'metrics.json'}", file=sys.stderr)
 
 

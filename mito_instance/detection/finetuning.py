@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from tqdm import tqdm
 
+from mito_instance.detection.architectures import MASK_RCNN
 from mito_instance.detection.config import load_config
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, shipped_model
 from mito_instance.errors import WeightsError
@@ -61,6 +62,18 @@ def model_folder(weights: Path | None) -> Path:
                 "mito finetune leave it"
             )
     return weights
+
+
+def draws_from_probability(start: Path) -> bool:
+    """Whether a model is a semantic baseline: thresholds on its map decide what an instance is.
+
+    Args:
+        start: model folder.
+
+    Raises:
+        ConfigError: if its config is not usable.
+    """
+    return bool(load_config(start / CONFIG_NAME).MODEL.META_ARCHITECTURE != MASK_RCNN)
 
 
 def n_steps(n_images: int) -> int:

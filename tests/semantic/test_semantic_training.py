@@ -11,9 +11,10 @@ pytest.importorskip("detectron2")
 pytest.importorskip("segmentation_models_pytorch")
 pytest.importorskip("monai")
 
-from mito_instance.cli import train_net  # noqa: E402
+from mito_instance.cli import finetune, train_net  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
+from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.loader import build_train_loader  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
@@ -27,7 +28,7 @@ from mito_instance.errors import (  # noqa: E402
 from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
-from mito_instance.io.coco import write_coco  # noqa: E402
+from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 from mito_instance.masks import rle  # noqa: E402
 
@@ -90,6 +91,21 @@ def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, o
     assert predictor.rule.foreground_threshold == pytest.approx(
         predictor.cfg.MITO.SEMANTIC.FOREGROUND_THRESHOLD
     )
+
+
+def test_finetune_on_few_images_chooses_its_thresholds_on_them(stack, tmp_path, capfd):
+    start = tmp_path / "start"
+    cfg = load_config(CONFIGS / "unet2d.yaml", TINY_2D)
+    export_model(cfg, build_network(cfg), start, score_threshold=0.98)
+    few = tmp_path / "few.json"
+    write_coco(few, read_coco(stack)[:2])
+    output = tmp_path / "model"
+    words = ["--coco", str(few), "--weights", str(start), "-o", str(output), "--steps", "2"]
+    assert finetune.main(words) == 0, capfd.readouterr().err
+    card = (output / "MODEL_CARD.md").read_text()
+    assert "| foreground threshold | 0." in card
+    assert "figures and thresholds are of those above" in card
+    assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
 
 
 def test_3d_examples_are_slices_in_order_with_their_masks(stack):
