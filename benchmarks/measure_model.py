@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from record import processor
 
 FIGURES = (
     *("ap", "ap50", "ap75", "ar", "f1_50", "f1_75", "pq", "iou_foreground", "dice_foreground"),
@@ -53,22 +53,12 @@ def mito(*words: object) -> float:
     return time.perf_counter() - start
 
 
-def processor() -> str:
-    """Name of the CPU, and of the GPU if torch sees one."""
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    import os
-
+def hardware() -> str:
+    """The CPU, and the GPU if torch sees one."""
     import torch
 
-    where = f"{os.cpu_count()} cores of {name}"
-    return f"{torch.cuda.get_device_name()}, {where}" if torch.cuda.is_available() else where
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return gpu + processor()
 
 
 def training(runs: Sequence[Path]) -> dict[str, Any]:
@@ -163,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seed": args.seed,
         "note": args.note,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "hardware": processor(),
+        "hardware": hardware(),
         "parameters": parameters(args.model),
         **training([*args.before, args.model.parent]),
         **figures,

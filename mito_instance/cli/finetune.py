@@ -147,10 +147,10 @@ def _finetune(args: argparse.Namespace) -> int:
         if part:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
     notes = _notes(train, val)
-    judged, judged_path = val, paths["val"]
+    judged = val
     if not val and draws_from_probability(start):
         # Those at its start are for the probabilities of another tissue: most would be lost.
-        judged, judged_path = train, paths["train"]
+        judged = train
         logger.info("thresholds are chosen on the training images")
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
@@ -159,7 +159,7 @@ def _finetune(args: argparse.Namespace) -> int:
         start,
         logs,
         paths["train"],
-        judged_path if judged else None,
+        paths["val" if val else "train"] if judged else None,
         args.steps or n_steps(len(train)),
         [word for pair in args.overrides for word in pair],
     )
