@@ -39,9 +39,10 @@ TINY = [
 ]  # fmt: skip
 TINY_2D = [*TINY, "MITO.SEMANTIC.DECODER_CHANNELS", "(8,8,8,8)"]
 TINY_3D = [
-    *TINY, "MITO.SEMANTIC.CHANNELS_3D", "(8,8,8,8)", "MITO.SEMANTIC.PATCH_SLICES", "8",
-    "MITO.SEMANTIC.BLOCK_SLICES", "8", "MITO.SEMANTIC.WINDOW_PX", "64",
-    "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "16",
+    *TINY, "MITO.SEMANTIC.CHANNELS_3D", "(8,8,8,8)",
+    "MITO.SEMANTIC.STRIDES_3D", "((1,2,2),(2,2,2),(2,2,2),(1,2,2))",
+    "MITO.SEMANTIC.PATCH_SLICES", "8", "MITO.SEMANTIC.BLOCK_SLICES", "8",
+    "MITO.SEMANTIC.WINDOW_PX", "64", "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "16",
 ]  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics():
         ),
         pytest.param(
             "unet3d.yaml", ["MITO.SEMANTIC.PATCH_SLICES", "6"],
-            "PATCH_SLICES: must be a multiple of 4", id="patch",
+            "PATCH_SLICES: must be a multiple of 8", id="patch",
         ),
         pytest.param(
             "unet3d.yaml", ["MITO.SEMANTIC.GROUPS_3D", "5"], "GROUPS_3D: must divide", id="groups"

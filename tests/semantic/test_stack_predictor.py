@@ -17,6 +17,7 @@ from mito_instance.io.images import read_page  # noqa: E402
 CONFIG = Path(__file__).parents[2] / "configs" / "semantic" / "unet3d.yaml"
 SMALL = [
     "MODEL.DEVICE", "cpu", "MITO.PRECISION", "fp32", "MITO.SEMANTIC.CHANNELS_3D", "(8,8,8,8)",
+    "MITO.SEMANTIC.STRIDES_3D", "((1,2,2),(2,2,2),(2,2,2),(1,2,2))",
     "MITO.SEMANTIC.PATCH_SLICES", "8", "MITO.SEMANTIC.BLOCK_SLICES", "8",
     "MITO.SEMANTIC.WINDOW_PX", "64", "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "16",
 ]  # fmt: skip
