@@ -148,9 +148,11 @@ def _finetune(args: argparse.Namespace) -> int:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
     notes = _notes(train, val)
     judged = val
+    more: dict[str, int] = {}
     if not val and draws_from_probability(start):
         # Those at its start are for the probabilities of another tissue: most would be lost.
-        judged = train
+        # Which step's model is best they cannot tell: the last one is taken.
+        judged, more = train, {"n_validations": 1}
         logger.info("thresholds are chosen on the training images")
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
@@ -162,6 +164,7 @@ def _finetune(args: argparse.Namespace) -> int:
         paths["val" if val else "train"] if judged else None,
         args.steps or n_steps(len(train)),
         [word for pair in args.overrides for word in pair],
+        **more,
     )
     _train(cfg, judged, args.seed, args.output, notes)
     print(args.output)

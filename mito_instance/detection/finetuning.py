@@ -98,6 +98,7 @@ def finetuning_config(
     val: Path | None,
     steps: int,
     overrides: Sequence[str] = (),
+    n_validations: int = N_VALIDATIONS,
 ) -> CfgNode:
     """Config of a fine-tuning: the model's own architecture, and a short and gentle schedule.
 
@@ -108,6 +109,8 @@ def finetuning_config(
         val: COCO JSON to validate on, or None.
         steps: length of the schedule.
         overrides: ``KEY VALUE`` pairs that win.
+        n_validations: times that ``val`` is looked at, the last time at the end; the model that is
+            best on it then is kept.
 
     Raises:
         ConfigError: if the model's config or an override is not usable.
@@ -119,7 +122,7 @@ def finetuning_config(
         "DATASETS.TRAIN": repr((str(train),)),
         "DATASETS.TEST": repr((str(val),) if val is not None else ()),
         "SOLVER.MAX_ITER": steps,
-        "TEST.EVAL_PERIOD": max(1, steps // N_VALIDATIONS),
+        "TEST.EVAL_PERIOD": max(1, steps // n_validations),
     }
     if load_config(start / CONFIG_NAME).MITO.OPTIMIZER == "adamw":
         keys["SOLVER.BASE_LR"] = ADAMW_LR

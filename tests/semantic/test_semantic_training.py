@@ -107,6 +107,8 @@ def test_finetune_on_few_images_chooses_its_thresholds_on_them(stack, tmp_path, 
     assert "| foreground threshold | 0." in card
     assert "figures and thresholds are of those above" in card
     assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
+    curve = (output / "training" / "metrics.json").read_text()
+    assert curve.count('"validation/ap"') == 1  # at the end: which step is best they cannot tell
 
 
 def test_3d_examples_are_slices_in_order_with_their_masks(stack):
