@@ -20,7 +20,7 @@ STEPS_BASE = 300
 STEPS_PER_IMAGE = 40
 MOST_STEPS = 800
 N_VALIDATIONS = 4
-ADAMW_LR = 0.0003
+ADAMW_LR = 0.001
 """Its steps are as long as its rate, whatever the gradients: SGD's would be far too long."""
 
 # The early stages see edges and textures that tissues share; a few images would only spoil them.
