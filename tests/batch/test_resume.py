@@ -136,6 +136,7 @@ def test_killed_at_any_moment_the_tables_are_those_of_an_undisturbed_run(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_ctrl_c_saves_what_is_done(images, tmp_path, capsys, monkeypatch, workers):
     expected = tables(

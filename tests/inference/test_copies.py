@@ -132,6 +132,7 @@ def test_a_failing_device_costs_its_page_alone(images):
     assert len(found.failures) == 4
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_is_done_and_leaves_no_gap(images, capsys, monkeypatch):
     class Interrupted(Device):
         def predict(self, tiles, min_score=0.0):
