@@ -124,6 +124,7 @@ def _finetune(args: argparse.Namespace) -> int:
     require_detectron2()
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
     from mito_instance.detection.finetuning import (
+        N_VALIDATIONS,
         draws_from_probability,
         finetuning_config,
         model_folder,
@@ -147,12 +148,11 @@ def _finetune(args: argparse.Namespace) -> int:
         if part:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
     notes = _notes(train, val)
-    judged = val
-    more: dict[str, int] = {}
+    judged, n_validations = val, N_VALIDATIONS
     if not val and draws_from_probability(start):
         # Those at its start are for the probabilities of another tissue: most would be lost.
         # Which step's model is best they cannot tell: the last one is taken.
-        judged, more = train, {"n_validations": 1}
+        judged, n_validations = train, 1
         logger.info("thresholds are chosen on the training images")
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
@@ -164,7 +164,7 @@ def _finetune(args: argparse.Namespace) -> int:
         paths["val" if val else "train"] if judged else None,
         args.steps or n_steps(len(train)),
         [word for pair in args.overrides for word in pair],
-        **more,
+        n_validations=n_validations,
     )
     _train(cfg, judged, args.seed, args.output, notes)
     print(args.output)

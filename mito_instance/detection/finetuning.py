@@ -98,7 +98,8 @@ def finetuning_config(
     val: Path | None,
     steps: int,
     overrides: Sequence[str] = (),
-    n_validations: int = N_VALIDATIONS,
+    *,
+    n_validations: int,
 ) -> CfgNode:
     """Config of a fine-tuning: the model's own architecture, and a short and gentle schedule.
 
