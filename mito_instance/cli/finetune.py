@@ -28,9 +28,10 @@ Every mitochondrion in every image given must be outlined: what is not outlined 
 background. Where only a part of an image is outlined, --region gives that part. An ROI set without
 any ROI says that its image shows none.
 
-From five images on, about a fifth of them is held back: the best model on these is kept, and its
-score threshold is chosen on them. With fewer there is no validation, and the score threshold
-remains that of the model at the start (a semantic baseline's are chosen on the training images)."""
+From five images on, about a fifth of them is held back: the best model on these is kept (of a
+semantic baseline, the last one), and its score threshold is chosen on them. With fewer there is no
+validation, and the score threshold remains that of the model at the start (a semantic baseline's
+are chosen on the training images)."""
 
 _EXAMPLE = """\
 example:
@@ -124,7 +125,6 @@ def _finetune(args: argparse.Namespace) -> int:
     require_detectron2()
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
     from mito_instance.detection.finetuning import (
-        N_VALIDATIONS,
         draws_from_probability,
         finetuning_config,
         model_folder,
@@ -148,11 +148,10 @@ def _finetune(args: argparse.Namespace) -> int:
         if part:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
     notes = _notes(train, val)
-    judged, n_validations = val, N_VALIDATIONS
+    judged = val
     if not val and draws_from_probability(start):
         # Those at its start are for the probabilities of another tissue: most would be lost.
-        # Which step's model is best they cannot tell: the last one is taken.
-        judged, n_validations = train, 1
+        judged = train
         logger.info("thresholds are chosen on the training images")
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
@@ -164,7 +163,6 @@ def _finetune(args: argparse.Namespace) -> int:
         paths["val" if val else "train"] if judged else None,
         args.steps or n_steps(len(train)),
         [word for pair in args.overrides for word in pair],
-        n_validations=n_validations,
     )
     _train(cfg, judged, args.seed, args.output, notes)
     print(args.output)

@@ -20,6 +20,8 @@ STEPS_BASE = 300
 STEPS_PER_IMAGE = 40
 MOST_STEPS = 800
 N_VALIDATIONS = 4
+"""Of a Mask R-CNN, the last one at the end. A semantic baseline has that one alone: by the AP of
+two images, a worse step than the last was kept (Dice 0.69 instead of 0.73 after ten images)."""
 ADAMW_LR = 0.001
 """Its steps are as long as its rate, whatever the gradients: SGD's would be far too long."""
 
@@ -98,8 +100,6 @@ def finetuning_config(
     val: Path | None,
     steps: int,
     overrides: Sequence[str] = (),
-    *,
-    n_validations: int,
 ) -> CfgNode:
     """Config of a fine-tuning: the model's own architecture, and a short and gentle schedule.
 
@@ -107,15 +107,15 @@ def finetuning_config(
         start: model folder to start from.
         output: where logs go.
         train: COCO JSON to train on.
-        val: COCO JSON to validate on, or None.
+        val: COCO JSON to validate on, or None. A Mask R-CNN is measured on it several times, a
+            semantic baseline at the end alone: its last step is the one to keep.
         steps: length of the schedule.
         overrides: ``KEY VALUE`` pairs that win.
-        n_validations: times that ``val`` is looked at, the last time at the end; the model that is
-            best on it then is kept.
 
     Raises:
         ConfigError: if the model's config or an override is not usable.
     """
+    n_validations = 1 if draws_from_probability(start) else N_VALIDATIONS
     keys: dict[str, Any] = {
         **_DEFAULTS,
         "MODEL.WEIGHTS": start,

@@ -81,7 +81,8 @@ def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
     assert "| training | 2 | " in card
     assert "Trained on (instances): `synthetic_000.tif` (2), `synthetic_001.tif` (2)." in card
     assert str(tmp_path) not in card
-    assert {path.suffix for path in (output / "training").iterdir()} == {".json", ".0"}
+    left = {path.name.split(".")[0] for path in (output / "training").iterdir()}
+    assert left == {"train", "metrics", "events"}
 
 
 def test_five_images_leave_one_for_validation(start, truth, tmp_path, capfd):

@@ -94,21 +94,25 @@ def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, o
     )
 
 
-def test_finetune_on_few_images_chooses_its_thresholds_on_them(stack, tmp_path, capfd):
+@pytest.mark.parametrize(("n_images", "n_held_back"), [(2, 0), (6, 1)])
+def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
+    stack, tmp_path, capfd, n_images, n_held_back
+):
     start = tmp_path / "start"
     cfg = load_config(CONFIGS / "unet2d.yaml", TINY_2D)
     export_model(cfg, build_network(cfg), start, score_threshold=0.98)
     few = tmp_path / "few.json"
-    write_coco(few, read_coco(stack)[:2])
+    write_coco(few, read_coco(stack)[:n_images])
     output = tmp_path / "model"
     words = ["--coco", str(few), "--weights", str(start), "-o", str(output), "--steps", "2"]
     assert finetune.main(words) == 0, capfd.readouterr().err
     card = (output / "MODEL_CARD.md").read_text()
     assert "| foreground threshold | 0." in card
-    assert "figures and thresholds are of those above" in card
+    assert len(read_coco(output / "training" / "train.json")) == n_images - n_held_back
+    assert ("figures and thresholds are of those above" in card) == (not n_held_back)
     assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
     curve = (output / "training" / "metrics.json").read_text()
-    assert curve.count('"validation/ap"') == 1  # at the end: which step is best they cannot tell
+    assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
 
 
 def test_3d_examples_are_slices_in_order_with_their_masks(stack):
