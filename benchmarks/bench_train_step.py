@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from detectron2.engine import SimpleTrainer
 from detectron2.utils.events import EventStorage
 from record import in_turns, machine, ratio_of_medians, spread, versions
 
@@ -35,21 +36,13 @@ RUNS = 9
 KINDS = ("fp32", "bf16")
 
 
-def steps(cfg: Any, batches: list[Any]) -> Callable[[], float]:
-    """One step of a network, over the batches in turn; returns its loss."""
+def stepping(cfg: Any, batches: list[Any]) -> Callable[[], None]:
+    """One step of a network in Detectron2's loop, over the batches in turn."""
     network = build_network(cfg).train()
     if cfg.MODEL.WEIGHTS:
         SafeCheckpointer(network).load(cfg.MODEL.WEIGHTS)
-    optimizer = build_optimizer(cfg, network)
-    following = itertools.cycle(batches)
-
-    def step() -> float:
-        loss = sum(network(next(following)).values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss)
-
+    loop = SimpleTrainer(network, itertools.cycle(batches), build_optimizer(cfg, network))
+    step: Callable[[], None] = loop.run_step
     return step
 
 
@@ -61,7 +54,7 @@ def measure(config: Path, data: Path, words: list[str], runs: int) -> dict[str, 
     loader = build_train_loader(cfg, load_records(cfg.DATASETS.TRAIN, cfg), seed=0)
     batches = list(itertools.islice(loader, N_BATCHES))
     with EventStorage():
-        seconds = in_turns({kind: steps(cfgs[kind], batches) for kind in KINDS}, runs)
+        seconds = in_turns({kind: stepping(cfgs[kind], batches) for kind in KINDS}, runs)
     return {
         "batch": cfg.SOLVER.IMS_PER_BATCH,
         "crop_px": cfg.MITO.AUGMENT.CROP_PX,

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +53,22 @@ SHIPPED = "shipped://mask_rcnn_light"
 Floats = npt.NDArray[np.float64]
 
 
-def shares(ious: Iterable[float]) -> dict[str, float]:
-    """Mean, the share of instances above three limits, and the AP that they bound."""
-    found = np.asarray(list(ious))
-    figures = {"mean_iou": found.mean()}
-    figures |= {f"share_{limit:g}": (found >= limit).mean() for limit in (0.75, 0.9, 0.95)}
-    figures["ap_bound"] = np.mean([(found >= limit).mean() for limit in IOUS])
+def shares(ious: Floats, limits: tuple[float, ...]) -> dict[str, float]:
+    """Mean, and the shares of instances of at least each limit."""
+    figures = {"mean_iou": ious.mean(), **{f"share_{at:g}": (ious >= at).mean() for at in limits}}
     return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def of_boxes(ious: Floats) -> dict[str, float]:
+    """Figures of boxes."""
+    return shares(ious, (0.5, 0.7, 0.9))
+
+
+def of_masks(ious: list[float]) -> dict[str, float]:
+    """Figures of masks, and the AP that they bound."""
+    found = np.asarray(ious)
+    bound = float(np.mean([(found >= at).mean() for at in IOUS]))
+    return {**shares(found, (0.75, 0.9, 0.95)), "ap_bound": round(bound, 4)}
 
 
 def anchor_ious(
@@ -74,8 +82,7 @@ def anchor_ious(
     for image in truth:
         height, width = image.image_hw
         maps = [torch.zeros(1, 1, -(-height // step), -(-width // step)) for step in STRIDES]
-        anchors = Boxes.cat(generator(maps))
-        best.append(pairwise_iou(Boxes(boxes_of(image)), anchors).max(dim=1).values.numpy())
+        best.append(best_ious(image, Boxes.cat(generator(maps))))
     return np.concatenate(best)
 
 
@@ -99,16 +106,15 @@ def proposal_ious(truth: list[ImageInstances], weights: Path | None) -> tuple[Fl
     for image in truth:
         seen.clear()
         model.predict([model.prepare(read_page(Path(image.image), image.frame).pixels)])
-        best.append(pairwise_iou(Boxes(boxes_of(image)), seen[0]).max(dim=1).values.numpy())
+        best.append(best_ious(image, seen[0]))
         count += len(seen[0])
     return np.concatenate(best), count / len(truth)
 
 
-def limits(ious: Floats) -> dict[str, float]:
-    """Mean, and the shares of boxes above three limits."""
-    found = {"mean_iou": float(ious.mean())}
-    found |= {f"share_{limit}": float((ious >= limit).mean()) for limit in (0.5, 0.7, 0.9)}
-    return {name: round(value, 3) for name, value in found.items()}
+def best_ious(image: ImageInstances, boxes: Boxes) -> Floats:
+    """The greatest IoU of each instance's box with any of the boxes."""
+    best: Floats = pairwise_iou(Boxes(boxes_of(image)), boxes).max(dim=1).values.numpy()
+    return best
 
 
 def boxes_of(image: ImageInstances) -> torch.Tensor:
@@ -182,18 +188,18 @@ def main() -> None:
     truth = [image for image in truth if len(image)]
     report: dict[str, Any] = {"instances": sum(map(len, truth)), "anchors": {}, "mask_grid": {}}
     for name, (sizes, ratios) in ANCHORS.items():
-        report["anchors"][name] = limits(anchor_ious(truth, sizes, ratios))
+        report["anchors"][name] = of_boxes(anchor_ious(truth, sizes, ratios))
     if arguments.weights:
         is_shipped = arguments.weights == SHIPPED
         found, number = proposal_ious(truth, None if is_shipped else Path(arguments.weights))
-        report["proposals"] = {**limits(found), "an_image": round(number)}
+        report["proposals"] = {**of_boxes(found), "an_image": round(number)}
     for edge in GRIDS:
         report["mask_grid"][edge] = {
-            "bool_target": shares(grid_ious(truth, edge, is_soft=False)),
-            "cell_means": shares(grid_ious(truth, edge, is_soft=True)),
+            "bool_target": of_masks(grid_ious(truth, edge, is_soft=False)),
+            "cell_means": of_masks(grid_ious(truth, edge, is_soft=True)),
         }
     if all(image.pixel_size is not None for image in truth):
-        report["pixel_size_nm"] = {nm: shares(pixel_ious(truth, nm)) for nm in PIXEL_SIZES_NM}
+        report["pixel_size_nm"] = {nm: of_masks(pixel_ious(truth, nm)) for nm in PIXEL_SIZES_NM}
     print(json.dumps(report, indent=1))
 
 

@@ -124,12 +124,14 @@ def _finetune(args: argparse.Namespace) -> int:
 
     require_detectron2()
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
+    from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
         draws_from_probability,
         finetuning_config,
         model_folder,
         n_steps,
     )
+    from mito_instance.detection.weights import CONFIG_NAME
     from mito_instance.io.coco import write_coco
 
     start = model_folder(args.weights)
@@ -149,7 +151,7 @@ def _finetune(args: argparse.Namespace) -> int:
             write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
     notes = _notes(train, val)
     judged = val
-    if not val and draws_from_probability(start):
+    if not val and draws_from_probability(load_config(start / CONFIG_NAME)):
         # Those at its start are for the probabilities of another tissue: most would be lost.
         judged = train
         logger.info("thresholds are chosen on the training images")

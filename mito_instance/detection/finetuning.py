@@ -66,16 +66,13 @@ def model_folder(weights: Path | None) -> Path:
     return weights
 
 
-def draws_from_probability(start: Path) -> bool:
+def draws_from_probability(cfg: CfgNode) -> bool:
     """Whether a model is a semantic baseline: thresholds on its map decide what an instance is.
 
     Args:
-        start: model folder.
-
-    Raises:
-        ConfigError: if its config is not usable.
+        cfg: the model's config.
     """
-    return bool(load_config(start / CONFIG_NAME).MODEL.META_ARCHITECTURE != MASK_RCNN)
+    return bool(cfg.MODEL.META_ARCHITECTURE != MASK_RCNN)
 
 
 def n_steps(n_images: int) -> int:
@@ -115,7 +112,8 @@ def finetuning_config(
     Raises:
         ConfigError: if the model's config or an override is not usable.
     """
-    n_validations = 1 if draws_from_probability(start) else N_VALIDATIONS
+    given = load_config(start / CONFIG_NAME)
+    n_validations = 1 if draws_from_probability(given) else N_VALIDATIONS
     keys: dict[str, Any] = {
         **_DEFAULTS,
         "MODEL.WEIGHTS": start,
@@ -125,7 +123,7 @@ def finetuning_config(
         "SOLVER.MAX_ITER": steps,
         "TEST.EVAL_PERIOD": max(1, steps // n_validations),
     }
-    if load_config(start / CONFIG_NAME).MITO.OPTIMIZER == "adamw":
+    if given.MITO.OPTIMIZER == "adamw":
         keys["SOLVER.BASE_LR"] = ADAMW_LR
     words = [str(word) for pair in keys.items() for word in pair]
     return load_config(start / CONFIG_NAME, [*words, *overrides])
