@@ -1,4 +1,4 @@
-"""A few annotated images: which of them to train on, and which to validate on, if any."""
+"""A few annotated images: which of them to train on, and which to measure on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mito_instance.annotations.splits import GroupBy, SplitOptions, split_images
-from mito_instance.errors import ConfigError
+from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 
 LEAST_IMAGES = 5
 VAL_SHARE = 0.2
+MOST_FOLDS = 3
 
 
 def hold_out(
@@ -47,3 +48,39 @@ def hold_out(
     if not all(sum(map(len, part)) for part in parts.values()):
         return everything
     return list(parts["train"]), list(parts["val"])
+
+
+def folds(
+    images: Sequence[ImageInstances],
+) -> list[tuple[list[ImageInstances], list[ImageInstances]]]:
+    """The parts of a cross-validation: each image is held out once.
+
+    Two or three images are held out one by one, more in three runs of neighbours: the slices of a
+    stack, and images whose names begin alike, are mostly in one part.
+
+    Args:
+        images: annotated images or pages, in order.
+
+    Returns:
+        (images to train on, images held out) of each part.
+
+    Raises:
+        AnnotationError: if there are fewer than two images, or a part would learn from images
+            without any instance.
+    """
+    if len(images) < 2:
+        raise AnnotationError(
+            f"{len(images)} outlined image: a cross-validation needs 2 or more; outline another one"
+        )
+    parts = []
+    for held_out in np.array_split(np.arange(len(images)), min(len(images), MOST_FOLDS)):
+        first, end = int(held_out[0]), int(held_out[-1]) + 1
+        rest = [*images[:first], *images[end:]]
+        if not any(map(len, rest)):
+            names = ", ".join(image.image for image in images[first:end][:3])
+            raise AnnotationError(
+                f"{names}: all outlined mitochondria are there, so a cross-validation could learn "
+                "from nothing else; outline other images as well"
+            )
+        parts.append((rest, list(images[first:end])))
+    return parts

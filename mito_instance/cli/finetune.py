@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mito_instance.calibration import MAX_NM, MIN_NM
@@ -31,7 +32,11 @@ any ROI says that its image shows none.
 From five images on, about a fifth of them is held back: the best model on these is kept (of a
 semantic baseline, the last one), and its score threshold is chosen on them. With fewer there is no
 validation, and the score threshold remains that of the model at the start (a semantic baseline's
-are chosen on the training images)."""
+are chosen on the training images).
+
+With --cross-validate, two images are enough for a validation: models are trained without one third
+of the images each (of two and three, without one each) and measured on it, then the model itself on
+all of them. That takes three to four times as long."""
 
 _EXAMPLE = """\
 example:
@@ -42,6 +47,10 @@ exit status: 0 done, 1 done but some ROIs or images could not be used (each is n
 could be done"""
 
 _MOST_NAMES = 50
+_CROSS_VALIDATED = (
+    "Figures and thresholds are of a cross-validation: each of the images above was predicted by a "
+    "model that was trained like this one, but without it; this one was trained on all of them."
+)
 
 
 def build_parser() -> CommandParser:
@@ -67,8 +76,14 @@ def build_parser() -> CommandParser:
         help="the part that is outlined, one rectangle an image: a .roi for all images, or a "
         "folder of one each with the image's name; the rest, and images without one, are not used",
     )
-    data.add_argument(
+    validation = data.add_mutually_exclusive_group()
+    validation.add_argument(
         "--val", type=Path, metavar="JSON", help="COCO JSON to validate on; nothing is held back"
+    )
+    validation.add_argument(
+        "--cross-validate",
+        action="store_true",
+        help="hold out each image once; figures and score threshold come from these",
     )
     data.add_argument(
         "--pixel-size-nm",
@@ -123,7 +138,9 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
+    from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
         draws_from_probability,
@@ -132,7 +149,6 @@ def _finetune(args: argparse.Namespace) -> int:
         n_steps,
     )
     from mito_instance.detection.weights import CONFIG_NAME
-    from mito_instance.io.coco import write_coco
 
     start = model_folder(args.weights)
     if args.output.exists() and start.resolve() == args.output.resolve():
@@ -143,30 +159,46 @@ def _finetune(args: argparse.Namespace) -> int:
     if args.region is not None:
         images, status = cut_to_regions(args.region, images, logs / "images", status)
     _check_instances(images)
-    train, val = _parts(args, images)
-    paths = {"train": logs / "train.json", "val": logs / "val.json"}
-    paths["val"].unlink(missing_ok=True)
-    for name, part in (("train", train), ("val", val)):
-        if part:
-            write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
+    train, val = (images, []) if args.cross_validate else _parts(args, images)
     notes = _notes(train, val)
     judged = val
-    if not val and draws_from_probability(load_config(start / CONFIG_NAME)):
+    validate = validation_of(val) if val else None
+    steps = args.steps or n_steps(len(train))
+    overrides = [word for pair in args.overrides for word in pair]
+    if args.cross_validate:
+        overrides += ["TEST.EVAL_PERIOD", "0"]
+
+    def fit(
+        folder: Path,
+        parts: tuple[list[ImageInstances], list[ImageInstances]],
+        validate: Any,
+        label: str,
+    ) -> Any:
+        """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
+        train_json, val_json = _write_parts(folder, *parts)
+        cfg = finetuning_config(start, folder, train_json, val_json, steps, overrides)
+        return _train(cfg, validate, args.seed, notes, label)
+
+    if args.cross_validate:
+
+        def fit_part(
+            rest: list[ImageInstances], held_out: list[ImageInstances], label: str, validate: Any
+        ) -> None:
+            with TemporaryDirectory(dir=logs, ignore_cleanup_errors=True) as folder:
+                fit(Path(folder), (rest, held_out), validate, label)
+
+        judged = train
+        validate = cross_validate(images, fit_part)
+        notes += (_CROSS_VALIDATED,)
+    elif not val and draws_from_probability(load_config(start / CONFIG_NAME)):
         # Those at its start are for the probabilities of another tissue: most would be lost.
         judged = train
+        validate = validation_of(train)
         logger.info("thresholds are chosen on the training images")
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
         logger.info("the score threshold remains that of the model at the start")
-    cfg = finetuning_config(
-        start,
-        logs,
-        paths["train"],
-        paths["val" if val else "train"] if judged else None,
-        args.steps or n_steps(len(train)),
-        [word for pair in args.overrides for word in pair],
-    )
-    _train(cfg, judged, args.seed, args.output, notes)
+    _move_model(fit(logs, (train, judged), validate, "fine-tune"), args.output)
     print(args.output)
     return status
 
@@ -198,38 +230,58 @@ def _parts(
         logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
     else:
         logger.info(
-            "no validation (%d images, %d would be needed); check the first results by eye",
+            "no validation (%d images, %d would be needed, or --cross-validate); check the first "
+            "results by eye",
             len(images),
             LEAST_IMAGES,
         )
     return train, val
 
 
-def _train(
-    cfg: Any, judged: list[ImageInstances], seed: int, output: Path, notes: tuple[str, ...]
-) -> None:
-    """Train and move the model, the best on the judged images, into the output folder."""
-    from mito_instance.cli.validation import validation_of
+def _write_parts(
+    folder: Path, train: list[ImageInstances], judged: list[ImageInstances]
+) -> tuple[Path, Path | None]:
+    """COCO JSON of the images to train on and of those to measure on, which may be the same."""
+    from mito_instance.io.coco import write_coco
+
+    paths = {"train": folder / "train.json", "val": folder / "val.json"}
+    paths["val"].unlink(missing_ok=True)
+    for name, part in (("train", train), ("val", [] if judged is train else judged)):
+        if part:
+            write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
+    if not judged:
+        return paths["train"], None
+    return paths["train"], paths["train" if judged is train else "val"]
+
+
+def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: str) -> Any:
+    """The trainer after its last step."""
     from mito_instance.detection.finetuning import ProgressBar
     from mito_instance.detection.trainer import Trainer, seed_everything
 
     for name in ("detectron2", "fvcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
-    trainer = Trainer(cfg, validation_of(judged) if judged else None, seed, notes)
-    trainer.register_hooks([ProgressBar()])
+    trainer = Trainer(cfg, validate, seed, notes)
+    trainer.register_hooks([ProgressBar(label)])
     trainer.resume_or_load(resume=False)
     trainer.train()
-    threshold = trainer.best_score_threshold
+    return trainer
+
+
+def _move_model(trainer: Any, output: Path) -> None:
+    """The model, the best on the judged images, into the output folder."""
+    logs = Path(trainer.cfg.OUTPUT_DIR)
     folder = trainer.save_final_model()
     for path in folder.iterdir():
         path.replace(output / path.name)
     folder.rmdir()
-    for path in Path(cfg.OUTPUT_DIR).glob("*.pth"):
+    for path in logs.glob("*.pth"):
         path.unlink()
-    (Path(cfg.OUTPUT_DIR) / "last_checkpoint").unlink(missing_ok=True)
-    logger.info("score threshold %.2f (%s)", threshold, "chosen" if judged else "of the start")
-    print(f"curves: {Path(cfg.OUTPUT_DIR) / 'metrics.json'}", file=sys.stderr)
+    (logs / "last_checkpoint").unlink(missing_ok=True)
+    origin = "of the start" if trainer.validation is None else "chosen"
+    logger.info("score threshold %.2f (%s)", trainer.best_score_threshold, origin)
+    print(f"curves: {logs / 'metrics.json'}", file=sys.stderr)
 
 
 def _notes(train: list[ImageInstances], val: list[ImageInstances]) -> tuple[str, ...]:

@@ -28,13 +28,17 @@ FIGURES = (
 
 
 def validation_of(
-    truth: Sequence[ImageInstances], *, calibrate: bool = True
+    truth: Sequence[ImageInstances],
+    *,
+    calibrate: bool = True,
+    collected: list[ImageInstances] | None = None,
 ) -> Callable[[Any], dict[str, float]]:
     """A function that measures a predictor on annotated images, with progress on stderr.
 
     Args:
         truth: images with all their instances.
         calibrate: whether the predictor may choose its own settings on these images.
+        collected: gets what the predictor finds, whatever its score.
 
     Returns:
         Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` chosen for it, which they
@@ -42,8 +46,6 @@ def validation_of(
     """
     from tqdm import tqdm
 
-    from mito_instance.evaluation.evaluate import evaluate
-    from mito_instance.evaluation.thresholds import best_score_threshold
     from mito_instance.inference.pipeline import predict_page
     from mito_instance.io.images import read_page
 
@@ -57,11 +59,32 @@ def validation_of(
             )
             for image in tqdm(truth, desc="validate", unit="image", file=sys.stderr)
         ]
-        area = int(predictor.cfg.MITO.MIN_AREA_PX)
-        threshold = best_score_threshold(truth, predicted, min_area_px=area)
-        figures = evaluate(truth, predicted, min_area_px=area, score_threshold=threshold).summary()
-        results = {name: float(figures[name]) for name in FIGURES} | choices
-        results["score_threshold"] = threshold
-        return {name: value for name, value in results.items() if math.isfinite(value)}
+        if collected is not None:
+            collected.extend(predicted)
+        return figures_of(truth, predicted, int(predictor.cfg.MITO.MIN_AREA_PX)) | choices
 
     return validate
+
+
+def figures_of(
+    truth: Sequence[ImageInstances], predicted: Sequence[ImageInstances], min_area_px: int
+) -> dict[str, float]:
+    """How good predictions are at the score threshold that suits them best.
+
+    Args:
+        truth: images with all their instances.
+        predicted: the same images with scores, unthresholded.
+        min_area_px: smaller instances are left out on both sides.
+
+    Returns:
+        ``FIGURES`` and ``score_threshold``; figures that are undefined are left out.
+    """
+    from mito_instance.evaluation.evaluate import evaluate
+    from mito_instance.evaluation.thresholds import best_score_threshold
+
+    threshold = best_score_threshold(truth, predicted, min_area_px=min_area_px)
+    summary = evaluate(
+        truth, predicted, min_area_px=min_area_px, score_threshold=threshold
+    ).summary()
+    figures = {name: float(summary[name]) for name in FIGURES} | {"score_threshold": threshold}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -130,9 +130,14 @@ def finetuning_config(
 
 
 class ProgressBar(HookBase):
-    """Steps, time left and loss on stderr."""
+    """Steps, time left and loss on stderr.
 
-    def __init__(self) -> None:
+    Args:
+        label: what is going on.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
         self.bar: Any = None
 
     def before_train(self) -> None:
@@ -141,7 +146,7 @@ class ProgressBar(HookBase):
         self.bar = tqdm(
             total=trainer.max_iter,
             initial=trainer.start_iter,
-            desc="fine-tune",
+            desc=self.label,
             unit="step",
             file=sys.stderr,
             mininterval=0.5 if sys.stderr.isatty() else 10.0,

@@ -115,6 +115,27 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
 
 
+def test_cross_validation_trains_on_all_and_chooses_on_what_was_held_out(stack, tmp_path, capfd):
+    start = tmp_path / "start"
+    cfg = load_config(CONFIGS / "unet2d.yaml", TINY_2D)
+    export_model(cfg, build_network(cfg), start, score_threshold=0.98)
+    few = tmp_path / "few.json"
+    write_coco(few, read_coco(stack)[:2])
+    output = tmp_path / "model"
+    words = ["--coco", str(few), "--weights", str(start), "-o", str(output), "--steps", "2"]
+    assert finetune.main([*words, "--cross-validate"]) == 0, capfd.readouterr().err
+    errors = capfd.readouterr().err
+    assert all(f"{label}: 100%" in errors for label in ("part 1 of 2", "part 2 of 2", "fine-tune"))
+    assert len(read_coco(output / "training" / "train.json")) == 2
+    left = {path.name.split(".")[0] for path in (output / "training").iterdir()}
+    assert left == {"train", "metrics", "events"}
+    card = (output / "MODEL_CARD.md").read_text()
+    assert "of a cross-validation: each of the images above was predicted by a model" in card
+    chosen = load_config(output / "config.yaml").MITO
+    assert f"| score_threshold | {chosen.SCORE_THRESHOLD:.4g} |" in card
+    assert f"| foreground_threshold | {chosen.SEMANTIC.FOREGROUND_THRESHOLD:.4g} |" in card
+
+
 def test_3d_examples_are_slices_in_order_with_their_masks(stack):
     cfg = load_config(CONFIGS / "unet3d.yaml", [*TINY_3D, "DATASETS.TRAIN", f"('{stack}',)"])
     loader = build_train_loader(cfg, load_records(cfg.DATASETS.TRAIN, cfg), seed=0)
