@@ -45,7 +45,8 @@ def cross_validate(images: Sequence[ImageInstances], train: TrainPart) -> Valida
         def validate(predictor: Any, measure: Validate = measure) -> dict[str, float]:
             figures = measure(predictor)
             areas.append(int(predictor.cfg.MITO.MIN_AREA_PX))
-            foreground.extend(v for k, v in figures.items() if k == "foreground_threshold")
+            if "foreground_threshold" in figures:
+                foreground.append(figures["foreground_threshold"])
             return figures
 
         train(rest, held_out, f"part {number} of {len(parts)}", validate)
