@@ -164,7 +164,7 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
         figures = [(name, f"{value:.4g}") for name, value in record.validation.items()]
         parts.append(_table(("figure", "value"), figures))
         parts.append(
-            "The validation images chose the score threshold and the step, so these figures are "
+            f"The validation images chose {_chosen(cfg)}, so these figures are "
             "a little too good; images that nothing was chosen on tell more."
         )
     else:
@@ -173,6 +173,16 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
             "on images that are not in the training data (`mito evaluate`)."
         )
     return [*parts, *record.notes]
+
+
+def _chosen(cfg: CfgNode) -> str:
+    """What validation decided: several measurements in a training choose the step, too."""
+    what = ["the score threshold"]
+    if cfg.MODEL.META_ARCHITECTURE != MASK_RCNN:
+        what.insert(0, "the foreground threshold")
+    if 0 < cfg.TEST.EVAL_PERIOD < cfg.SOLVER.MAX_ITER:
+        what.append("the step")
+    return " and ".join(what) if len(what) < 3 else f"{what[0]}, {what[1]} and {what[2]}"
 
 
 def _origin(record: TrainingRecord | None) -> str:

@@ -147,6 +147,7 @@ def test_the_model_is_the_best_one_with_its_threshold(undisturbed):
     card = undisturbed[2]["MODEL_CARD.md"].decode()
     assert "11 of 11; the weights are those of step 6, the best on validation" in card
     assert "| score threshold | 0.25 (chosen on validation) |" in card
+    assert "chose the score threshold and the step, so" in card
     assert b"SCORE_THRESHOLD: 0.25" in undisturbed[2]["config.yaml"]
 
 

@@ -131,6 +131,7 @@ def test_cross_validation_trains_on_all_and_chooses_on_what_was_held_out(stack, 
     assert left == {"train", "metrics", "events"}
     card = (output / "MODEL_CARD.md").read_text()
     assert "of a cross-validation: each of the images above was predicted by a model" in card
+    assert "chose the foreground threshold and the score threshold, so" in card
     chosen = load_config(output / "config.yaml").MITO
     assert f"| score_threshold | {chosen.SCORE_THRESHOLD:.4g} |" in card
     assert f"| foreground_threshold | {chosen.SEMANTIC.FOREGROUND_THRESHOLD:.4g} |" in card
