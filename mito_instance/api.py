@@ -54,8 +54,8 @@ def load_model(
     Raises:
         MissingDependencyError: if PyTorch or Detectron2 is not installed.
         WeightsError: if the weights are missing or do not fit.
-        ConfigError: if there is no config for them, a device is none, or a 3D model is given
-            several.
+        ConfigError: if there is no config for them, a device is none, or a model that looks
+            at neighbouring slices is given several.
     """
     from mito_instance.detection import require_detectron2
 

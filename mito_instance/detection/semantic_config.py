@@ -30,6 +30,10 @@ def add_semantic_config(cfg: CfgNode) -> None:
     # Edge of the windows in which a page is predicted by 3D networks, and their overlap.
     keys.WINDOW_PX = 256
     keys.WINDOW_OVERLAP_PX = 64
+    # 2D: share of either neighbouring slice in the map that a page's instances come from, 0 to
+    # 1/3; 0: pages are predicted by themselves. Neighbours are pages of one file, or files of
+    # one folder with consecutive numbers.
+    keys.NEIGHBOUR_WEIGHT = 0.0
     # Weights of the binary cross-entropy and of the Dice loss.
     keys.BCE_WEIGHT = 1.0
     keys.DICE_WEIGHT = 1.0

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.errors import ConfigError
+from mito_instance.inference.copies import CopiesPredictor
 from mito_instance.inference.orientations import FLIPS, Orientation, orientations
 from mito_instance.inference.predictor import (
+    MapPredictor,
     MaskPredictor,
     StackPredictor,
     pages_at_once,
@@ -152,6 +154,8 @@ class AugmentedPredictor:
 def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredictor:
     """The predictor itself, or one that asks it about several orientations.
 
+    A predictor that draws instances from a map averages its maps; of any other the objects vote.
+
     Args:
         predictor: any.
         count: 4 or 8 orientations; None for the predictor itself.
@@ -160,9 +164,18 @@ def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredic
         ConfigError: if the count is another, or the predictor looks at whole stacks: what it
             is asked about is its finished map, the same in every orientation.
     """
-    if count is not None and isinstance(predictor, StackPredictor):
-        raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
-    return predictor if count is None else AugmentedPredictor(predictor, count)
+    if count is None:
+        return predictor
+    if isinstance(predictor, MapPredictor):
+        return predictor.in_orientations(count)
+    if isinstance(predictor, CopiesPredictor) and isinstance(predictor.copies[0], MapPredictor):
+        return CopiesPredictor([with_augmentation(copy, count) for copy in predictor.copies])
+    if isinstance(predictor, StackPredictor):
+        raise ConfigError(
+            "--tta: a model that looks at neighbouring slices sees them in one orientation; "
+            "leave it out"
+        )
+    return AugmentedPredictor(predictor, count)
 
 
 def _turned_back(found: ImageInstances, number: int, orientation: Orientation) -> list[_Seen]:

@@ -31,7 +31,9 @@ class CopiesPredictor:
 
     def __init__(self, copies: Sequence[MaskPredictor]) -> None:
         if any(isinstance(copy, StackPredictor) for copy in copies):
-            raise ConfigError("--device: a 3D model works on one device; name one")
+            raise ConfigError(
+                "--device: a model that looks at neighbouring slices works on one device; name it"
+            )
         self.copies = tuple(copies)
         self._free: SimpleQueue[MaskPredictor] = SimpleQueue()
         for copy in copies:

@@ -63,6 +63,19 @@ class StackPredictor(Protocol):
         ...
 
 
+@runtime_checkable
+class MapPredictor(Protocol):
+    """What a ``MaskPredictor`` has besides if it draws its instances from a map."""
+
+    def in_orientations(self, count: int) -> MaskPredictor:
+        """The same predictor with maps that are means over 4 or 8 orientations of a tile.
+
+        Raises:
+            ConfigError: if the count is neither, or the predictor sees one orientation only.
+        """
+        ...
+
+
 def tiles_at_once(predictor: MaskPredictor) -> int:
     """Tiles that a predictor works on at a time best; 1 unless it says otherwise."""
     return int(getattr(predictor, "tiles_at_once", 1))

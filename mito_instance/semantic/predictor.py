@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.inference.orientations import Orientation, orientations
 from mito_instance.inference.resampling import resize_page, zoom_for
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
@@ -23,6 +26,8 @@ from mito_instance.semantic.windows import owned_parts
 
 Grey = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
+
+Semantic = TypeVar("Semantic", bound="SemanticPredictor")
 
 
 class SemanticPredictor(NetworkPredictor):
@@ -40,6 +45,25 @@ class SemanticPredictor(NetworkPredictor):
     def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
         super().__init__(cfg, network, weights)
         self.rule = InstanceRule.from_config(cfg)
+        self.orientations: tuple[Orientation, ...] = (Orientation(),)
+
+    def in_orientations(self: Semantic, count: int) -> Semantic:
+        """This predictor with maps that are means over the orientations of a tile.
+
+        Args:
+            count: 4 for the four flips, 8 for turns by 90° as well.
+
+        Raises:
+            ConfigError: if the count is neither.
+        """
+        turned = copy.copy(self)
+        turned.orientations = orientations(count)
+        return turned
+
+    def record(self) -> dict[str, Any]:
+        """As of every network, with the number of orientations if there are several."""
+        number = len(self.orientations)
+        return {**super().record(), **({"tta_orientations": number} if number > 1 else {})}
 
     def predict(self, tiles: Sequence[Grey], min_score: float = 0.0) -> list[ImageInstances]:
         """Instances of each tile, by falling score; disjoint within a tile.
@@ -53,8 +77,11 @@ class SemanticPredictor(NetworkPredictor):
 
     def probability(self, tile: Grey) -> Probability:
         """Foreground probability (h, w) of a prepared tile, in [0, 1]."""
-        image = torch.from_numpy(np.ascontiguousarray(tile))[None]
-        return self._run([{"image": image}])[0]
+        total = np.zeros(tile.shape, dtype=np.float32)
+        for orientation in self.orientations:
+            seen = self._run([{"image": torch.from_numpy(orientation.apply(tile))[None]}])[0]
+            total += orientation.undo(seen, 0, 0, (seen.shape[0], seen.shape[1]))[0]
+        return total / np.float32(len(self.orientations))
 
     def page_probability(self, page: Page) -> Probability:
         """Foreground probability (H, W) of a whole page, in its own pixels.

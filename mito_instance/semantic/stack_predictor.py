@@ -14,14 +14,14 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from mito_instance.errors import MitoInstanceError
+from mito_instance.errors import ConfigError
 from mito_instance.inference.resampling import resize_page, zoom_for
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import Page, read_page
+from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
-from mito_instance.semantic.predictor import Grey, Probability, SemanticPredictor
-from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk
+from mito_instance.semantic.predictor import Grey, Probability, Semantic, SemanticPredictor
+from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
 logger = logging.getLogger(__name__)
@@ -88,6 +88,14 @@ class StackPredictor(SemanticPredictor):
         found: Grey = self.blocks[key][series.position - number * core]
         return found
 
+    def in_orientations(self: Semantic, count: int) -> Semantic:
+        """Not offered.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
+
     def probability(self, tile: Grey) -> Probability:
         """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
         return tile.astype(np.float32) / np.float32(255)
@@ -117,14 +125,8 @@ class StackPredictor(SemanticPredictor):
 
     def _read(self, place: Place, page: Page) -> Grey | None:
         """Grey levels of a slice; None if it cannot be read or has another size than the page."""
-        if place == (page.path, page.frame):
-            return super().prepare(page.pixels)
-        try:
-            pixels = read_page(*place).pixels
-        except MitoInstanceError as error:
-            logger.warning("%s; its neighbours are predicted without it", error)
-            return None
-        return super().prepare(pixels) if pixels.shape == page.pixels.shape else None
+        pixels = read_neighbour(place, page)
+        return None if pixels is None else super().prepare(pixels)
 
     def _volume_map(self, volume: Grey) -> Grey:
         """Probabilities, times 255, of a volume (D, H, W) that is whole in D."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from mito_instance.annotations.series import slices_of
+from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import IMAGE_SUFFIXES
+from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
+
+logger = logging.getLogger(__name__)
 
 Place = tuple[Path, int]
 """A file and a 0-based page of it."""
@@ -86,6 +93,26 @@ class SeriesOnDisk:
         if folder not in self._folders:
             self._folders[folder] = _series_of(_images_beside(path))
         return self._folders[folder].get((path, 0), Series(((path, 0),), 0))
+
+
+def read_neighbour(place: Place, page: Page) -> npt.NDArray[Any] | None:
+    """Grey levels (H, W) of a slice in the stack of a page that was read.
+
+    Args:
+        place: the slice; the page itself is not read again.
+        page: tells the size.
+
+    Returns:
+        None if the slice cannot be read (the log says so) or has another size than the page.
+    """
+    if place == (page.path, page.frame):
+        return page.pixels
+    try:
+        pixels = read_page(*place).pixels
+    except MitoInstanceError as error:
+        logger.warning("%s; its neighbours are predicted without it", error)
+        return None
+    return pixels if pixels.shape == page.pixels.shape else None
 
 
 def _images_beside(path: Path) -> list[Path]:

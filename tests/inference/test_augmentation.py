@@ -275,5 +275,5 @@ def test_a_model_of_several_slices_is_not_turned():
             return page.pixels
 
     assert isinstance(with_augmentation(Stacks(), None), Stacks)
-    with pytest.raises(ConfigError, match="a 3D model predicts stacks in one orientation"):
+    with pytest.raises(ConfigError, match="sees them in one orientation"):
         with_augmentation(Stacks(), 4)

@@ -158,5 +158,5 @@ def test_a_model_of_whole_stacks_has_one_device():
         def prepare_page(self, page):
             return page.pixels
 
-    with pytest.raises(ConfigError, match="a 3D model works on one device"):
+    with pytest.raises(ConfigError, match="neighbouring slices works on one device"):
         CopiesPredictor([Stacks(), Stacks()])

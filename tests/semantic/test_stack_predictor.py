@@ -12,6 +12,8 @@ pytest.importorskip("monai")
 from mito_instance.detection.architectures import build_predictor  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.errors import ConfigError  # noqa: E402
+from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "configs" / "semantic" / "unet3d.yaml"
@@ -75,3 +77,8 @@ def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path,
     assert found.shape == (70, 40)
     assert "z2.png" in caplog.text
     assert "predicted without it" in caplog.text
+
+
+def test_blocks_are_predicted_in_one_orientation(build):
+    with pytest.raises(ConfigError, match="--tta: a 3D model predicts stacks in one orientation"):
+        with_augmentation(build(), 4)

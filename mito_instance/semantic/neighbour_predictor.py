@@ -1,0 +1,124 @@
+"""A 2D semantic network whose map of a page is averaged with those of the slices beside it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from detectron2.config import CfgNode
+from torch import nn
+
+from mito_instance.errors import ConfigError
+from mito_instance.io.images import Page
+from mito_instance.semantic.predictor import Grey, Probability, SemanticPredictor
+from mito_instance.semantic.stacks import Place, SeriesOnDisk, read_neighbour
+
+N_MAPS = 4
+"""Maps that are kept: those of a page and its neighbours, and one more."""
+
+Key: TypeAlias = tuple[Place, tuple[int, ...], float | None]
+"""A slice, its size, and the edge of its pixels in nm if known."""
+
+Neighbour = TypeVar("Neighbour", bound="NeighbourPredictor")
+
+
+class NeighbourPredictor(SemanticPredictor):
+    """Maps of single slices, each averaged with those of its neighbours.
+
+    A mitochondrion is mostly thicker than a slice, noise and a knife mark are not: what is seen
+    in one slice only counts for less. A page that has no neighbour on a side stands for it
+    itself. Pages in slice order are predicted once each.
+
+    Args:
+        cfg: reads ``MITO.SEMANTIC.NEIGHBOUR_WEIGHT``, the share of either neighbour.
+        network: a ``SemanticNet2d``, weights loaded.
+        weights: the file that they came from, for the record.
+
+    Raises:
+        ConfigError: if the share is none between 0 and 1/3, where all three count the same.
+    """
+
+    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
+        super().__init__(cfg, network, weights)
+        self.share = neighbour_weight(cfg)
+        self.alone = SemanticPredictor(cfg, network, weights)
+        self.disk = SeriesOnDisk()
+        self.maps: OrderedDict[Key, Grey] = OrderedDict()
+
+    def in_orientations(self: Neighbour, count: int) -> Neighbour:
+        """This predictor with maps of single slices that are means over their orientations."""
+        turned = super().in_orientations(count)
+        turned.alone = self.alone.in_orientations(count)
+        turned.maps = OrderedDict()
+        return turned
+
+    def prepare(self, pixels: npt.NDArray[Any]) -> Grey:
+        """Probability map (H, W), times 255, of a page without neighbours."""
+        return self._map_of(Page(Path("page"), 0, 1, pixels, None))
+
+    def prepare_page(self, page: Page) -> Grey:
+        """Probability map (H, W), times 255, of a page among its neighbours.
+
+        Args:
+            page: a page of a file of several, or a file beside others with consecutive numbers.
+        """
+        series = self.disk.around(page.path, page.frame, page.n_frames)
+        last = len(series.places) - 1
+        before, own, after = (
+            self._map_at(series.places[min(max(position, 0), last)], page)
+            for position in range(series.position - 1, series.position + 2)
+        )
+        beside = before.astype(np.float32) + after
+        total = self.share * beside + (1.0 - 2.0 * self.share) * own
+        averaged: Grey = np.rint(total).astype(np.uint8)
+        return averaged
+
+    def probability(self, tile: Grey) -> Probability:
+        """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
+        return tile.astype(np.float32) / np.float32(255)
+
+    def page_probability(self, page: Page) -> Probability:
+        """Foreground probability (H, W) of a page among its neighbours."""
+        return self.probability(self.prepare_page(page))
+
+    def _map_at(self, place: Place, page: Page) -> Grey:
+        """Map of a slice in the stack of a page; the page's own if the slice is of no use."""
+        size_nm = None if page.pixel_size is None else page.pixel_size.nm
+        key = (place, page.pixels.shape, size_nm)
+        if key not in self.maps:
+            pixels = read_neighbour(place, page)
+            if pixels is None:
+                return self._map_at((page.path, page.frame), page)
+            # Like the page but for its pixels, and so predicted at the page's scale.
+            self.maps[key] = self._map_of(replace(page, pixels=pixels))
+            while len(self.maps) > N_MAPS:
+                self.maps.popitem(last=False)
+        self.maps.move_to_end(key)
+        return self.maps[key]
+
+    def _map_of(self, page: Page) -> Grey:
+        """Map of a slice by itself, times 255."""
+        found: Grey = np.rint(self.alone.page_probability(page) * 255).astype(np.uint8)
+        return found
+
+
+def neighbour_weight(cfg: CfgNode) -> float:
+    """``MITO.SEMANTIC.NEIGHBOUR_WEIGHT``.
+
+    Args:
+        cfg: a config.
+
+    Raises:
+        ConfigError: if it is out of its range.
+    """
+    weight = float(cfg.MITO.SEMANTIC.NEIGHBOUR_WEIGHT)
+    if not 0 <= weight <= 1 / 3 + 1e-9:
+        raise ConfigError(
+            "MITO.SEMANTIC.NEIGHBOUR_WEIGHT: must be 0 to 1/3 (all three slices count the same), "
+            f"got {weight:g}"
+        )
+    return weight

@@ -1,0 +1,142 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("detectron2")
+pytest.importorskip("segmentation_models_pytorch")
+
+from mito_instance.calibration import PixelSize  # noqa: E402
+from mito_instance.detection.architectures import build_predictor  # noqa: E402
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.errors import ConfigError  # noqa: E402
+from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
+from mito_instance.inference.copies import CopiesPredictor  # noqa: E402
+from mito_instance.inference.pipeline import predict_page  # noqa: E402
+from mito_instance.inference.predictor import StackPredictor  # noqa: E402
+from mito_instance.io.images import Page, read_page  # noqa: E402
+
+CONFIG = Path(__file__).parents[2] / "configs" / "semantic" / "unet2d.yaml"
+SMALL = [
+    "MODEL.DEVICE", "cpu", "MITO.PRECISION", "fp32", "MITO.SEMANTIC.ENCODER_DEPTH", "3",
+    "MITO.SEMANTIC.DECODER_CHANNELS", "(16,8,8)", "MITO.PIXEL_SIZE_NM", "10",
+]  # fmt: skip
+N = 4
+
+
+def build(share: float):
+    cfg = load_config(CONFIG, [*SMALL, "MITO.SEMANTIC.NEIGHBOUR_WEIGHT", str(share)])
+    torch.manual_seed(0)
+    return build_predictor(cfg, build_network(cfg))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slices")
+    volume = np.random.default_rng(0).integers(0, 256, (N, 70, 40), dtype=np.uint8)
+    for number, grey in enumerate(volume):
+        cv2.imwrite(str(folder / f"z{number + 5}.png"), grey)
+    tifffile.imwrite(folder / "stack.tif", volume, photometric="minisblack")
+    return folder
+
+
+def page_of(files: Path, k: int) -> Page:
+    return read_page(files / f"z{k + 5}.png", 0)
+
+
+def test_a_map_is_the_weighted_mean_of_three_in_any_order(files):
+    alone, pages = build(0.0), [page_of(files, k) for k in range(N)]
+    assert not isinstance(alone, StackPredictor)
+    maps = [alone.page_probability(page) for page in pages]
+    forwards, backwards = build(0.25), build(0.25)
+    found = [forwards.prepare_page(read_page(files / "stack.tif", k)) for k in range(N)]
+    reverse = [backwards.prepare_page(page) for page in reversed(pages)]
+    for k, one in enumerate(found):
+        expected = (maps[max(k - 1, 0)] + 2 * maps[k] + maps[min(k + 1, N - 1)]) / 4
+        assert one.dtype == np.uint8
+        np.testing.assert_allclose(one / 255, expected, atol=1.01 / 255)
+        np.testing.assert_array_equal(one, reverse[N - 1 - k])
+    assert len({one.tobytes() for one in found}) == N
+
+
+def test_pages_in_order_are_predicted_once_each(files, monkeypatch):
+    predictor = build(0.25)
+    seen = []
+    predict = predictor.alone.page_probability
+    monkeypatch.setattr(
+        predictor.alone,
+        "page_probability",
+        lambda page: seen.append(page.pixels[0, 0]) or predict(page),
+    )
+    for k in range(N):
+        predictor.prepare_page(page_of(files, k))
+    assert len(seen) == N
+
+
+def test_a_page_by_itself_and_one_without_usable_neighbours_are_as_without_the_key(
+    files, tmp_path, caplog
+):
+    grey = (files / "z5.png").read_bytes()
+    for name in ("a/single.png", "b/z1.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(grey)
+    (tmp_path / "b" / "z0.png").write_bytes(b"no image")
+    cv2.imwrite(str(tmp_path / "b" / "z2.png"), np.zeros((9, 9), np.uint8))
+    alone, predictor = build(0.0), build(1 / 3)
+    for name in ("a/single.png", "b/z1.png"):
+        page = read_page(tmp_path / name, 0)
+        np.testing.assert_allclose(
+            predictor.page_probability(page), alone.page_probability(page), atol=1.01 / 255
+        )
+        np.testing.assert_array_equal(predictor.prepare(page.pixels), predictor.prepare_page(page))
+    assert "z0.png" in caplog.text
+
+
+def test_neighbours_are_taken_at_the_scale_of_the_page(files):
+    predictor, alone = build(1 / 3), build(0.0)
+    pages = [replace(page_of(files, k), pixel_size=PixelSize(5.0, "user")) for k in range(3)]
+    expected = sum(alone.page_probability(page) for page in pages) / 3
+    assert predictor.prepare_page(page_of(files, 1)).shape == (70, 40)  # another scale before
+    np.testing.assert_allclose(predictor.page_probability(pages[1]), expected, atol=1.01 / 255)
+    assert predict_page(predictor, pages[1], score_threshold=0.0).image_hw == (70, 40)
+
+
+@pytest.mark.parametrize("share", ["-0.1", "0.34"])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(ConfigError, match=r"NEIGHBOUR_WEIGHT: must be 0 to 1/3"):
+        build(float(share))
+
+
+def test_orientations_average_the_maps_of_pages_and_neighbours(files):
+    alone, pages = build(0.0), [page_of(files, k) for k in range(3)]
+    turned = with_augmentation(alone, 8)
+    maps = [turned.page_probability(page) for page in pages]
+    grey = alone.prepare(pages[1].pixels)
+    np.testing.assert_allclose(
+        turned.probability(np.ascontiguousarray(grey[::-1].T)),
+        turned.probability(grey)[::-1].T,
+        atol=1e-5,
+    )
+    assert np.abs(alone.probability(grey[::-1])[::-1] - alone.probability(grey)).max() > 1e-3
+    assert turned.record()["tta_orientations"] == 8
+    assert "tta_orientations" not in alone.record()
+    both = with_augmentation(build(0.25), 8)
+    np.testing.assert_allclose(
+        both.page_probability(pages[1]), (maps[0] + 2 * maps[1] + maps[2]) / 4, atol=1.01 / 255
+    )
+    with pytest.raises(ConfigError, match="must be 4 or 8"):
+        with_augmentation(alone, 3)
+
+
+def test_copies_on_several_devices_average_maps_as_one_does(files):
+    page = page_of(files, 0)
+    one = predict_page(with_augmentation(build(0.0), 4), page, score_threshold=0.0)
+    copies = with_augmentation(CopiesPredictor([build(0.0), build(0.0)]), 4)
+    assert isinstance(copies, CopiesPredictor)
+    two = predict_page(copies, page, score_threshold=0.0)
+    assert [mask["counts"] for mask in one.masks] == [mask["counts"] for mask in two.masks]
