@@ -37,7 +37,9 @@ def add_semantic_config(cfg: CfgNode) -> None:
     # Weights of the binary cross-entropy and of the Dice loss.
     keys.BCE_WEIGHT = 1.0
     keys.DICE_WEIGHT = 1.0
-    # Part of the pixels, in (0, 1], whose cross-entropy counts: the hardest ones.
+    # Part of the pixels, in (0, 1], whose cross-entropy counts: the hardest ones. During
+    # SOLVER.WARMUP_ITERS all do: a network that knows nothing yet learns from its hardest
+    # pixels to say one half everywhere, for a hundred steps and more.
     keys.HARD_PIXEL_FRACTION = 1.0
     # From probability to instances. Pixels of at least this probability are foreground; a
     # training with validation chooses it there, for the best Dice.

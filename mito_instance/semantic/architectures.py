@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,7 +27,7 @@ class SemanticNet(nn.Module):
 
     Args:
         cfg: reads ``MODEL.{DEVICE,PIXEL_MEAN,PIXEL_STD}``, ``MITO.{PRECISION,CHANNELS_LAST}`` and
-            ``MITO.SEMANTIC``.
+            ``MITO.SEMANTIC``, ``SOLVER.WARMUP_ITERS``.
         network: maps (N, 1, …) to logits of the same size.
         memory_format: of its convolutions.
     """
@@ -38,6 +39,7 @@ class SemanticNet(nn.Module):
         keys = cfg.MITO.SEMANTIC
         self.weights_of_losses = (float(keys.BCE_WEIGHT), float(keys.DICE_WEIGHT))
         self.hard_fraction = float(keys.HARD_PIXEL_FRACTION)
+        self.warm_up_steps = int(cfg.SOLVER.WARMUP_ITERS)
         self.precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         self.memory_format = memory_format if cfg.MITO.CHANNELS_LAST else torch.contiguous_format
         self.mean = sum(cfg.MODEL.PIXEL_MEAN) / len(cfg.MODEL.PIXEL_MEAN)
@@ -79,8 +81,16 @@ class SemanticNet(nn.Module):
             target.to(logits.device),
             valid.to(logits.device),
             *self.weights_of_losses,
-            hard_fraction=self.hard_fraction,
+            hard_fraction=1.0 if self._is_warming_up() else self.hard_fraction,
         )
+
+    def _is_warming_up(self) -> bool:
+        """Whether the training has just begun: what is hard is not known yet.
+
+        The hardest pixels of a network that knows nothing are about as often foreground as
+        background, and teach it to say one half everywhere.
+        """
+        return has_event_storage() and int(get_event_storage().iter) < self.warm_up_steps
 
     def adapt_weights(self, weights: Mapping[str, Any]) -> dict[str, Any]:
         """Weights of a file in the network's own names.

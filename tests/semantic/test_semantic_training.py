@@ -11,6 +11,8 @@ pytest.importorskip("detectron2")
 pytest.importorskip("segmentation_models_pytorch")
 pytest.importorskip("monai")
 
+from detectron2.utils.events import EventStorage  # noqa: E402
+
 from mito_instance.cli import finetune, train_net  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
@@ -254,3 +256,18 @@ def test_a_missing_library_is_named(monkeypatch):
     with pytest.raises(MissingDependencyError, match="pip install monai"):
         architectures.register("SemanticNet3d")
     architectures.register("MitoMaskRCNN")
+
+
+def test_all_pixels_count_until_the_learning_rate_has_risen():
+    words = [*TINY_2D, "MITO.SEMANTIC.HARD_PIXEL_FRACTION", "0.1", "SOLVER.WARMUP_ITERS", "10"]
+    torch.manual_seed(0)
+    network = build_network(load_config(CONFIGS / "unet2d.yaml", words)).eval()
+    grey = torch.rand(1, 1, 64, 64) * 255
+    target = (torch.rand(1, 1, 64, 64) > 0.5).float()
+    valid = torch.ones_like(target, dtype=torch.bool)
+
+    def entropy(step: int) -> float:
+        with EventStorage(step), torch.no_grad():
+            return float(network.losses(grey, target, valid)["loss_bce"])
+
+    assert entropy(0) == entropy(9) < entropy(10) == entropy(500)
