@@ -88,10 +88,10 @@ def build_predictor(
         weights: the file that they came from, for the record.
     """
     if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_2D:
-        from mito_instance.semantic.neighbour_predictor import NeighbourPredictor, neighbour_weight
+        from mito_instance.semantic.neighbour_predictor import NeighbourPredictor
         from mito_instance.semantic.predictor import SemanticPredictor
 
-        if neighbour_weight(cfg):
+        if cfg.MITO.SEMANTIC.NEIGHBOUR_WEIGHT:
             return NeighbourPredictor(cfg, network, weights)
         return SemanticPredictor(cfg, network, weights)
     if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D:

@@ -14,7 +14,7 @@ from torch import nn
 
 from mito_instance.errors import ConfigError
 from mito_instance.io.images import Page
-from mito_instance.semantic.predictor import Grey, Probability, SemanticPredictor
+from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredictor
 from mito_instance.semantic.stacks import Place, SeriesOnDisk, read_neighbour
 
 N_MAPS = 4
@@ -26,7 +26,7 @@ Key: TypeAlias = tuple[Place, tuple[int, ...], float | None]
 Neighbour = TypeVar("Neighbour", bound="NeighbourPredictor")
 
 
-class NeighbourPredictor(SemanticPredictor):
+class NeighbourPredictor(SlicePredictor):
     """Maps of single slices, each averaged with those of its neighbours.
 
     A mitochondrion is mostly thicker than a slice, noise and a knife mark are not: what is seen
@@ -44,7 +44,12 @@ class NeighbourPredictor(SemanticPredictor):
 
     def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
         super().__init__(cfg, network, weights)
-        self.share = neighbour_weight(cfg)
+        self.share = float(cfg.MITO.SEMANTIC.NEIGHBOUR_WEIGHT)
+        if not 0 <= self.share <= 1 / 3 + 1e-9:
+            raise ConfigError(
+                "MITO.SEMANTIC.NEIGHBOUR_WEIGHT: must be 0 to 1/3 (all three slices count the "
+                f"same), got {self.share:g}"
+            )
         self.alone = SemanticPredictor(cfg, network, weights)
         self.disk = SeriesOnDisk()
         self.maps: OrderedDict[Key, Grey] = OrderedDict()
@@ -77,14 +82,6 @@ class NeighbourPredictor(SemanticPredictor):
         averaged: Grey = np.rint(total).astype(np.uint8)
         return averaged
 
-    def probability(self, tile: Grey) -> Probability:
-        """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
-        return tile.astype(np.float32) / np.float32(255)
-
-    def page_probability(self, page: Page) -> Probability:
-        """Foreground probability (H, W) of a page among its neighbours."""
-        return self.probability(self.prepare_page(page))
-
     def _map_at(self, place: Place, page: Page) -> Grey:
         """Map of a slice in the stack of a page; the page's own if the slice is of no use."""
         size_nm = None if page.pixel_size is None else page.pixel_size.nm
@@ -104,21 +101,3 @@ class NeighbourPredictor(SemanticPredictor):
         """Map of a slice by itself, times 255."""
         found: Grey = np.rint(self.alone.page_probability(page) * 255).astype(np.uint8)
         return found
-
-
-def neighbour_weight(cfg: CfgNode) -> float:
-    """``MITO.SEMANTIC.NEIGHBOUR_WEIGHT``.
-
-    Args:
-        cfg: a config.
-
-    Raises:
-        ConfigError: if it is out of its range.
-    """
-    weight = float(cfg.MITO.SEMANTIC.NEIGHBOUR_WEIGHT)
-    if not 0 <= weight <= 1 / 3 + 1e-9:
-        raise ConfigError(
-            "MITO.SEMANTIC.NEIGHBOUR_WEIGHT: must be 0 to 1/3 (all three slices count the same), "
-            f"got {weight:g}"
-        )
-    return weight

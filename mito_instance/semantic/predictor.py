@@ -137,3 +137,19 @@ class SemanticPredictor(NetworkPredictor):
         finally:
             self.network.train(training)
         return [output["sem_seg"][0].cpu().numpy() for output in found]
+
+
+class SlicePredictor(SemanticPredictor):
+    """Base of the predictors of pages among their neighbours: what they prepare is the map."""
+
+    def prepare_page(self, page: Page) -> Grey:
+        """Probability map (H, W), times 255, of a page among its neighbours."""
+        raise NotImplementedError
+
+    def probability(self, tile: Grey) -> Probability:
+        """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
+        return tile.astype(np.float32) / np.float32(255)
+
+    def page_probability(self, page: Page) -> Probability:
+        """Foreground probability (H, W) of a page among its neighbours."""
+        return self.probability(self.prepare_page(page))

@@ -20,7 +20,7 @@ from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
-from mito_instance.semantic.predictor import Grey, Probability, Semantic, SemanticPredictor
+from mito_instance.semantic.predictor import Grey, Semantic, SlicePredictor
 from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
@@ -31,7 +31,7 @@ Block: TypeAlias = tuple[tuple[Place, ...], int, tuple[int, int], float]
 """A series, the number of a block of its slices, the page's size, the zoom."""
 
 
-class StackPredictor(SemanticPredictor):
+class StackPredictor(SlicePredictor):
     """Foreground probability of slices that are predicted in blocks, divided slice by slice.
 
     ``prepare_page`` reads a page's neighbours, predicts the block of slices that the page lies
@@ -95,14 +95,6 @@ class StackPredictor(SemanticPredictor):
             ConfigError: always.
         """
         raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
-
-    def probability(self, tile: Grey) -> Probability:
-        """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
-        return tile.astype(np.float32) / np.float32(255)
-
-    def page_probability(self, page: Page) -> Probability:
-        """Foreground probability (H, W) of a page among its neighbours."""
-        return self.probability(self.prepare_page(page))
 
     def _predict_block(self, series: Series, page: Page, number: int, zoom: float) -> Grey:
         """Maps (n, H, W) of the slices that a block decides."""
