@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mito_instance.calibration import MAX_NM, MIN_NM
 from mito_instance.cli.command import CommandParser, checked_number, run, whole_number
-from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ semantic baseline, the last one), and its score threshold is chosen on them. Wit
 validation, and the score threshold remains that of the model at the start (a semantic baseline's
 are chosen on the training images).
 
+With --also, images that were outlined earlier are learned beside yours, so that the network does
+not learn these few by heart.
+
 With --cross-validate, two images are enough for a validation: models are trained without one third
 of the images each (of two and three, without one each) and measured on it, then the model itself on
 all of them. That takes three to four times as long."""
@@ -46,7 +49,6 @@ example:
 exit status: 0 done, 1 done but some ROIs or images could not be used (each is named), 2 nothing
 could be done"""
 
-_MOST_NAMES = 50
 _CROSS_VALIDATED = (
     "Figures and thresholds are of a cross-validation: each of the images above was predicted by a "
     "model that was trained like this one, but without it; this one was trained on all of them."
@@ -69,6 +71,14 @@ def build_parser() -> CommandParser:
         "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
     )
     data.add_argument("--coco", type=Path, nargs="+", metavar="JSON", help="COCO JSON files")
+    data.add_argument(
+        "--also",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        help="COCO JSON files of other outlined images, as of a similar tissue, that are learned "
+        "beside yours: half of what is shown; none of them is measured on",
+    )
     data.add_argument(
         "--region",
         type=Path,
@@ -139,6 +149,13 @@ def _finetune(args: argparse.Namespace) -> int:
 
     require_detectron2()
     from mito_instance.cli.cross_validation import cross_validate
+    from mito_instance.cli.finetune_parts import (
+        check_instances,
+        divide,
+        notes_of,
+        read_others,
+        write_parts,
+    )
     from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
@@ -158,12 +175,13 @@ def _finetune(args: argparse.Namespace) -> int:
     make_folder(logs)
     if args.region is not None:
         images, status = cut_to_regions(args.region, images, logs / "images", status)
-    _check_instances(images)
-    train, val = (images, []) if args.cross_validate else _parts(args, images)
-    notes = _notes(train, val)
+    check_instances(images)
+    train, val = (images, []) if args.cross_validate else divide(args, images)
+    others = read_others(args.also or (), [*train, *val])
+    notes = notes_of(train, val, others)
     judged = val
     validate = validation_of(val) if val else None
-    steps = args.steps or n_steps(len(train))
+    steps = args.steps or n_steps(len(train) + len(others))
     overrides = [word for pair in args.overrides for word in pair]
     if args.cross_validate:
         overrides += ["TEST.EVAL_PERIOD", "0"]
@@ -175,8 +193,8 @@ def _finetune(args: argparse.Namespace) -> int:
         label: str,
     ) -> Any:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
-        train_json, val_json = _write_parts(folder, *parts)
-        cfg = finetuning_config(start, folder, train_json, val_json, steps, overrides)
+        learned, val_json = write_parts(folder, *parts, others)
+        cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
         return _train(cfg, validate, args.seed, notes, label)
 
     if args.cross_validate:
@@ -201,57 +219,6 @@ def _finetune(args: argparse.Namespace) -> int:
     _move_model(fit(logs, (train, judged), validate, "fine-tune"), args.output)
     print(args.output)
     return status
-
-
-def _check_instances(images: list[ImageInstances]) -> None:
-    if not any(map(len, images)):
-        raise AnnotationError(
-            f"{len(images)} images without any outlined mitochondrion: nothing to learn from; "
-            "outline all mitochondria of at least one image"
-        )
-
-
-def _parts(
-    args: argparse.Namespace, images: list[ImageInstances]
-) -> tuple[list[ImageInstances], list[ImageInstances]]:
-    """Training and validation images; says which."""
-    import numpy as np
-
-    from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
-    from mito_instance.cli.outlined_images import as_mitochondria
-    from mito_instance.io.coco import read_coco
-
-    if args.val is not None:
-        return images, [as_mitochondria(image) for image in read_coco(args.val)]
-    train, val = hold_out(images, np.random.default_rng(args.seed))
-    if val:
-        names = ", ".join(Path(image.image).name for image in val[:5])
-        more = f" and {len(val) - 5} more" if len(val) > 5 else ""
-        logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
-    else:
-        logger.info(
-            "no validation (%d images, %d would be needed, or --cross-validate); check the first "
-            "results by eye",
-            len(images),
-            LEAST_IMAGES,
-        )
-    return train, val
-
-
-def _write_parts(
-    folder: Path, train: list[ImageInstances], judged: list[ImageInstances]
-) -> tuple[Path, Path | None]:
-    """COCO JSON of the images to train on and of those to measure on, which may be the same."""
-    from mito_instance.io.coco import write_coco
-
-    paths = {"train": folder / "train.json", "val": folder / "val.json"}
-    paths["val"].unlink(missing_ok=True)
-    for name, part in (("train", train), ("val", [] if judged is train else judged)):
-        if part:
-            write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
-    if not judged:
-        return paths["train"], None
-    return paths["train"], paths["train" if judged is train else "val"]
 
 
 def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: str) -> Any:
@@ -282,15 +249,3 @@ def _move_model(trainer: Any, output: Path) -> None:
     origin = "of the start" if trainer.validation is None else "chosen"
     logger.info("score threshold %.2f (%s)", trainer.best_score_threshold, origin)
     print(f"curves: {logs / 'metrics.json'}", file=sys.stderr)
-
-
-def _notes(train: list[ImageInstances], val: list[ImageInstances]) -> tuple[str, ...]:
-    """Names of the images for the model card."""
-    notes = []
-    for use, images in (("Trained on", train), ("Validated on", val)):
-        names = [f"`{Path(image.image).name}` ({len(image)})" for image in images[:_MOST_NAMES]]
-        if len(images) > _MOST_NAMES:
-            names.append(f"and {len(images) - _MOST_NAMES} more")
-        if names:
-            notes.append(f"{use} (instances): {', '.join(names)}.")
-    return tuple(notes)

@@ -15,6 +15,7 @@ from mito_instance.detection.architectures import MASK_RCNN
 from mito_instance.detection.config import load_config
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, shipped_model
 from mito_instance.errors import WeightsError
+from mito_instance.io.coco import read_coco
 
 STEPS_BASE = 300
 STEPS_PER_IMAGE = 40
@@ -35,7 +36,6 @@ _DEFAULTS = {
     "SOLVER.CHECKPOINT_PERIOD": 0,
     "MITO.EMA_DECAY": 0.98,
     "MITO.EARLY_STOPPING_PATIENCE": 0,
-    "MITO.DATASET_REPEATS": "()",
     "MITO.AUGMENT.SCALE": "(0.75, 1.35)",
     "MITO.AUGMENT.CONTRAST": "(0.7, 1.3)",
     "MITO.AUGMENT.BRIGHTNESS": "(-0.1, 0.1)",
@@ -90,10 +90,26 @@ def n_steps(n_images: int) -> int:
     return min(STEPS_BASE + STEPS_PER_IMAGE * n_images, MOST_STEPS)
 
 
+def equal_shares(n_images: Sequence[int]) -> tuple[float, ...]:
+    """How often an epoch shows the images of each part, so that all parts fill the same share.
+
+    Args:
+        n_images: images of each part, one or more.
+
+    Returns:
+        A number of at least 1 a part.
+
+    Examples:
+        >>> equal_shares([3, 12])
+        (4.0, 1.0)
+    """
+    return tuple(max(n_images) / n for n in n_images)
+
+
 def finetuning_config(
     start: Path,
     output: Path,
-    train: Path,
+    train: Sequence[Path],
     val: Path | None,
     steps: int,
     overrides: Sequence[str] = (),
@@ -103,7 +119,7 @@ def finetuning_config(
     Args:
         start: model folder to start from.
         output: where logs go.
-        train: COCO JSON to train on.
+        train: COCO JSON files to train on; of several, each fills the same share of an epoch.
         val: COCO JSON to validate on, or None. A Mask R-CNN is measured on it several times, a
             semantic baseline at the end alone: its last step is the one to keep.
         steps: length of the schedule.
@@ -118,7 +134,8 @@ def finetuning_config(
         **_DEFAULTS,
         "MODEL.WEIGHTS": start,
         "OUTPUT_DIR": output,
-        "DATASETS.TRAIN": repr((str(train),)),
+        "DATASETS.TRAIN": repr(tuple(map(str, train))),
+        "MITO.DATASET_REPEATS": repr(equal_shares([len(read_coco(path)) for path in train])),
         "DATASETS.TEST": repr((str(val),) if val is not None else ()),
         "SOLVER.MAX_ITER": steps,
         "TEST.EVAL_PERIOD": max(1, steps // n_validations),

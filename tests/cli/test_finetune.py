@@ -11,6 +11,7 @@ pytest.importorskip("detectron2")
 from mito_instance.cli import export_roi, finetune  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
+from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
 from mito_instance.io.coco import read_coco  # noqa: E402
@@ -95,6 +96,31 @@ def test_five_images_leave_one_for_validation(start, truth, tmp_path, capfd):
     assert "(chosen on validation)" in (output / "MODEL_CARD.md").read_text()
 
 
+def test_other_images_are_learned_beside(start, truth, tmp_path, capfd):
+    others = write_dataset(tmp_path / "others", 2, seed=7, image_hw=(96, 96), count=3)
+    output = tmp_path / "model"
+    words = ["--coco", str(truth), "--also", str(others), "-o", str(output)]
+    words += ["--weights", str(start), "--steps", "2"]
+    assert finetune.main([*words, *SHORT]) == 0, capfd.readouterr().err
+    counts = {
+        name: len(read_coco(output / "training" / f"{name}.json"))
+        for name in ("train", "val", "also")
+    }
+    assert counts == {"train": 4, "val": 1, "also": 2}
+    card = (output / "MODEL_CARD.md").read_text()
+    assert "half of what was shown (instances): `synthetic_000.tif` (3), " in card
+    assert "| `train.json` | training | 4 | 8 |" in card
+    n_instances = sum(map(len, read_coco(others)))
+    assert f"| `also.json` | training | 2 | {n_instances} |" in card
+
+
+def test_parts_fill_the_same_share_of_an_epoch(start, truth, tmp_path):
+    others = write_dataset(tmp_path / "others", 2, seed=7, image_hw=(96, 96), count=3)
+    cfg = finetuning_config(start, tmp_path, [truth, others], None, steps=3)
+    assert [Path(path) for path in cfg.DATASETS.TRAIN] == [truth, others]
+    assert list(cfg.MITO.DATASET_REPEATS) == [1.0, 2.5]
+
+
 def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
     corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
     roi = roifile.ImagejRoi.frompoints(corners)
@@ -129,6 +155,16 @@ def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
             ["--coco", "{truth}", "--weights", "{start}", "-o", "{start}"],
             "is the model to start from",
             id="would-overwrite-the-start",
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "--also", "{truth}"],
+            "in --also and among the images to adapt to or to validate on",
+            id="held-out-would-be-learned",
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "--also", "{empty}"],
+            "--also: no outlined mitochondrion in it",
+            id="nothing-beside",
         ),
         pytest.param(
             ["--coco", "{truth}", "--weights", "{start}", "--set", "SOLVER.NO_KEY", "1"],

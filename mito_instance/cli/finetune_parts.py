@@ -1,0 +1,150 @@
+"""What a fine-tuning learns from and what it is measured on: images, files, and their names."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
+from mito_instance.cli.outlined_images import as_mitochondria
+from mito_instance.errors import AnnotationError
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import read_coco, write_coco
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMES = 50
+
+
+def check_instances(images: Sequence[ImageInstances]) -> None:
+    """Refuse images that show nothing.
+
+    Args:
+        images: all outlined images.
+
+    Raises:
+        AnnotationError: if none has an instance.
+    """
+    if not any(map(len, images)):
+        raise AnnotationError(
+            f"{len(images)} images without any outlined mitochondrion: nothing to learn from; "
+            "outline all mitochondria of at least one image"
+        )
+
+
+def divide(
+    args: argparse.Namespace, images: list[ImageInstances]
+) -> tuple[list[ImageInstances], list[ImageInstances]]:
+    """Images to train on and to validate on; says which.
+
+    Args:
+        args: ``val``, ``seed``.
+        images: all outlined images.
+
+    Returns:
+        Training and validation images; the latter are empty where there are too few to spare.
+    """
+    if args.val is not None:
+        return images, [as_mitochondria(image) for image in read_coco(args.val)]
+    train, val = hold_out(images, np.random.default_rng(args.seed))
+    if val:
+        names = ", ".join(Path(image.image).name for image in val[:5])
+        more = f" and {len(val) - 5} more" if len(val) > 5 else ""
+        logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
+    else:
+        logger.info(
+            "no validation (%d images, %d would be needed, or --cross-validate); check the first "
+            "results by eye",
+            len(images),
+            LEAST_IMAGES,
+        )
+    return train, val
+
+
+def read_others(paths: Sequence[Path], images: Sequence[ImageInstances]) -> list[ImageInstances]:
+    """Images of ``--also``, their masks as mitochondria and nothing else.
+
+    Args:
+        paths: COCO JSON files.
+        images: those to adapt to or to validate on; no other may be among them, or what is held
+            out would be learned.
+
+    Raises:
+        AnnotationError: if a file is not usable, there are files but no instance in them, or an
+            image is among both.
+    """
+    others = [as_mitochondria(image) for path in paths for image in read_coco(path)]
+    if paths and not any(map(len, others)):
+        raise AnnotationError(f"{paths[0]}: --also: no outlined mitochondrion in it; leave it out")
+    own = {_page(image) for image in images}
+    for other in others:
+        if _page(other) in own:
+            raise AnnotationError(
+                f"{other.image}: is in --also and among the images to adapt to or to validate on; "
+                "leave it out of --also, or what is held out would be learned"
+            )
+    return others
+
+
+def write_parts(
+    folder: Path,
+    train: list[ImageInstances],
+    judged: list[ImageInstances],
+    others: list[ImageInstances],
+) -> tuple[list[Path], Path | None]:
+    """COCO JSON of each part.
+
+    Args:
+        folder: for the files.
+        train: images to train on.
+        judged: those to measure on, which may be the same list; may be empty.
+        others: those to learn beside ``train``; may be empty.
+
+    Returns:
+        Files to train on, ``train`` first, and the one to measure on, if any.
+    """
+    parts = {"train": train, "val": [] if judged is train else judged, "also": others}
+    paths = {name: folder / f"{name}.json" for name in parts}
+    for name, part in parts.items():
+        paths[name].unlink(missing_ok=True)
+        if part:
+            write_coco(paths[name], part, info={"description": f"{name} part of mito finetune"})
+    learned = [paths["train"], *([paths["also"]] if others else [])]
+    if not judged:
+        return learned, None
+    return learned, paths["train" if judged is train else "val"]
+
+
+def notes_of(
+    train: list[ImageInstances], val: list[ImageInstances], others: list[ImageInstances]
+) -> tuple[str, ...]:
+    """Names of the images for the model card.
+
+    Args:
+        train: images to train on.
+        val: images to validate on; may be empty.
+        others: images learned beside ``train``; may be empty.
+
+    Returns:
+        One sentence for each part that is not empty.
+    """
+    notes = []
+    for use, images in (
+        ("Trained on", train),
+        ("Learned beside these, half of what was shown", others),
+        ("Validated on", val),
+    ):
+        names = [f"`{Path(image.image).name}` ({len(image)})" for image in images[:_MOST_NAMES]]
+        if len(images) > _MOST_NAMES:
+            names.append(f"and {len(images) - _MOST_NAMES} more")
+        if names:
+            notes.append(f"{use} (instances): {', '.join(names)}.")
+    return tuple(notes)
+
+
+def _page(image: ImageInstances) -> tuple[Path, int]:
+    return Path(image.image).resolve(), image.frame
