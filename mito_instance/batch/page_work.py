@@ -17,9 +17,9 @@ from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.result_store import PageKey, ResultStore
 from mito_instance.errors import ImageError
 from mito_instance.inference.pipeline import predict_page
-from mito_instance.inference.predictor import MaskPredictor
+from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import Page, read_page, to_uint8
+from mito_instance.io.images import Page, n_frames, read_page, to_uint8
 from mito_instance.io.pixel_sizes import PixelSizes
 from mito_instance.masks.rle import RLE
 from mito_instance.measure.groups import PageFigures
@@ -139,7 +139,8 @@ class PageWork:
         start = time.perf_counter()
         loaded = Loaded()
         if self.store is not None:
-            loaded.key = self.store.key(path, frame, self._pixel_size_nm(path))
+            size_nm, beside = self._pixel_size_nm(path), self._beside(path, frame)
+            loaded.key = self.store.key(path, frame, size_nm, beside)
             loaded.result = self.store.load(loaded.key)
         if loaded.result is None:
             loaded.page = page = _with_values(read_page(path, frame))
@@ -159,6 +160,12 @@ class PageWork:
             return None
         size = self.settings.pixel_sizes.of(path, None)
         return None if size is None else size.nm
+
+    def _beside(self, path: Path, frame: int) -> list[Path]:
+        """Further files that the page's result depends on."""
+        if not isinstance(self.predictor, StackPredictor) or frame > 0 or n_frames(path) > 1:
+            return []  # the neighbours of a page of several are in its own file
+        return self.predictor.files_beside(path)
 
     def _region(
         self, path: Path, frame: int, n_frames: int, image_hw: tuple[int, int]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,20 @@ class ResultStore:
         self._settings = dict(settings)
         make_folder(folder)
 
-    def key(self, path: Path, frame: int, pixel_size_nm: float | None = None) -> PageKey:
+    def key(
+        self,
+        path: Path,
+        frame: int,
+        pixel_size_nm: float | None = None,
+        beside: Sequence[Path] = (),
+    ) -> PageKey:
         """The key of a page as its file is now; ask before reading the page.
 
         Args:
             path: the image.
             frame: 0-based page.
             pixel_size_nm: the user's, for a model that resamples; None for the file's own.
+            beside: further files that the result depends on; they may be gone.
 
         Raises:
             ImageError: if the file is gone.
@@ -81,6 +88,7 @@ class ResultStore:
             status = path.stat()
         except OSError as error:
             raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        further = {"beside": [_state(other) for other in beside]} if beside else {}
         values = {
             "format": FORMAT,
             "image": os.path.abspath(path),  # noqa: PTH100 - links in the path are kept as they are
@@ -89,6 +97,7 @@ class ResultStore:
             "frame": frame,
             "pixel_size_nm": pixel_size_nm,
             "settings": self._settings,
+            **further,
         }
         return PageKey(path, frame, values)
 
@@ -123,6 +132,15 @@ class ResultStore:
         content = _canonical({"key": key.values, "result": result.to_json()})
         digest = hashlib.sha256(content.encode()).hexdigest()
         write_text_atomic(self.folder / key.file_name, f"{digest}\n{content}")
+
+
+def _state(path: Path) -> list[Any]:
+    """What tells that a file changed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name, None, None]
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _canonical(values: Mapping[str, Any]) -> str:

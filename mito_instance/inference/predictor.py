@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +61,10 @@ class StackPredictor(Protocol):
 
     def prepare_page(self, page: Page) -> npt.NDArray[np.uint8]:
         """In place of ``prepare``: (H, W) of a page whose neighbours it finds by path and frame."""
+        ...
+
+    def files_beside(self, path: Path) -> list[Path]:
+        """Other files that the result of a file of one page depends on, in slice order."""
         ...
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from mito_instance.errors import ConfigError
 from mito_instance.io.images import Page
 from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredictor
-from mito_instance.semantic.stacks import Place, SeriesOnDisk, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, read_neighbour
 
 N_MAPS = 4
 """Maps that are kept: those of a page and its neighbours, and one more."""
@@ -51,7 +51,6 @@ class NeighbourPredictor(SlicePredictor):
                 f"same), got {self.share:g}"
             )
         self.alone = SemanticPredictor(cfg, network, weights)
-        self.disk = SeriesOnDisk()
         self.maps: OrderedDict[Key, Grey] = OrderedDict()
 
     def in_orientations(self: Neighbour, count: int) -> Neighbour:
@@ -81,6 +80,10 @@ class NeighbourPredictor(SlicePredictor):
         total = self.share * beside + (1.0 - 2.0 * self.share) * own
         averaged: Grey = np.rint(total).astype(np.uint8)
         return averaged
+
+    def reach(self, series: Series) -> tuple[int, int]:
+        """The slices beside a page."""
+        return max(0, series.position - 1), min(series.position + 2, len(series.places))
 
     def _map_at(self, place: Place, page: Page) -> Grey:
         """Map of a slice in the stack of a page; the page's own if the slice is of no use."""

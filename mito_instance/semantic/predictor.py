@@ -21,6 +21,7 @@ from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.calibration import choose_foreground_threshold
+from mito_instance.semantic.stacks import Series, SeriesOnDisk
 from mito_instance.semantic.to_instances import InstanceRule, to_instances
 from mito_instance.semantic.windows import owned_parts
 
@@ -140,11 +141,31 @@ class SemanticPredictor(NetworkPredictor):
 
 
 class SlicePredictor(SemanticPredictor):
-    """Base of the predictors of pages among their neighbours: what they prepare is the map."""
+    """Base of the predictors of pages among their neighbours: what they prepare is the map.
+
+    Args:
+        cfg: the network's config.
+        network: a semantic network, weights loaded.
+        weights: the file that they came from, for the record.
+    """
+
+    def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
+        super().__init__(cfg, network, weights)
+        self.disk = SeriesOnDisk()
 
     def prepare_page(self, page: Page) -> Grey:
         """Probability map (H, W), times 255, of a page among its neighbours."""
         raise NotImplementedError
+
+    def reach(self, series: Series) -> tuple[int, int]:
+        """First slice that the map of a page depends on, and the one after the last."""
+        raise NotImplementedError
+
+    def files_beside(self, path: Path) -> list[Path]:
+        """Other files that the map of a file of one page depends on, in slice order."""
+        series = self.disk.around(path, 0, 1)
+        first, stop = self.reach(series)
+        return [other for other, _ in series.places[first:stop] if other != path]
 
     def probability(self, tile: Grey) -> Probability:
         """Probability of a tile that ``prepare_page`` or ``prepare`` made."""

@@ -21,7 +21,7 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
 from mito_instance.semantic.predictor import Grey, Semantic, SlicePredictor
-from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class StackPredictor(SlicePredictor):
         self.patch_slices = int(cfg.MITO.SEMANTIC.PATCH_SLICES)
         self.block_slices = int(cfg.MITO.SEMANTIC.BLOCK_SLICES)
         self.margin = self.patch_slices // 4
-        self.disk = SeriesOnDisk()
+        self.core = self.block_slices - 2 * self.margin
         self.blocks: OrderedDict[Block, npt.NDArray[np.uint8]] = OrderedDict()
         self._has_warned = False
 
@@ -75,8 +75,7 @@ class StackPredictor(SlicePredictor):
         image_hw = (page.pixels.shape[0], page.pixels.shape[1])
         identity = ImageInstances(str(page.path), image_hw, pixel_size=page.pixel_size)
         zoom = zoom_for(identity, self.pixel_size_nm)
-        core = self.block_slices - 2 * self.margin
-        number = series.position // core
+        number = series.position // self.core
         key = (series.places, number, image_hw, zoom)
         if key not in self.blocks:
             self.blocks[key] = self._predict_block(series, page, number, zoom)
@@ -85,7 +84,7 @@ class StackPredictor(SlicePredictor):
             ):
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(key)
-        found: Grey = self.blocks[key][series.position - number * core]
+        found: Grey = self.blocks[key][series.position - number * self.core]
         return found
 
     def in_orientations(self: Semantic, count: int) -> Semantic:
@@ -96,11 +95,16 @@ class StackPredictor(SlicePredictor):
         """
         raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
 
+    def reach(self, series: Series) -> tuple[int, int]:
+        """The slices of a page's block, with the margins."""
+        first = series.position // self.core * self.core
+        last = min(first + self.core, len(series.places))
+        return max(0, first - self.margin), min(len(series.places), last + self.margin)
+
     def _predict_block(self, series: Series, page: Page, number: int, zoom: float) -> Grey:
         """Maps (n, H, W) of the slices that a block decides."""
-        core = self.block_slices - 2 * self.margin
-        first, last = number * core, min((number + 1) * core, len(series.places))
-        start, stop = max(0, first - self.margin), min(len(series.places), last + self.margin)
+        first, last = number * self.core, min((number + 1) * self.core, len(series.places))
+        start, stop = self.reach(series)
         slices = [self._read(place, page) for place in series.places[start:stop]]
         # The page itself was read: there is a nearest usable slice to each.
         usable = np.flatnonzero([grey is not None for grey in slices])

@@ -248,6 +248,34 @@ def test_changed_images_settings_and_models_are_computed_anew(
     assert predictions("1") == 0
 
 
+def test_changed_neighbours_are_noticed_by_a_model_that_looks_at_them(
+    images, tmp_path, capsys, monkeypatch
+):
+    calls, names = tmp_path / "calls", ["cell 1.png", "cell 2.png", "cell 3.png"]
+
+    class Stacks(DarkObjects):
+        def prepare_page(self, page):
+            return self.prepare(page.pixels)
+
+        def files_beside(self, path):
+            return [images / name for name in names if images / name != path]
+
+    def predictions(*paths):
+        before = n_calls(calls)
+        run(capsys, monkeypatch, Stacks(calls=calls), *paths, "--resume", tmp_path / "resume")
+        return n_calls(calls) - before
+
+    alone, stack = images / "cell 2.png", images / "stack.tif"
+    assert predictions(alone, stack) == 1 + 3
+    assert predictions(alone, stack) == 0
+    os.utime(images / "cell 3.png", ns=(1, 1))
+    assert predictions(alone, stack) == 1
+    (images / "cell 1.png").unlink()
+    assert predictions(alone, stack) == 1
+    os.utime(images / "cell 4.png", ns=(1, 1))
+    assert predictions(alone, stack) == 0
+
+
 def test_a_model_that_resamples_depends_on_the_pixel_size(images, tmp_path, capsys, monkeypatch):
     calls = tmp_path / "calls"
     predictor = DarkObjects(calls=calls)

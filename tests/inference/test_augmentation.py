@@ -274,6 +274,9 @@ def test_a_model_of_several_slices_is_not_turned():
         def prepare_page(self, page):
             return page.pixels
 
+        def files_beside(self, path):
+            return []
+
     assert isinstance(with_augmentation(Stacks(), None), Stacks)
     with pytest.raises(ConfigError, match="sees them in one orientation"):
         with_augmentation(Stacks(), 4)

@@ -158,5 +158,8 @@ def test_a_model_of_whole_stacks_has_one_device():
         def prepare_page(self, page):
             return page.pixels
 
+        def files_beside(self, path):
+            return []
+
     with pytest.raises(ConfigError, match="neighbouring slices works on one device"):
         CopiesPredictor([Stacks(), Stacks()])

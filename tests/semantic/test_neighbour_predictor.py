@@ -64,6 +64,13 @@ def test_a_map_is_the_weighted_mean_of_three_in_any_order(files):
     assert len({one.tobytes() for one in found}) == N
 
 
+def test_a_map_depends_on_the_files_before_and_after(files):
+    predictor = build(0.25)
+    for k in range(N):
+        expected = [files / f"z{n + 5}.png" for n in (k - 1, k + 1) if 0 <= n < N]
+        assert predictor.files_beside(files / f"z{k + 5}.png") == expected
+
+
 def test_pages_in_order_are_predicted_once_each(files, monkeypatch):
     predictor = build(0.25)
     seen = []

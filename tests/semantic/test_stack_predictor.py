@@ -69,6 +69,21 @@ def test_a_map_depends_on_the_neighbours(build, files, volume, tmp_path):
     assert (before != after).any()
 
 
+def test_the_files_that_a_map_depends_on_are_those_of_its_block(build, files):
+    predictor = build()
+    for k in range(7):
+        predictor.prepare_page(read_page(files / f"z{k + 5}.png", 0))
+    blocks = [
+        {predictor.core * number + place for place in range(predictor.core)} & set(range(7))
+        for number in range(len(predictor.blocks))
+    ]
+    for k in range(7):
+        own = next(block for block in blocks if k in block)
+        near = range(min(own) - predictor.margin, max(own) + 1 + predictor.margin)
+        expected = [files / f"z{n + 5}.png" for n in near if 0 <= n < 7 and n != k]
+        assert predictor.files_beside(files / f"z{k + 5}.png") == expected
+
+
 def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path, caplog):
     for number in (1, 2, 3):
         (tmp_path / f"z{number}.png").write_bytes((files / "z5.png").read_bytes())
