@@ -146,7 +146,7 @@ def timed_parts(network: Any) -> dict[str, tuple[Any, str]]:
     }
     if getattr(network, "foreground", None) is not None:
         parts["foreground map"] = (network.foreground, "forward")
-        parts["foreground: scores"] = (network.foreground, "rescore")
+        parts["foreground: scores and masks"] = (network.foreground, "judge")
     return parts
 
 

@@ -43,6 +43,8 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.FOREGROUND.CONV_DIM = 64
     cfg.MITO.FOREGROUND.LOSS_WEIGHT = 0.5
     cfg.MITO.FOREGROUND.SCORE_POWER = 1.0
+    # Share of the map in each mask, below 0.5; the rest is the mask head's.
+    cfg.MITO.FOREGROUND.MASK_WEIGHT = 0.0
     # Share of the pixels, the hardest ones, that its cross-entropy learns from.
     cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION = 1.0
     # sgd (with momentum) or adamw; U-Nets learn faster with the latter.

@@ -1,4 +1,4 @@
-"""A dense foreground map beside the instance heads: it judges every detection pixel by pixel."""
+"""A dense foreground map beside the instance heads: it judges every detection, and its outline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from detectron2.structures import Boxes, Instances
 from fvcore.nn import weight_init
 from torch import nn
 from torch.nn import functional as F
+
+from mito_instance.errors import ConfigError
 
 
 class ForegroundHead(nn.Module):
@@ -32,6 +34,12 @@ class ForegroundHead(nn.Module):
         self.stride = int(input_shape[self.levels[0]].stride or 1)
         self.loss_weight = float(cfg.MITO.FOREGROUND.LOSS_WEIGHT)
         self.score_power = float(cfg.MITO.FOREGROUND.SCORE_POWER)
+        self.mask_weight = float(cfg.MITO.FOREGROUND.MASK_WEIGHT)
+        if not 0.0 <= self.mask_weight < 0.5:
+            raise ConfigError(
+                "MITO.FOREGROUND.MASK_WEIGHT: must be 0 to less than 0.5 (beyond, the map marks "
+                f"what the mask leaves out), got {self.mask_weight:g}"
+            )
         self.hard_fraction = float(cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION)
         width = int(cfg.MITO.FOREGROUND.CONV_DIM)
         self.lateral = nn.ModuleList(
@@ -84,8 +92,12 @@ class ForegroundHead(nn.Module):
         dice = 1.0 - overlap / (probability.sum() + target.sum() + 1.0)
         return {"loss_foreground": self.loss_weight * (entropy.mean() + dice)}
 
-    def rescore(self, logits: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
-        """Multiply each score by the mean foreground probability inside its mask.
+    def judge(self, logits: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
+        """Multiply scores by the map's mean inside the mask, and mix the map into the mask.
+
+        A mask becomes ``(1 - MASK_WEIGHT) * mask + MASK_WEIGHT * map``. With 0.3, a cell that the
+        mask gives less than 0.29 stays out, whatever the map says, so that touching neighbours
+        remain apart; one of more than 0.71 stays in.
 
         Args:
             logits: from ``forward``.
@@ -93,18 +105,22 @@ class ForegroundHead(nn.Module):
                 ``scores``; possibly none.
 
         Returns:
-            The same detections by falling new score.
+            The same detections by falling new score, which is that of the mask before.
         """
         sampled = self._sample(logits, [found.pred_boxes for found in detections], detections)
-        rescored = []
+        judged = []
         for found, probability in zip(detections, sampled, strict=True):
             if len(found):
                 inside = (found.pred_masks[:, 0] >= 0.5).to(probability.dtype)
                 mean = (probability * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1.0)
                 found.scores = found.scores * mean.clamp(min=0.0) ** self.score_power
+                if self.mask_weight:
+                    mask = found.pred_masks[:, 0].to(probability.dtype)
+                    mixed = mask.lerp(probability, self.mask_weight)
+                    found.pred_masks = mixed[:, None]
                 found = found[found.scores.argsort(descending=True, stable=True)]
-            rescored.append(found)
-        return rescored
+            judged.append(found)
+        return judged
 
     def _sample(
         self, logits: torch.Tensor, boxes: Sequence[Boxes], detections: Sequence[Instances]

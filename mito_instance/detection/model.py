@@ -84,7 +84,7 @@ class MitoMaskRCNN(GeneralizedRCNN):
             features = self.backbone(images.tensor)
             proposals, _ = self.proposal_generator(images, features, None)
             found, _ = self.roi_heads(images, features, proposals, None)
-            found = self.foreground.rescore(self.foreground(features), found)
+            found = self.foreground.judge(self.foreground(features), found)
         if do_postprocess:
             return GeneralizedRCNN._postprocess(found, batched_inputs, images.image_sizes)
         return found

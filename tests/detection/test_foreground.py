@@ -10,6 +10,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from mito_instance.detection.config import load_config
 from mito_instance.detection.foreground import ForegroundHead
 from mito_instance.detection.model import build_network
+from mito_instance.errors import ConfigError
 
 LEVELS = {
     name: ShapeSpec(channels=8, stride=4 << i) for i, name in enumerate(("p2", "p3", "p4", "p5"))
@@ -51,15 +52,41 @@ def test_logits_have_the_finest_level_s_size(head):
 
 def test_scores_fall_where_the_map_sees_background(head):
     found = Instances.cat([detection([20, 4, 30, 20], 0.9), detection([2, 4, 12, 20], 0.8)])
-    (rescored,) = head.rescore(left_half(), [found])
+    (rescored,) = head.judge(left_half(), [found])
     assert rescored.scores.tolist() == pytest.approx([0.8, 0.0], abs=1e-3)
     assert rescored.pred_boxes.tensor[0].tolist() == [2, 4, 12, 20]
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        pytest.param("0.0", [[0.2, 0.6], [0.2, 0.6]], id="mask-alone"),
+        pytest.param("0.3", [[0.44, 0.42], [0.44, 0.42]], id="mixed"),
+    ],
+)
+def test_the_map_moves_the_outline_where_the_mask_is_in_doubt(
+    light_config, tiny_overrides, weight, expected
+):
+    words = [*tiny_overrides, "MITO.FOREGROUND.MASK_WEIGHT", weight]
+    head = ForegroundHead(load_config(light_config, words), LEVELS)
+    found = detection([8, 4, 24, 20], 0.8, cells=2)
+    found.pred_masks[0, 0] = torch.tensor([[0.2, 0.6], [0.2, 0.6]])
+    (judged,) = head.judge(left_half(), [found])
+    torch.testing.assert_close(judged.pred_masks[0, 0], torch.tensor(expected))
+    # Scores are those of the mask as it was: its right half, which the map calls background.
+    assert judged.scores.item() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_mask_of_the_map_s_making_is_refused(light_config, tiny_overrides):
+    words = [*tiny_overrides, "MITO.FOREGROUND.MASK_WEIGHT", "0.5"]
+    with pytest.raises(ConfigError, match=r"MASK_WEIGHT: must be 0 to less than 0\.5"):
+        ForegroundHead(load_config(light_config, words), LEVELS)
 
 
 def test_images_without_detections_stay_empty(head):
     nothing = detection([0, 0, 1, 1], 0.5)[torch.zeros(1, dtype=torch.bool)]
     logits = left_half().repeat(2, 1, 1, 1)
-    first, second = head.rescore(logits, [nothing, detection([2, 4, 12, 20], 0.5)])
+    first, second = head.judge(logits, [nothing, detection([2, 4, 12, 20], 0.5)])
     assert len(first) == 0
     assert second.scores.tolist() == pytest.approx([0.5], abs=1e-3)
 
@@ -92,8 +119,10 @@ def test_loss_of_an_empty_image_rewards_silence(head):
     assert loud > 5
 
 
-def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides):
-    cfg = load_config(light_config, [*tiny_overrides, "MITO.FOREGROUND.ENABLED", "True"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides, precision):
+    words = [*tiny_overrides, "MITO.FOREGROUND.ENABLED", "True", "MITO.PRECISION", precision]
+    cfg = load_config(light_config, words)
     torch.manual_seed(0)
     network = build_network(cfg)
     network.roi_heads.box_predictor.test_score_thresh = 0.0
