@@ -95,9 +95,9 @@ class ForegroundHead(nn.Module):
     def judge(self, logits: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
         """Multiply scores by the map's mean inside the mask, and mix the map into the mask.
 
-        A mask becomes ``(1 - MASK_WEIGHT) * mask + MASK_WEIGHT * map``. With 0.3, a cell that the
-        mask gives less than 0.29 stays out, whatever the map says, so that touching neighbours
-        remain apart; one of more than 0.71 stays in.
+        A mask becomes ``(1 - MASK_WEIGHT) * mask + MASK_WEIGHT * map``. With 0.4, a cell that the
+        mask gives less than 0.16 stays out, whatever the map says, so that touching neighbours
+        remain apart; one of more than 0.84 stays in.
 
         Args:
             logits: from ``forward``.

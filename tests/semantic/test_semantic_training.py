@@ -115,6 +115,8 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
     curve = (output / "training" / "metrics.json").read_text()
     assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
+    augment = load_config(output / "config.yaml").MITO.AUGMENT
+    assert list(augment.CONTRAST) == list(augment.GAMMA) == [0.92, 1.08]
 
 
 def test_cross_validation_trains_on_all_and_chooses_on_what_was_held_out(stack, tmp_path, capfd):
