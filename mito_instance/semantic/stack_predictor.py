@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 1 << 28
 Block: TypeAlias = tuple[tuple[Place, ...], int, tuple[int, int], float]
-"""A series, the number of a block of its slices, the page's size, the zoom."""
+"""A series, the first slice that a block decides, the page's size, the zoom."""
 
 
 class StackPredictor(SlicePredictor):
@@ -75,16 +75,16 @@ class StackPredictor(SlicePredictor):
         image_hw = (page.pixels.shape[0], page.pixels.shape[1])
         identity = ImageInstances(str(page.path), image_hw, pixel_size=page.pixel_size)
         zoom = zoom_for(identity, self.pixel_size_nm)
-        number = series.position // self.core
-        key = (series.places, number, image_hw, zoom)
+        first, _ = self._decided(series)
+        key = (series.places, first, image_hw, zoom)
         if key not in self.blocks:
-            self.blocks[key] = self._predict_block(series, page, number, zoom)
+            self.blocks[key] = self._predict_block(series, page, zoom)
             while (
                 len(self.blocks) > 1 and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
             ):
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(key)
-        found: Grey = self.blocks[key][series.position - number * self.core]
+        found: Grey = self.blocks[key][series.position - first]
         return found
 
     def in_orientations(self: Semantic, count: int) -> Semantic:
@@ -97,13 +97,17 @@ class StackPredictor(SlicePredictor):
 
     def reach(self, series: Series) -> tuple[int, int]:
         """The slices of a page's block, with the margins."""
-        first = series.position // self.core * self.core
-        last = min(first + self.core, len(series.places))
+        first, last = self._decided(series)
         return max(0, first - self.margin), min(len(series.places), last + self.margin)
 
-    def _predict_block(self, series: Series, page: Page, number: int, zoom: float) -> Grey:
-        """Maps (n, H, W) of the slices that a block decides."""
-        first, last = number * self.core, min((number + 1) * self.core, len(series.places))
+    def _decided(self, series: Series) -> tuple[int, int]:
+        """First slice that a page's block decides, and the one after the last."""
+        first = series.position // self.core * self.core
+        return first, min(first + self.core, len(series.places))
+
+    def _predict_block(self, series: Series, page: Page, zoom: float) -> Grey:
+        """Maps (n, H, W) of the slices that the page's block decides."""
+        first, last = self._decided(series)
         start, stop = self.reach(series)
         slices = [self._read(place, page) for place in series.places[start:stop]]
         # The page itself was read: there is a nearest usable slice to each.
