@@ -161,8 +161,8 @@ def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredic
         count: 4 or 8 orientations; None for the predictor itself.
 
     Raises:
-        ConfigError: if the count is another, or the predictor looks at whole stacks: what it
-            is asked about is its finished map, the same in every orientation.
+        ConfigError: if the count is another, or the predictor looks at neighbouring slices and
+            is no ``MapPredictor``: what it is asked about has been prepared in one orientation.
     """
     if count is None:
         return predictor
@@ -172,8 +172,8 @@ def with_augmentation(predictor: MaskPredictor, count: int | None) -> MaskPredic
         return CopiesPredictor([with_augmentation(copy, count) for copy in predictor.copies])
     if isinstance(predictor, StackPredictor):
         raise ConfigError(
-            "--tta: a model that looks at neighbouring slices sees them in one orientation; "
-            "leave it out"
+            "--tta: a model that looks at neighbouring slices sees them in one orientation, "
+            "unless it averages maps; leave it out"
         )
     return AugmentedPredictor(predictor, count)
 

@@ -76,7 +76,7 @@ class MapPredictor(Protocol):
         """The same predictor with maps that are means over 4 or 8 orientations of a tile.
 
         Raises:
-            ConfigError: if the count is neither, or the predictor sees one orientation only.
+            ConfigError: if the count is neither.
         """
         ...
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -14,13 +15,12 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from mito_instance.errors import ConfigError
 from mito_instance.inference.resampling import resize_page, zoom_for
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
-from mito_instance.semantic.predictor import Grey, Semantic, SlicePredictor
+from mito_instance.semantic.predictor import Grey, Probability, SlicePredictor
 from mito_instance.semantic.stacks import Place, Series, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES = 1 << 28
 Block: TypeAlias = tuple[tuple[Place, ...], int, tuple[int, int], float]
 """A series, the first slice that a block decides, the page's size, the zoom."""
+
+Stack = TypeVar("Stack", bound="StackPredictor")
 
 
 class StackPredictor(SlicePredictor):
@@ -87,13 +89,11 @@ class StackPredictor(SlicePredictor):
         found: Grey = self.blocks[key][series.position - first]
         return found
 
-    def in_orientations(self: Semantic, count: int) -> Semantic:
-        """Not offered.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError("--tta: a 3D model predicts stacks in one orientation; leave it out")
+    def in_orientations(self: Stack, count: int) -> Stack:
+        """This predictor with maps that are means over the orientations of the slices' plane."""
+        turned = super().in_orientations(count)
+        turned.blocks = OrderedDict()
+        return turned
 
     def reach(self, series: Series) -> tuple[int, int]:
         """The slices of a page's block, with the margins."""
@@ -131,6 +131,8 @@ class StackPredictor(SlicePredictor):
     def _volume_map(self, volume: Grey) -> Grey:
         """Probabilities, times 255, of a volume (D, H, W) that is whole in D."""
         step_z, step_y, step_x = strides_3d(self.cfg)
+        if len(self.orientations) > 1:  # turned by 90°, rows are columns
+            step_y = step_x = math.lcm(step_y, step_x)
         depth, height, width = volume.shape
         full = _up(max(depth, self.patch_slices), step_z)
         before = (full - depth) // 2
@@ -144,10 +146,19 @@ class StackPredictor(SlicePredictor):
                 (0, _up(max(tile.height, 2 * step_y), step_y) - tile.height),
                 (0, _up(max(tile.width, 2 * step_x), step_x) - tile.width),
             )
-            padded = torch.from_numpy(np.pad(window, padding, mode="edge"))
-            found = self._run([{"volume": padded}])[0][before : before + depth]
+            found = self._mean_map(np.pad(window, padding, mode="edge"))[before : before + depth]
             maps[(slice(None), *page_part)] = np.rint(found[(slice(None), *tile_part)] * 255)
         return maps
+
+    def _mean_map(self, window: Grey) -> Probability:
+        """Probabilities (d, h, w) of a padded window, the mean over its orientations."""
+        total = np.zeros(window.shape, dtype=np.float32)
+        for orientation in self.orientations:
+            turned = np.stack([orientation.apply(grey) for grey in window])
+            seen = self._run([{"volume": torch.from_numpy(turned)}])[0]
+            seen_hw = (seen.shape[1], seen.shape[2])
+            total += np.stack([orientation.undo(one, 0, 0, seen_hw)[0] for one in seen])
+        return total / np.float32(len(self.orientations))
 
 
 def _up(length: int, step: int) -> int:

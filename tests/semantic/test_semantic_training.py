@@ -27,7 +27,6 @@ from mito_instance.errors import (  # noqa: E402
     MissingDependencyError,
     WeightsError,
 )
-from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
@@ -162,8 +161,6 @@ def test_a_lone_image_is_predicted_in_3d_with_a_warning(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "cell.png"), np.full((40, 50), 90, np.uint8))
     found = predict_page(predictor, read_page(tmp_path / "cell.png", 0))
     assert found.image_hw == (40, 50)
-    with pytest.raises(ConfigError, match="--tta: a 3D model"):
-        with_augmentation(predictor, 4)
     assert "cell.png: no neighbouring slices" in caplog.text
 
 

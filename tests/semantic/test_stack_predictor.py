@@ -12,7 +12,6 @@ pytest.importorskip("monai")
 from mito_instance.detection.architectures import build_predictor  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
-from mito_instance.errors import ConfigError  # noqa: E402
 from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 
@@ -94,6 +93,38 @@ def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path,
     assert "predicted without it" in caplog.text
 
 
-def test_blocks_are_predicted_in_one_orientation(build):
-    with pytest.raises(ConfigError, match="--tta: a 3D model predicts stacks in one orientation"):
-        with_augmentation(build(), 4)
+@pytest.mark.parametrize("count", [4, 8])
+def test_a_mean_over_orientations_turns_with_the_stack(build, volume, tmp_path, count):
+    turns = {
+        "up": lambda v: v,
+        "flipped": lambda v: v[:, ::-1],
+        "turned": lambda v: v.swapaxes(1, 2),
+    }
+    maps = {}
+    for name, turn in turns.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.ascontiguousarray(turn(volume)))
+        predictor = with_augmentation(build(), count)
+        maps[name] = predictor.prepare_page(read_page(tmp_path / f"{name}.tif", 3)).astype(int)
+    assert abs(maps["flipped"] - maps["up"][::-1]).max() <= 1
+    if count == 8:
+        assert abs(maps["turned"] - maps["up"].T).max() <= 1
+    alone = build().prepare_page(read_page(tmp_path / "up.tif", 3))
+    assert abs(maps["up"] - alone).max() > 1
+
+
+def test_maps_of_another_number_of_orientations_are_not_reused(build, files):
+    predictor, page = build(), read_page(files / "stack.tif", 0)
+    alone = predictor.prepare_page(page)
+    turned = with_augmentation(predictor, 8)
+    assert (turned.prepare_page(page) != alone).any()
+    np.testing.assert_array_equal(predictor.prepare_page(page), alone)
+    assert turned.record()["tta_orientations"] == 8
+    assert "tta_orientations" not in predictor.record()
+
+
+def test_turned_windows_fit_strides_that_differ(volume, tmp_path):
+    strides = ["MITO.SEMANTIC.STRIDES_3D", "((1,1,2),(2,2,2),(2,1,2),(1,2,2))"]
+    cfg = load_config(CONFIG, [*SMALL, *strides])
+    predictor = with_augmentation(build_predictor(cfg, build_network(cfg)), 8)
+    tifffile.imwrite(tmp_path / "thin.tif", volume[:, :36, :20])
+    assert predictor.prepare_page(read_page(tmp_path / "thin.tif", 2)).shape == (36, 20)
