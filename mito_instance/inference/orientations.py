@@ -31,8 +31,8 @@ class Orientation:
     columns: bool = False
 
     def apply(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        """The array (H, W) as it looks in this orientation: (H, W), or (W, H) when swapped."""
-        turned = array.T if self.swap else array
+        """The array (..., H, W) as it looks in this orientation: (..., W, H) when swapped."""
+        turned = np.swapaxes(array, -1, -2) if self.swap else array
         return np.ascontiguousarray(self._reversed(turned))
 
     def undo(
@@ -41,24 +41,24 @@ class Orientation:
         """A part of the tile, as seen in this orientation, where it lies in the tile itself.
 
         Args:
-            part: (h, w), any part of what `apply` gave.
+            part: (..., h, w), any part of what `apply` gave.
             x: column of its first pixel there.
             y: row of its first pixel there.
-            seen_hw: size of what `apply` gave.
+            seen_hw: height and width of what `apply` gave.
 
         Returns:
             The same pixels in the tile's own orientation, with the column and row of the first.
         """
-        height, width = part.shape
+        height, width = part.shape[-2:]
         if self.rows:
             y = seen_hw[0] - y - height
         if self.columns:
             x = seen_hw[1] - x - width
         own = self._reversed(part)
-        return (own.T, y, x) if self.swap else (own, x, y)
+        return (np.swapaxes(own, -1, -2), y, x) if self.swap else (own, x, y)
 
     def _reversed(self, array: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        return array[:: -1 if self.rows else 1, :: -1 if self.columns else 1]
+        return array[..., :: -1 if self.rows else 1, :: -1 if self.columns else 1]
 
 
 def orientations(count: int) -> tuple[Orientation, ...]:

@@ -78,11 +78,7 @@ class SemanticPredictor(NetworkPredictor):
 
     def probability(self, tile: Grey) -> Probability:
         """Foreground probability (h, w) of a prepared tile, in [0, 1]."""
-        total = np.zeros(tile.shape, dtype=np.float32)
-        for orientation in self.orientations:
-            seen = self._run([{"image": torch.from_numpy(orientation.apply(tile))[None]}])[0]
-            total += orientation.undo(seen, 0, 0, (seen.shape[0], seen.shape[1]))[0]
-        return total / np.float32(len(self.orientations))
+        return self._mean_map("image", tile[None])
 
     def page_probability(self, page: Page) -> Probability:
         """Foreground probability (H, W) of a whole page, in its own pixels.
@@ -127,6 +123,22 @@ class SemanticPredictor(NetworkPredictor):
         self.cfg.MITO.SEMANTIC.FOREGROUND_THRESHOLD = foreground_threshold
         self.cfg.freeze()
         self.rule = InstanceRule.from_config(self.cfg)
+
+    def _mean_map(self, name: str, grey: Grey) -> Probability:
+        """Probabilities of what the network knows by this name, the mean over orientations.
+
+        Args:
+            name: ``image`` or ``volume``.
+            grey: (1, h, w) or (d, h, w).
+
+        Returns:
+            (h, w) of an image, (d, h, w) of a volume.
+        """
+        total = np.zeros((), dtype=np.float32)
+        for orientation in self.orientations:
+            seen = self._run([{name: torch.from_numpy(orientation.apply(grey))}])[0]
+            total = total + orientation.undo(seen, 0, 0, (seen.shape[-2], seen.shape[-1]))[0]
+        return total / np.float32(len(self.orientations))
 
     def _run(self, batch: list[dict[str, torch.Tensor]]) -> list[Probability]:
         """Probabilities of a batch without its channel axis; the network keeps its mode."""

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from detectron2.config import CfgNode
 from torch import nn
 
@@ -20,7 +19,7 @@ from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
-from mito_instance.semantic.predictor import Grey, Probability, SlicePredictor
+from mito_instance.semantic.predictor import Grey, SlicePredictor
 from mito_instance.semantic.stacks import Place, Series, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
@@ -146,19 +145,10 @@ class StackPredictor(SlicePredictor):
                 (0, _up(max(tile.height, 2 * step_y), step_y) - tile.height),
                 (0, _up(max(tile.width, 2 * step_x), step_x) - tile.width),
             )
-            found = self._mean_map(np.pad(window, padding, mode="edge"))[before : before + depth]
+            found = self._mean_map("volume", np.pad(window, padding, mode="edge"))
+            found = found[before : before + depth]
             maps[(slice(None), *page_part)] = np.rint(found[(slice(None), *tile_part)] * 255)
         return maps
-
-    def _mean_map(self, window: Grey) -> Probability:
-        """Probabilities (d, h, w) of a padded window, the mean over its orientations."""
-        total = np.zeros(window.shape, dtype=np.float32)
-        for orientation in self.orientations:
-            turned = np.stack([orientation.apply(grey) for grey in window])
-            seen = self._run([{"volume": torch.from_numpy(turned)}])[0]
-            seen_hw = (seen.shape[1], seen.shape[2])
-            total += np.stack([orientation.undo(one, 0, 0, seen_hw)[0] for one in seen])
-        return total / np.float32(len(self.orientations))
 
 
 def _up(length: int, step: int) -> int:
