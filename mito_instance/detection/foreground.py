@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -34,6 +35,11 @@ class ForegroundHead(nn.Module):
         self.stride = int(input_shape[self.levels[0]].stride or 1)
         self.loss_weight = float(cfg.MITO.FOREGROUND.LOSS_WEIGHT)
         self.score_power = float(cfg.MITO.FOREGROUND.SCORE_POWER)
+        if not 0.0 <= self.score_power < math.inf:
+            raise ConfigError(
+                "MITO.FOREGROUND.SCORE_POWER: must be 0 or more, finite (below 0, detections "
+                f"on background would gain), got {self.score_power:g}"
+            )
         self.mask_weight = float(cfg.MITO.FOREGROUND.MASK_WEIGHT)
         if not 0.0 <= self.mask_weight < 0.5:
             raise ConfigError(
@@ -95,9 +101,10 @@ class ForegroundHead(nn.Module):
     def judge(self, logits: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
         """Multiply scores by the map's mean inside the mask, and mix the map into the mask.
 
-        A mask becomes ``(1 - MASK_WEIGHT) * mask + MASK_WEIGHT * map``. With 0.4, a cell that the
-        mask gives less than 0.16 stays out, whatever the map says, so that touching neighbours
-        remain apart; one of more than 0.84 stays in.
+        The mean is taken to the power ``SCORE_POWER``. A mask becomes ``(1 - MASK_WEIGHT) * mask
+        + MASK_WEIGHT * map``. With 0.4, a cell that the mask gives less than 0.16 stays out,
+        whatever the map says, so that touching neighbours remain apart; one of more than 0.84
+        stays in.
 
         Args:
             logits: from ``forward``.

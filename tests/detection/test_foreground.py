@@ -58,6 +58,30 @@ def test_scores_fall_where_the_map_sees_background(head):
 
 
 @pytest.mark.parametrize(
+    ("power", "score"),
+    [
+        pytest.param("0.0", 0.8, id="box-head-alone"),
+        pytest.param("1.0", 0.4, id="mean"),
+        pytest.param("2.0", 0.2, id="square"),
+    ],
+)
+def test_the_map_judges_by_a_power_of_its_mean(light_config, tiny_overrides, power, score):
+    words = [*tiny_overrides, "MITO.FOREGROUND.SCORE_POWER", power]
+    head = ForegroundHead(load_config(light_config, words), LEVELS)
+    (judged,) = head.judge(torch.zeros(1, 1, 8, 8), [detection([8, 4, 24, 20], 0.8)])
+    assert judged.scores.item() == pytest.approx(score)
+
+
+@pytest.mark.parametrize("power", [-1.0, float("nan"), float("inf")])
+def test_a_power_that_turns_the_order_round_is_refused(light_config, tiny_overrides, power):
+    cfg = load_config(light_config, tiny_overrides).clone()
+    cfg.defrost()
+    cfg.MITO.FOREGROUND.SCORE_POWER = power
+    with pytest.raises(ConfigError, match=rf"SCORE_POWER: must be 0 or more, .*got {power:g}"):
+        ForegroundHead(cfg, LEVELS)
+
+
+@pytest.mark.parametrize(
     ("weight", "expected"),
     [
         pytest.param("0.0", [[0.2, 0.6], [0.2, 0.6]], id="mask-alone"),
