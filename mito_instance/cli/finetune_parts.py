@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
+from mito_instance.annotations.image_files import match_files, page_of
+from mito_instance.calibration import PixelSize
 from mito_instance.cli.outlined_images import as_mitochondria
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
@@ -42,14 +45,23 @@ def divide(
     """Images to train on and to validate on; says which.
 
     Args:
-        args: ``val``, ``seed``.
+        args: ``val``, ``seed``, ``pixel_size_nm``.
         images: all outlined images.
 
     Returns:
         Training and validation images; the latter are empty where there are too few to spare.
+
+    Raises:
+        AnnotationError: if an image of ``val`` is one of them.
     """
     if args.val is not None:
-        return images, [as_mitochondria(image) for image in read_coco(args.val)]
+        given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+        judged = [
+            replace(image, pixel_size=given or image.pixel_size) for image in read_coco(args.val)
+        ]
+        judged = [as_mitochondria(image) for image in match_files(judged)]
+        _check_apart(judged, images, "--val and among the images to adapt to", "measured")
+        return images, judged
     train, val = hold_out(images, np.random.default_rng(args.seed))
     if val:
         names = ", ".join(Path(image.image).name for image in val[:5])
@@ -77,16 +89,13 @@ def read_others(paths: Sequence[Path], images: Sequence[ImageInstances]) -> list
         AnnotationError: if a file is not usable, there are files but no instance in them, or an
             image is among both.
     """
-    others = [as_mitochondria(image) for path in paths for image in read_coco(path)]
+    found = [image for path in paths for image in read_coco(path)]
+    others = [as_mitochondria(image) for image in match_files(found)]
     if paths and not any(map(len, others)):
         raise AnnotationError(f"{paths[0]}: --also: no outlined mitochondrion in it; leave it out")
-    own = {_page(image) for image in images}
-    for other in others:
-        if _page(other) in own:
-            raise AnnotationError(
-                f"{other.image}: is in --also and among the images to adapt to or to validate on; "
-                "leave it out of --also, or what is held out would be learned"
-            )
+    _check_apart(
+        others, images, "--also and among the images to adapt to or to validate on", "held out"
+    )
     return others
 
 
@@ -146,5 +155,14 @@ def notes_of(
     return tuple(notes)
 
 
-def _page(image: ImageInstances) -> tuple[Path, int]:
-    return Path(image.image).resolve(), image.frame
+def _check_apart(
+    images: Sequence[ImageInstances], own: Sequence[ImageInstances], where: str, use: str
+) -> None:
+    """Refuse an image on both sides: what is learned must not be what the model is judged by."""
+    pages = {page_of(image) for image in own}
+    for image in images:
+        if page_of(image) in pages:
+            raise AnnotationError(
+                f"{image.image}: is in {where}; leave it out of one, or what is {use} would be "
+                "learned"
+            )

@@ -26,8 +26,10 @@ def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
         The images, and the exit status so far: what cannot be used is named on stderr.
 
     Raises:
-        MitoInstanceError: if nothing can be used.
+        MitoInstanceError: if nothing can be used, or an image is given twice.
     """
+    from mito_instance.annotations.image_files import match_files, page_of
+
     if args.rois is None and args.coco is None:
         raise ConfigError("no outlined images; give --rois with --images, or --coco")
     if (args.rois is None) != (args.images is None):
@@ -40,8 +42,16 @@ def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
         for path in args.coco:
             found = read_coco(path)
             images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+    seen = set()
+    for image in images:
+        if page_of(image) in seen:
+            raise AnnotationError(
+                f"{image.image}: page {image.frame + 1} is given twice; leave one out, or it would "
+                "be learned and held out at once"
+            )
+        seen.add(page_of(image))
     # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
-    return [as_mitochondria(image) for image in images], status
+    return [as_mitochondria(image) for image in match_files(images)], status
 
 
 def as_mitochondria(image: ImageInstances) -> ImageInstances:
@@ -99,9 +109,9 @@ def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
     conversion = convert_roi_pairs(pairing.pairs, pixel_size)
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
-    say_lines(
-        "skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in conversion.skipped]
-    )
+    # Damaged ones are among the failures.
+    skipped = [roi for roi in conversion.skipped if not roi.is_damaged]
+    say_lines("skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in skipped])
     failures = [*pairing.failures, *conversion.failures]
     if not conversion.images:
         reason = failures[0] if failures else "no image has an ROI set of its name"

@@ -24,7 +24,10 @@ _DESCRIPTION = """\
 Trains the model that a config describes, or with --eval-only measures it. DATASETS.TRAIN and
 DATASETS.TEST are paths of COCO JSON files; --train and --val set them. Checkpoints, TensorBoard
 curves and metrics.json go to OUTPUT_DIR; OUTPUT_DIR/model is what `mito quantify --weights`
-takes. KEY VALUE pairs override the config."""
+takes. KEY VALUE pairs override the config.
+
+With --eval-only, a model folder as MODEL.WEIGHTS brings its own config, and all is measured at
+its own thresholds, as `mito quantify` uses them; --config-file is for bare weights files."""
 
 _EXAMPLE = """\
 example:
@@ -112,12 +115,21 @@ def _train(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> Any:
     from mito_instance.detection.config import load_config
+    from mito_instance.detection.weights import CONFIG_NAME, resolve_weights
 
     overrides = list(args.opts)
     for key, paths in (("DATASETS.TRAIN", args.train), ("DATASETS.TEST", args.val)):
         if paths:
             overrides += [key, repr(tuple(paths))]
-    return load_config(args.config_file, overrides)
+    cfg = load_config(args.config_file, overrides)
+    if not args.eval_only or not cfg.MODEL.WEIGHTS:
+        return cfg
+    own = resolve_weights(cfg.MODEL.WEIGHTS).with_name(CONFIG_NAME)
+    if not own.is_file() or Path(cfg.MODEL.WEIGHTS).is_file():
+        return cfg
+    of_run = {"MODEL.WEIGHTS": cfg.MODEL.WEIGHTS, "OUTPUT_DIR": cfg.OUTPUT_DIR}
+    of_run["DATASETS.TEST"] = repr(tuple(cfg.DATASETS.TEST))
+    return load_config(own, [*(word for pair in of_run.items() for word in pair), *overrides])
 
 
 def _worker(args: argparse.Namespace) -> None:
@@ -140,6 +152,7 @@ def _worker(args: argparse.Namespace) -> None:
         return
     seed_everything(args.seed)
     trainer = Trainer(cfg, validation_of(truth) if truth else None, args.seed)
+    _warn_of_shared_images(truth, trainer.records)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
     if comm.is_main_process():
@@ -147,6 +160,22 @@ def _worker(args: argparse.Namespace) -> None:
         folder = trainer.save_final_model()
         logger.info("model saved in %s, score threshold %.2f", folder, threshold)
         print(folder)
+
+
+def _warn_of_shared_images(
+    truth: Sequence[ImageInstances], learned: Sequence[ImageInstances]
+) -> None:
+    from mito_instance.annotations.image_files import page_of
+
+    pages = {page_of(image) for image in learned}
+    n_shared = sum(page_of(image) in pages for image in truth)
+    if n_shared:
+        logger.warning(
+            "%d of %d validation images are trained on too: figures, best model and score "
+            "threshold say little about new images",
+            n_shared,
+            len(truth),
+        )
 
 
 def _evaluate_weights(cfg: Any, truth: list[ImageInstances]) -> dict[str, float]:

@@ -37,12 +37,13 @@ def validation_of(
 
     Args:
         truth: images with all their instances.
-        calibrate: whether the predictor may choose its own settings on these images.
+        calibrate: whether thresholds are chosen on these images; otherwise all is measured at
+            the predictor's own, as `mito quantify` uses it.
         collected: gets what the predictor finds, whatever its score.
 
     Returns:
-        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` chosen for it, which they
-        belong to; figures that are undefined are left out.
+        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` that they belong to;
+        figures that are undefined are left out.
     """
     from tqdm import tqdm
 
@@ -61,20 +62,26 @@ def validation_of(
         ]
         if collected is not None:
             collected.extend(predicted)
-        return figures_of(truth, predicted, int(predictor.cfg.MITO.MIN_AREA_PX)) | choices
+        threshold = None if calibrate else predictor.score_threshold
+        min_area_px = int(predictor.cfg.MITO.MIN_AREA_PX)
+        return figures_of(truth, predicted, min_area_px, threshold) | choices
 
     return validate
 
 
 def figures_of(
-    truth: Sequence[ImageInstances], predicted: Sequence[ImageInstances], min_area_px: int
+    truth: Sequence[ImageInstances],
+    predicted: Sequence[ImageInstances],
+    min_area_px: int,
+    threshold: float | None = None,
 ) -> dict[str, float]:
-    """How good predictions are at the score threshold that suits them best.
+    """How good predictions are.
 
     Args:
         truth: images with all their instances.
         predicted: the same images with scores, unthresholded.
         min_area_px: smaller instances are left out on both sides.
+        threshold: score from which a prediction counts; None: the one that suits these best.
 
     Returns:
         ``FIGURES`` and ``score_threshold``; figures that are undefined are left out.
@@ -82,7 +89,8 @@ def figures_of(
     from mito_instance.evaluation.evaluate import evaluate
     from mito_instance.evaluation.thresholds import best_score_threshold
 
-    threshold = best_score_threshold(truth, predicted, min_area_px=min_area_px)
+    if threshold is None:
+        threshold = best_score_threshold(truth, predicted, min_area_px=min_area_px)
     summary = evaluate(
         truth, predicted, min_area_px=min_area_px, score_threshold=threshold
     ).summary()

@@ -9,6 +9,8 @@ from detectron2.modeling.backbone import FPN, BasicStem, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.backbone.resnet import BasicBlock
 
+from mito_instance.errors import ConfigError
+
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
@@ -24,8 +26,17 @@ def build_light_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN
         cfg: reads ``MODEL.RESNETS.{DEPTH,NORM}``, ``MODEL.BACKBONE.FREEZE_AT``, ``MODEL.FPN.*``
             and ``MITO.RES5_BLOCKS`` (0 = all).
         input_shape: channels of the input.
+
+    Raises:
+        ConfigError: for another depth than 18 or 34.
     """
-    blocks = list(BLOCKS[cfg.MODEL.RESNETS.DEPTH])
+    depth = cfg.MODEL.RESNETS.DEPTH
+    if depth not in BLOCKS:
+        raise ConfigError(
+            f"MODEL.RESNETS.DEPTH: must be {' or '.join(map(str, BLOCKS))} for a light backbone, "
+            f"got {depth}; for others see mask_rcnn_R_50_FPN.yaml"
+        )
+    blocks = list(BLOCKS[depth])
     if cfg.MITO.RES5_BLOCKS:
         blocks[3] = cfg.MITO.RES5_BLOCKS
     norm = cfg.MODEL.RESNETS.NORM

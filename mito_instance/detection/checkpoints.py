@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.engine import HookBase
 
-from mito_instance.detection.weights import SafeCheckpointer
+from mito_instance.detection.weights import SafeCheckpointer, first_line
 from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.io.files import write_text_atomic
+
+logger = logging.getLogger(__name__)
 
 KEPT = 2
 
@@ -44,12 +47,24 @@ class TrainingCheckpointer(SafeCheckpointer):
             temporary.replace(path)
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
-            reason = str(error).strip().splitlines()[0][:200]
             raise ConfigError(
-                f"{path}: cannot write the checkpoint ({reason}); free some space or choose "
-                "another OUTPUT_DIR, then continue with --resume"
+                f"{path}: cannot write the checkpoint ({first_line(error)}); free some space or "
+                "choose another OUTPUT_DIR, then continue with --resume"
             ) from error
         self.tag_last_checkpoint(path.name)
+
+    def forget_last(self) -> None:
+        """A training starts anew in this folder: ``--resume`` must not go on with the one before.
+
+        Its files stay until they are written over.
+        """
+        named = Path(self.save_dir) / "last_checkpoint"
+        if self.save_to_disk and named.is_file():
+            logger.warning(
+                "%s: holds an earlier training; this one starts anew, and will replace its model",
+                self.save_dir,
+            )
+            named.unlink()
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint that ``--resume`` starts from."""
@@ -61,15 +76,26 @@ class TrainingCheckpointer(SafeCheckpointer):
         Raises:
             WeightsError: if the checkpoint belongs to another network or is no checkpoint.
         """
+        resume = resume and self.has_checkpoint()
+        source = self.get_checkpoint_file() if resume else path
+        if resume and not Path(source).is_file():
+            raise WeightsError(
+                f"{source}: the checkpoint that last_checkpoint names is gone; put it back, or "
+                "start anew without --resume"
+            )
         try:
             loaded: dict[str, Any] = super().resume_or_load(path, resume=resume)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            if not (resume and self.has_checkpoint()):
-                raise
+            what, remedy = (
+                ("training", "resume with the config that it was started with, or start anew "
+                 "without --resume")
+                if resume
+                else ("network", "pass weights of this architecture, or '' to start from random "
+                      "weights")
+            )  # fmt: skip
             raise WeightsError(
-                f"{self.get_checkpoint_file()}: does not fit this training "
-                f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}); resume "
-                "with the config that it was started with, or start anew without --resume"
+                f"{source}: does not fit this {what} "
+                f"({type(error).__name__}: {first_line(error)}); {remedy}"
             ) from error
         return loaded
 
@@ -110,3 +136,67 @@ class PeriodicCheckpoint(HookBase):
         """From a checkpoint: names of this training's files only."""
         names = [str(name) for name in state["recent"]]
         self.recent = [name for name in names if name.startswith("model_") and name[6:].isdigit()]
+
+
+def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) -> None:
+    """Refuse to go on with what a checkpoint does not fit, and say what has changed.
+
+    Args:
+        saved: seed, optimizer and training files (SHA-256) of the checkpoint's training; older
+            checkpoints do not tell all.
+        now: the same of this training.
+        folder: ``OUTPUT_DIR``, for messages.
+
+    Raises:
+        ConfigError: for another seed or optimizer.
+    """
+    if saved["seed"] != now["seed"]:
+        raise ConfigError(
+            f"{folder}: its checkpoint was made with --seed {saved['seed']}, not {now['seed']}; "
+            "resume with that one"
+        )
+    if saved.get("optimizer", now["optimizer"]) != now["optimizer"]:
+        raise ConfigError(
+            f"{folder}: its checkpoint was made with MITO.OPTIMIZER {saved['optimizer']}, not "
+            f"{now['optimizer']}; resume with that one"
+        )
+    if list(saved.get("files", now["files"])) != list(now["files"]):
+        logger.warning(
+            "%s: the training files differ from those of the steps so far; it goes on with "
+            "these, and the model card names these alone",
+            folder,
+        )
+
+
+def rates_of_config(optimizer: torch.optim.Optimizer, scheduler: Any) -> Callable[[], None]:
+    """Remember the learning rate, momentum and decay that a config gave.
+
+    Args:
+        optimizer: as built from the config.
+        scheduler: its schedule, with ``base_lrs`` and ``get_lr``.
+
+    Returns:
+        Sets them again once the state of a checkpoint has been loaded, whose own would stay
+        otherwise; where they are the same, nothing changes.
+    """
+    base = list(scheduler.base_lrs)
+    groups = [
+        {key: value for key, value in group.items() if key not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
+
+    def restore() -> None:
+        pairs = zip(groups, optimizer.param_groups, strict=True)
+        loaded = [{key: group.get(key) for key in options} for options, group in pairs]
+        if loaded != groups or list(scheduler.base_lrs) != base:
+            logger.warning(
+                "learning rate, momentum or weight decay differ from those of the steps so far; "
+                "it goes on with this config's"
+            )
+        scheduler.base_lrs = base
+        for group, options, rate in zip(
+            optimizer.param_groups, groups, scheduler.get_lr(), strict=True
+        ):
+            group.update(options, lr=rate)
+
+    return restore

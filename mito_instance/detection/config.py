@@ -10,6 +10,7 @@ from typing import IO, Any
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
+from mito_instance.detection.config_ranges import check_ranges
 from mito_instance.detection.precision import choose_device
 from mito_instance.detection.semantic_config import add_semantic_config
 from mito_instance.errors import ConfigError
@@ -17,6 +18,7 @@ from mito_instance.errors import ConfigError
 MAX_CONFIG_BYTES = 1024**2
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_QUOTED = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
 _EXACT_IN_A_FLOAT = 2**53
 
 
@@ -164,7 +166,8 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         overrides: ``KEY VALUE`` pairs as on the command line.
 
     Raises:
-        ConfigError: if the file is missing or no YAML, or a key or a value is wrong.
+        ConfigError: if the file is missing or no YAML, a key or a value is wrong, or a value is
+            out of range.
     """
     cfg = default_config()
     if config_file is not None:
@@ -190,7 +193,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         )
     try:
         keys, values = overrides[::2], overrides[1::2]
-        pairs = ((key, _as_float(value, cfg, key)) for key, value in zip(keys, values, strict=True))
+        pairs = ((key, _as_known(value, cfg, key)) for key, value in zip(keys, values, strict=True))
         cfg.merge_from_list([word for pair in pairs for word in pair])
     except RecursionError as error:
         raise ConfigError("command line override: a value is nested too deeply") from error
@@ -198,6 +201,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         raise ConfigError(
             f"command line override: {_one_line(error)}; see configs/ for the keys that exist"
         ) from error
+    check_ranges(cfg)
     cfg.MODEL.DEVICE = choose_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     return cfg
@@ -211,11 +215,13 @@ def _as_floats(given: Any, known: Any) -> Any:
     return float(given) if is_whole and isinstance(known, float) else given
 
 
-def _as_float(value: str, cfg: CfgNode, key: str) -> str:
-    """The same for a value of the command line."""
+def _as_known(value: str, cfg: CfgNode, key: str) -> str:
+    """A value of the command line as the default's type has it: 5 means 5.0, or a path "5"."""
     known: Any = cfg
     for name in key.split("."):
         known = known.get(name) if isinstance(known, dict) else None
+    if isinstance(known, str) and not _QUOTED.fullmatch(value):
+        return repr(value)
     return f"{value}.0" if isinstance(known, float) and _WHOLE.fullmatch(value) else value
 
 

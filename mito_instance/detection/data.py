@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 
+from mito_instance.annotations.image_files import match_files
 from mito_instance.detection.augment import (
     CopyPaste,
     Crop,
@@ -40,6 +41,8 @@ CACHE_BYTES = 1 << 30
 def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
     """All images of several COCO files, empty ones included.
 
+    A pixel size that a COCO file lacks is taken from the image file.
+
     Args:
         paths: COCO JSON files.
         cfg: ``MODEL.ROI_HEADS.NUM_CLASSES`` limits the category ids.
@@ -47,7 +50,8 @@ def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
     Raises:
         ConfigError: if no file is named.
         AnnotationError: if a file is missing or damaged, holds no image, or an image that it
-            names is not there, or has more categories than the network.
+            names is not there or of another size, or has more categories than the network.
+        ImageError: if an image file is damaged.
     """
     if not paths:
         raise ConfigError("DATASETS: no COCO JSON named; pass --train FILE or DATASETS.TRAIN")
@@ -67,7 +71,7 @@ def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
                 f"{path}: category ids must be 1 to MODEL.ROI_HEADS.NUM_CLASSES ({classes}), "
                 f"got {sorted(used)}"
             )
-        records.extend(images)
+        records += match_files(images)
     return records
 
 

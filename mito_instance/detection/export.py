@@ -84,4 +84,7 @@ def _portable(cfg: CfgNode, score_threshold: float) -> CfgNode:
     portable.OUTPUT_DIR = "./output"
     portable.DATASETS.TRAIN = ()
     portable.DATASETS.TEST = ()
+    # One number for each training file, and files of false detections: of no use elsewhere.
+    portable.MITO.DATASET_REPEATS = ()
+    portable.MITO.AUGMENT.LOOKALIKES = ()
     return portable

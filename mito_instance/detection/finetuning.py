@@ -146,6 +146,8 @@ def finetuning_config(
         "OUTPUT_DIR": output,
         "DATASETS.TRAIN": repr(tuple(map(str, train))),
         "MITO.DATASET_REPEATS": repr(equal_shares([len(read_coco(path)) for path in train])),
+        # Those of the model's own training may lie on another machine.
+        "MITO.AUGMENT.LOOKALIKES": "()",
         "DATASETS.TEST": repr((str(val),) if val is not None else ()),
         "SOLVER.MAX_ITER": steps,
         "TEST.EVAL_PERIOD": max(1, steps // n_validations),

@@ -20,7 +20,7 @@ def choose_device(requested: str) -> str:
         requested: ``"auto"`` (a GPU when there is one), or any torch device name.
 
     Raises:
-        ConfigError: if a GPU is asked for by name and there is none.
+        ConfigError: if a GPU is asked for by name and there is none, or torch knows no such device.
     """
     if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,6 +29,12 @@ def choose_device(requested: str) -> str:
             f"MODEL.DEVICE: {requested!r} asked for, but torch {torch.__version__} sees no GPU; "
             "use MODEL.DEVICE auto or cpu"
         )
+    try:
+        torch.device(requested)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"MODEL.DEVICE: must be auto, cpu, cuda or cuda:NUMBER, got {requested!r}"
+        ) from error
     return requested
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from detectron2.engine import launch
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessException
 
 from mito_instance.errors import ConfigError
 
@@ -65,6 +65,6 @@ def launch_processes(
             dist_url=dist_url,
             args=args,
         )
-    except ProcessRaisedException as error:
+    except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
         raise ConfigError(f"--num-gpus {num_gpus}: a process failed: {last}") from error

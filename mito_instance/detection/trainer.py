@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.engine.train_loop import TrainerBase
@@ -21,10 +20,16 @@ from torch import nn
 
 from mito_instance.detection.architectures import build_predictor
 from mito_instance.detection.averaging import WeightAverage
-from mito_instance.detection.checkpoints import PeriodicCheckpoint, TrainingCheckpointer
+from mito_instance.detection.checkpoints import (
+    PeriodicCheckpoint,
+    TrainingCheckpointer,
+    check_origin,
+    rates_of_config,
+)
 from mito_instance.detection.export import export_model, with_choices, write_card
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
+from mito_instance.detection.machine import is_out_of_memory
 from mito_instance.detection.model import build_network
 from mito_instance.detection.model_card import TrainingRecord
 from mito_instance.detection.network_predictor import NetworkPredictor
@@ -95,7 +100,7 @@ class Trainer(DefaultTrainer):
         self.average = WeightAverage(self.network, decay) if decay else None
         self.validation = None if validate is None else self._validation(validate)
         checkpointer = TrainingCheckpointer(network, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        self.checkpointer: DetectionCheckpointer = checkpointer
+        self.checkpointer: TrainingCheckpointer = checkpointer
         self.register_hooks(self.build_hooks())
 
     def _validation(self, validate: Validate) -> Validation:
@@ -136,12 +141,13 @@ class Trainer(DefaultTrainer):
 
         Raises:
             WeightsError: if weights cannot be had, or the checkpoint is of another network.
-            ConfigError: if the checkpoint was made with another seed.
+            ConfigError: if the checkpoint was made with another seed or optimizer.
         """
         if resume and not self.checkpointer.has_checkpoint():
             logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
         super().resume_or_load(resume)
         if not self.start_iter:
+            self.checkpointer.forget_last()
             return
         self._trainer.reset_data_loader(
             lambda: build_train_loader(self.cfg, self.records, self.seed, self.n_seen_at_start)
@@ -155,7 +161,8 @@ class Trainer(DefaultTrainer):
         """Do the steps from ``start_iter`` to ``SOLVER.MAX_ITER``, or until nothing is gained.
 
         Raises:
-            ConfigError: if the loss is no longer finite, or a checkpoint cannot be written.
+            ConfigError: if the loss is no longer finite, memory is not enough, or a checkpoint
+                cannot be written.
         """
         self.iter = self.start_iter
         logger.info("training from step %d to %d", self.start_iter, self.max_iter)
@@ -172,6 +179,13 @@ class Trainer(DefaultTrainer):
                 raise ConfigError(
                     f"SOLVER.BASE_LR {self.cfg.SOLVER.BASE_LR:g}: the loss became infinite at "
                     f"step {self.iter + 1}; lower it, or lengthen SOLVER.WARMUP_ITERS"
+                ) from error
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ConfigError(
+                    f"SOLVER.IMS_PER_BATCH {self.cfg.SOLVER.IMS_PER_BATCH}: not enough memory at "
+                    f"step {self.iter + 1}; lower it, or MITO.AUGMENT.CROP_PX"
                 ) from error
             finally:
                 self.after_train()
@@ -202,7 +216,7 @@ class Trainer(DefaultTrainer):
         state: dict[str, Any] = super().state_dict()
         n_steps = self.iter + 1 - self.start_iter
         state["progress"] = {
-            "seed": self.seed,
+            **self._origin(),
             "n_seen": self.n_seen_at_start + n_steps * int(self.cfg.SOLVER.IMS_PER_BATCH),
             "curves": recent_curves(self.storage),
         }
@@ -211,14 +225,20 @@ class Trainer(DefaultTrainer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's state."""
         progress = state["progress"]
-        if progress["seed"] != self.seed:
-            raise ConfigError(
-                f"{self.cfg.OUTPUT_DIR}: its checkpoint was made with --seed {progress['seed']}, "
-                f"not {self.seed}; resume with that one"
-            )
+        check_origin(progress, self._origin(), self.cfg.OUTPUT_DIR)
+        set_rates = rates_of_config(self._trainer.optimizer, self.scheduler)
         super().load_state_dict(state)
+        set_rates()
         self.n_seen_at_start = int(progress["n_seen"])
         self._curves = progress["curves"]
+
+    def _origin(self) -> dict[str, Any]:
+        """What a resumed training must have in common with the one before."""
+        return {
+            "seed": self.seed,
+            "optimizer": str(self.cfg.MITO.OPTIMIZER),
+            "files": [file.sha256 for file in self.files if file.use == "training"],
+        }
 
     @property
     def network(self) -> nn.Module:

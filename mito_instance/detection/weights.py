@@ -45,12 +45,17 @@ def resolve_weights(weights: str) -> Path:
     """Local path of ``MODEL.WEIGHTS``: a file, a model folder or ``shipped://NAME``.
 
     Raises:
-        WeightsError: if none is named or the shipped one is missing.
+        WeightsError: if none is named, or the package carries none of that name.
     """
     if not weights:
         raise WeightsError("MODEL.WEIGHTS: empty; name the weights to use")
-    if weights.startswith(SHIPPED_PREFIX):
+    if weights == SHIPPED_PREFIX + SHIPPED_MODEL:
         return shipped_model() / WEIGHTS_NAME
+    if weights.startswith(SHIPPED_PREFIX):
+        raise WeightsError(
+            f"{weights}: the package carries no such model; "
+            f"there is {SHIPPED_PREFIX}{SHIPPED_MODEL}"
+        )
     path = Path(weights)
     return path / WEIGHTS_NAME if path.is_dir() else path
 
@@ -74,41 +79,64 @@ def read_weights_file(path: Path) -> dict[str, Any]:
             ".safetensors, .pth or .pkl file"
         )
     try:
-        if path.suffix == ".safetensors":
-            return {"model": dict(load_file(str(path)))}
-        if path.suffix == ".pkl":
-            with path.open("rb") as file:
-                return _interpret_pickle(load_pickle(file))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of protocols; what fails says so below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _content(path)
     except Exception as error:  # a hostile file can raise anything inside the parsers
         raise WeightsError(
-            f"{path}: not a weights file that is safe to load ({_first_line(error)}); "
+            f"{path}: not a weights file that is safe to load ({first_line(error)}); "
             "use .safetensors, or a .pth or .pkl that holds nothing but tensors"
         ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not named weights")
-    return dict(content) if "model" in content else _interpret_pickle(dict(content))
+    content = dict(content)
+    if "model" not in content and isinstance(content.get("state_dict"), Mapping):
+        content = {"model": content["state_dict"]}  # as other trainers save it
+    content = _interpret(content)
+    _check_named(content["model"], path)
+    return content
 
 
-def _interpret_pickle(content: Any) -> dict[str, Any]:
+def _content(path: Path) -> Any:
+    """What lies in a file, read without running code."""
+    if path.suffix == ".safetensors":
+        return {"model": dict(load_file(str(path)))}
+    if path.suffix == ".pkl":
+        with path.open("rb") as file:
+            return load_pickle(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of protocols; what fails is an error
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _interpret(content: dict[Any, Any]) -> dict[str, Any]:
     """Tell Detectron2's, Caffe2's and torchvision's layouts apart by their keys."""
-    if not isinstance(content, Mapping):
-        raise TypeError(f"holds a {type(content).__name__}, not named weights")
-    if "model" in content and "__author__" in content:
-        return dict(content)
-    weights = content.get("blobs", content)
+    weights = content.get("model", content.get("blobs", content))
+    if not isinstance(weights, Mapping):
+        return {"model": weights}
     if "layer1.0.conv1.weight" in weights:
         return {
             "model": torchvision_to_detectron2(weights),
             "__author__": "torchvision",
             "matching_heuristics": True,
         }
-    weights = {name: value for name, value in weights.items() if not name.endswith("_momentum")}
-    if any(name.startswith("backbone.") for name in weights):
+    if "model" in content:
+        return content
+    names = [name for name in weights if not str(name).endswith("_momentum")]
+    weights = {name: weights[name] for name in names}
+    if any(str(name).startswith("backbone.") for name in names):
         return {"model": weights}
     return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _check_named(weights: Any, path: Path) -> None:
+    """Weights are arrays by name; a file of another layout holds other things at that place."""
+    if not isinstance(weights, Mapping):
+        raise WeightsError(f"{path}: holds a {type(weights).__name__} as model, not named weights")
+    for name, value in weights.items():
+        if not isinstance(name, str) or not hasattr(value, "shape"):
+            raise WeightsError(
+                f"{path}: {name!r} is a {type(value).__name__}, not an array; pass a file of named "
+                "weights, alone or under the key 'model' or 'state_dict'"
+            )
 
 
 def torchvision_to_detectron2(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +171,7 @@ class SafeCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with a reader that runs no code."""
 
     _source = ""
+    _given: frozenset[str] = frozenset()
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> Any:
         """Load weights by path, zoo address or ``shipped://NAME``.
@@ -154,17 +183,30 @@ class SafeCheckpointer(DetectionCheckpointer):
                 another architecture.
         """
         self._source = path
-        if path.startswith(SHIPPED_PREFIX) or (path and Path(path).is_dir()):
-            path = str(resolve_weights(path))
-        try:
+        if not path:
             return super().load(path, *args, **kwargs)
-        except WeightsError:
-            raise
+        return super().load(self._local(path), *args, **kwargs)
+
+    def _local(self, path: str) -> str:
+        """The file on this computer; that of an address is fetched if it is not there yet."""
+        if path.startswith(SHIPPED_PREFIX) or Path(path).is_dir():
+            return str(resolve_weights(path))
+        if Path(path).is_file():
+            return path
+        try:
+            local = str(self.path_manager.get_local_path(path))
         except (OSError, AssertionError, ValueError) as error:
-            raise WeightsError(
-                f"{path}: cannot get these weights ({_first_line(error)}); without a network, "
-                "pass a local file as MODEL.WEIGHTS (or '' to start from random weights)"
-            ) from error
+            raise self._not_had(path, first_line(error)) from error
+        if not Path(local).is_file():
+            raise self._not_had(path, "no such file")
+        return local
+
+    @staticmethod
+    def _not_had(path: str, reason: str) -> WeightsError:
+        return WeightsError(
+            f"{path}: cannot get these weights ({reason}); without a network, pass a local file as "
+            "MODEL.WEIGHTS (or '' to start from random weights)"
+        )
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         adapt = getattr(self.model, "adapt_weights", None)
@@ -172,16 +214,30 @@ class SafeCheckpointer(DetectionCheckpointer):
             checkpoint = {"model": adapt(checkpoint["model"])}
         return super()._load_model(checkpoint)
 
+    def _convert_ndarray_to_tensor(self, state_dict: dict[str, Any]) -> None:
+        """Called last with the names that the network will be asked for."""
+        super()._convert_ndarray_to_tensor(state_dict)
+        self._given = frozenset(name.removeprefix("module.") for name in state_dict)
+
     def _load_file(self, filename: str) -> dict[str, Any]:
         return read_weights_file(Path(filename))
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         """In one line, instead of Detectron2's one a tensor."""
         names = self.model.state_dict().keys()
+        # A frozen norm makes up the mean and deviation that a file lacks. Old files have them in
+        # the norm's weight and bias; where these are lacking too, nothing came from the file.
+        made_up = [
+            name
+            for name in names
+            if name not in self._given
+            and name.endswith((".running_mean", ".running_var"))
+            and f"{name.rpartition('.')[0]}.weight" not in self._given
+        ]
         line = describe_matching(
             self._source,
             names,
-            incompatible.missing_keys,
+            dict.fromkeys([*incompatible.missing_keys, *made_up]),
             incompatible.incorrect_shapes,
             incompatible.unexpected_keys,
         )
@@ -225,6 +281,7 @@ def save_model(network: nn.Module, path: Path) -> None:
     save_file(tensors, str(path), metadata={"format": "pt"})
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says first, short; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
 from mito_instance.cli import export_roi, finetune  # noqa: E402
+from mito_instance.cli.finetune_parts import divide  # noqa: E402
+from mito_instance.cli.outlined_images import read_outlined  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
@@ -142,6 +144,15 @@ def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
     np.testing.assert_array_equal(read_page(Path(first.image)).pixels, pixels)
 
 
+def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):
+    other = write_dataset(tmp_path / "other", 1, seed=9, image_hw=(96, 96), count=2)
+    words = ["--coco", str(truth), "--val", str(other), "--pixel-size-nm", "8", "-o", str(tmp_path)]
+    args = finetune.build_parser().parse_args(words)
+    images, _ = read_outlined(args)
+    train, val = divide(args, images)
+    assert {image.pixel_size.nm for image in [*train, *val]} == {8.0}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -160,6 +171,16 @@ def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
             ["--coco", "{truth}", "--weights", "{start}", "--also", "{truth}"],
             "in --also and among the images to adapt to or to validate on",
             id="held-out-would-be-learned",
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "--val", "{truth}"],
+            "in --val and among the images to adapt to; leave it out of one, or what is measured",
+            id="measured-would-be-learned",
+        ),
+        pytest.param(
+            ["--coco", "{truth}", "{truth}", "--weights", "{start}", "--cross-validate"],
+            "synthetic_000.tif: page 1 is given twice; leave one out",
+            id="given-twice",
         ),
         pytest.param(
             ["--coco", "{truth}", "--weights", "{start}", "--also", "{empty}"],

@@ -49,6 +49,27 @@ def test_training_then_eval_only(truth, tmp_path, capfd, caplog):
     assert all(np.isfinite(value) for value in stored.values())
 
 
+def test_a_model_is_measured_as_it_is_used(truth, tmp_path, capfd):
+    """Its own config and threshold count, although others would suit these images better."""
+    words = ["--config-file", str(CONFIG), "--train", str(truth), *TINY, "MODEL.WEIGHTS", ""]
+    output = tmp_path / "run"
+    assert train_net.main([*words, "OUTPUT_DIR", str(output), "MITO.SCORE_THRESHOLD", "0.06"]) == 0
+    words = ["--config-file", str(CONFIG.with_name("mask_rcnn_R_50_FPN.yaml")), "--eval-only"]
+    words += ["--val", str(truth), "MODEL.WEIGHTS", str(output / "model")]
+    assert train_net.main([*words, "OUTPUT_DIR", str(tmp_path / "eval")]) == 0
+    assert "score_threshold\t0.0600" in capfd.readouterr().out
+    words += ["OUTPUT_DIR", str(tmp_path / "eval"), "MITO.SCORE_THRESHOLD", "0.7"]
+    assert train_net.main(words) == 0
+    assert "score_threshold\t0.7000" in capfd.readouterr().out
+
+
+def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
+    words = ["--config-file", str(CONFIG), "--train", str(truth), "--val", str(truth), *TINY]
+    words += ["MODEL.WEIGHTS", "", "OUTPUT_DIR", str(tmp_path / "run"), "SOLVER.MAX_ITER", "1"]
+    assert train_net.main(words) == 0
+    assert "2 of 2 validation images are trained on too" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("words", "overrides", "message"),
     [

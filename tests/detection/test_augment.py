@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("detectron2")
-
 from detectron2.data import transforms as T
 
 from mito_instance.detection.augment import (
@@ -16,6 +15,7 @@ from mito_instance.detection.augment import (
     RandomShotNoise,
     log_uniform,
 )
+from mito_instance.detection.augment.grey import GreyTransform
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -107,3 +107,9 @@ def test_clahe_raises_the_contrast_of_a_dull_part():
     image = rng.integers(120, 136, (160, 160), dtype=np.uint8)
     changed = RandomClahe(rng, 8.0, 1.0).get_transform(image).apply_image(image)
     assert changed.std() > image.std()
+
+
+def test_grey_levels_are_rounded():
+    image = np.array([[10, 11, 12, 13]], dtype=np.uint8)
+    changed = GreyTransform(lambda grey: grey * 1.07).apply_image(image)
+    assert changed.tolist() == [[11, 12, 13, 14]]

@@ -139,3 +139,48 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     assert choose_device("auto") == "cpu"
     with pytest.raises(ConfigError, match="sees no GPU"):
         choose_device("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MITO.PIXEL_SIZE_NM", "0.005"),
+        ("MITO.PIXEL_SIZE_NM", "-5"),
+        ("MITO.CONTRAST_PERCENTILES", "(0.005, 0.995)"),
+        ("MITO.CONTRAST_PERCENTILES", "(99.5, 0.5)"),
+        ("MITO.CONTRAST_PERCENTILES", "(0.5,)"),
+        ("MITO.EMA_DECAY", "1"),
+        ("MITO.EMA_DECAY", "-0.5"),
+        ("MITO.EMA_DECAY", "99"),
+        ("MITO.HARD_BOX_FRACTION", "17"),
+        ("MITO.FOREGROUND.HARD_PIXEL_FRACTION", "0"),
+        ("MITO.SCORE_THRESHOLD", "50"),
+        ("MITO.MIN_OBJECTNESS", "-1"),
+        ("SOLVER.MAX_ITER", "0"),
+        ("SOLVER.BASE_LR", "0"),
+        ("SOLVER.LR_SCHEDULER_NAME", "Cosine"),
+        ("MODEL.DEVICE", "gpu"),
+        ("SEED", "5"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line(light_config, key, value):
+    with pytest.raises(ConfigError, match=f"^{key}") as caught:
+        load_config(light_config, [key, value])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_3d_network_pastes_nothing_and_says_so(light_config):
+    config = light_config.with_name("semantic") / "unet3d.yaml"
+    with pytest.raises(ConfigError, match="COPY_PASTE_MAX: nothing is pasted into the patches"):
+        load_config(config, ["MITO.AUGMENT.COPY_PASTE_MAX", "4"])
+
+
+@pytest.mark.parametrize("name", ["2026_07_28", "7", "1e3", "it's", "[a]", "None", "a b", '"', ""])
+def test_a_path_is_taken_as_it_stands(light_config, name):
+    cfg = load_config(light_config, ["OUTPUT_DIR", name, "MODEL.WEIGHTS", name])
+    assert (name, name) == (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS)
+
+
+def test_a_quoted_path_loses_its_quotes(light_config):
+    cfg = load_config(light_config, ["OUTPUT_DIR", "'7'", "MODEL.WEIGHTS", '""'])
+    assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("7", "")

@@ -172,6 +172,54 @@ def test_crops_show_the_pixel_size_of_the_config(light_config, tiny_overrides, d
     assert unknown["pixel_size_nm"] is None
 
 
+def calibrated(folder, nm=2.0):
+    """A TIFF that states its pixel size, and a COCO JSON that does not."""
+    import json
+
+    import tifffile
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (60, 80), dtype=np.uint8)
+    tifffile.imwrite(
+        folder / "a.tif", pixels, resolution=(1e7 / nm, 1e7 / nm), resolutionunit="CENTIMETER"
+    )
+    image = {"id": 1, "file_name": "a.tif", "width": 80, "height": 60}
+    found = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 20], "iscrowd": 0,
+             "area": 400, "segmentation": [[5, 5, 25, 5, 25, 25, 5, 25]]}  # fmt: skip
+    categories = [{"id": 1, "name": "mitochondrion"}]
+    content = {"images": [image], "annotations": [found], "categories": categories}
+    (folder / "a.json").write_text(json.dumps(content))
+    return folder / "a.json", content
+
+
+def test_a_pixel_size_that_the_json_lacks_is_the_files(light_config, tiny_overrides, tmp_path):
+    path, _ = calibrated(tmp_path)
+    cfg = load_config(light_config, [*tiny_overrides, "MITO.PIXEL_SIZE_NM", "5"])
+    (record,) = load_records([str(path)], cfg)
+    assert record.pixel_size.nm == pytest.approx(2.0)
+    example = MicrographMapper(cfg, seed=0)(record, position=0)
+    assert example["zoom"] == pytest.approx(0.4, rel=0.7)  # times MITO.AUGMENT.SCALE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 81}, r"a.tif: image is \(60, 80\) \(height, width\) but its annotation says"),
+        ({"frame": 3}, r"a.tif: page must be in 0 … 0, got 3"),
+    ],
+)
+def test_an_annotation_of_another_image_is_refused_at_the_start(
+    light_config, tiny_overrides, tmp_path, change, message
+):
+    import json
+
+    path, content = calibrated(tmp_path)
+    content["images"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=message):
+        load_records([str(path)], load_config(light_config, tiny_overrides))
+
+
 def test_unknown_pixel_sizes_are_counted_once(light_config, tiny_overrides, dataset, caplog):
     cfg = load_config(light_config, [*tiny_overrides, "MITO.AUGMENT.SCALE", "(0.8, 1.25)"])
     records = load_records([str(dataset)], cfg)
@@ -192,7 +240,14 @@ def test_unknown_pixel_sizes_are_counted_once(light_config, tiny_overrides, data
         ("ELASTIC_PX", "20.0", r"from 0 to 16, a quarter of ELASTIC_CELL_PX, got 20"),
         ("CLAHE_PROBABILITY", "1.5", r"CLAHE_PROBABILITY: must be from 0 to 1, got 1.5"),
         ("SCALE", "(0.0, 1.0)", r"SCALE: must be two rising numbers above 0, got \(0.0, 1.0\)"),
-        ("CONTRAST", "(1.2, 0.8)", r"CONTRAST: must be two rising numbers, got"),
+        ("CONTRAST", "(1.2, 0.8)", r"CONTRAST: must be two rising numbers from 0 on, got"),
+        ("CONTRAST", "(-0.1, 0.8)", r"CONTRAST: must be two rising numbers from 0 on, got"),
+        (
+            "BRIGHTNESS",
+            "(-20.0, 20.0)",
+            r"BRIGHTNESS: must be two rising fractions of 255, from -1",
+        ),
+        ("SCALE", "('a', 'b')", r"SCALE: must be two rising numbers above 0, got"),
         ("CROP_PX", "3", r"CROP_PX: must be at least 16, got 3"),
     ],
 )

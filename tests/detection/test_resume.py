@@ -187,9 +187,57 @@ def test_another_seed_or_network_is_one_line(make_config, tmp_path):
     train(make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 1}), aps={1: 0.1})
     with pytest.raises(ConfigError, match=r"made with --seed 1, not 2; resume with that one"):
         train(make_config(tmp_path / "run"), resume=True, seed=2)
+    with pytest.raises(ConfigError, match=r"made with MITO.OPTIMIZER sgd, not adamw; resume with"):
+        train(make_config(tmp_path / "run", **{"MITO.OPTIMIZER": "adamw"}), resume=True)
+    frozen = make_config(tmp_path / "run", **{"MODEL.BACKBONE.FREEZE_AT": 2})
+    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this training .*config"):
+        train(frozen, resume=True)
     other = make_config(tmp_path / "run", **{"MODEL.FPN.OUT_CHANNELS": 16})
     with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this network"):
         train(other, resume=True)
+
+
+def test_a_checkpoint_that_is_gone_is_one_line(make_config, tmp_path):
+    train(make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 1}), aps={1: 0.1})
+    (tmp_path / "run" / "model_final.pth").unlink()
+    with pytest.raises(WeightsError, match=r"model_final.pth: the checkpoint that last_checkpoint"):
+        train(make_config(tmp_path / "run"), resume=True)
+
+
+def test_a_new_training_in_a_used_folder_is_the_one_that_is_resumed(make_config, tmp_path, caplog):
+    cfg = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 5})
+    aps = {3: 0.1, 5: 0.2}
+    train(cfg, aps=aps)
+    assert train(cfg, kill_at=2, aps=aps) is None  # before its first checkpoint
+    assert "holds an earlier training; this one starts anew" in caplog.text
+    resumed = Trainer(cfg, None, 1)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 0
+
+
+def test_a_resumed_training_takes_the_rates_of_its_config(make_config, tmp_path, caplog):
+    output = tmp_path / "run"
+    train(make_config(output), kill_at=8)
+    rates = {"SOLVER.BASE_LR": 0.002, "SOLVER.WEIGHT_DECAY": 0.5, "SOLVER.MOMENTUM": 0.5}
+    trainer = Trainer(make_config(output, **rates), None, 1)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 8
+    assert "differ from those of the steps so far" in caplog.text
+    group = trainer._trainer.optimizer.param_groups[0]
+    assert (group["initial_lr"], group["weight_decay"], group["momentum"]) == (0.002, 0.5, 0.5)
+    assert group["lr"] == trainer.scheduler.get_lr()[0] < 0.002
+
+
+def test_other_training_files_are_said(make_config, tmp_path, dataset, caplog):
+    output = tmp_path / "run"
+    train(make_config(output), kill_at=8)
+    more = tmp_path / "more.json"
+    more.write_text(
+        dataset.read_text().replace('"file_name": "', f'"file_name": "{dataset.parent}/')
+    )
+    trainer = Trainer(make_config(output, **{"DATASETS.TRAIN": f"('{more}',)"}), None, 1)
+    trainer.resume_or_load(resume=True)
+    assert "the training files differ from those of the steps so far" in caplog.text
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
-from mito_instance.errors import WeightsError  # noqa: E402
+from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
 
 
 def train(cfg, validate=None, resume=False):
@@ -71,3 +71,33 @@ def test_weights_that_cannot_be_had_are_one_line(light_config, overrides, monkey
     with pytest.raises(WeightsError, match=r"weights.pkl: .*local file as MODEL.WEIGHTS") as caught:
         train(cfg)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+        ),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_says_what_to_lower(light_config, overrides, monkeypatch, error):
+    def run_step(self):
+        raise error
+
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+    with pytest.raises(ConfigError, match=r"IMS_PER_BATCH 2: not enough memory at step 1; lower"):
+        train(load_config(light_config, overrides), None)
+
+
+def test_a_model_keeps_nothing_of_its_trainings_files(light_config, overrides, dataset):
+    words = ["MITO.DATASET_REPEATS", "(2.0,)", "MITO.AUGMENT.COPY_PASTE_MAX", "1"]
+    words += ["MITO.AUGMENT.LOOKALIKES", f"('{dataset}',)"]
+    folder = train(load_config(light_config, [*overrides, *words]), None).save_final_model()
+    text = (folder / "config.yaml").read_text()
+    assert str(dataset.parent) not in text
+    again = load_config(folder / "config.yaml")
+    assert not len(again.MITO.AUGMENT.LOOKALIKES)
+    assert not len(again.MITO.DATASET_REPEATS)

@@ -7,9 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
-from safetensors.torch import load_file  # noqa: E402 (after the check that it is there)
+from safetensors.torch import load_file, save_file  # noqa: E402 (after the check)
 
+from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.weights import (  # noqa: E402
+    SafeCheckpointer,
     load_for_prediction,
     read_weights_file,
     save_model,
@@ -133,3 +136,48 @@ def test_legacy_pickle_bytes_in_latin1(tmp_path):
     path = tmp_path / "old.pkl"
     path.write_bytes(buffer.getvalue())
     assert read_weights_file(path)["model"]["x"] == 2.5
+
+
+@pytest.mark.parametrize("wrapped", [{}, {"model": None}, {"state_dict": None}])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvisions_layout_is_told_in_every_kind_of_file(tmp_path, suffix, wrapped):
+    weights = {"conv1.weight": torch.ones(2), "layer1.0.conv1.weight": torch.ones(3)}
+    path = tmp_path / f"r18{suffix}"
+    if suffix == ".safetensors":
+        save_file(weights, str(path))
+    else:
+        torch.save(dict.fromkeys(wrapped, weights) or weights, path)
+    content = read_weights_file(path)
+    assert sorted(content["model"]) == ["res2.0.conv1.weight", "stem.conv1.weight"]
+    assert content["matching_heuristics"]
+
+
+@pytest.mark.parametrize(
+    "content", [{"epoch": 3, "net": {}}, {"model": 3}, {"model": {"a": {}}}, {"blobs": [1]}]
+)
+def test_other_things_than_named_arrays_are_one_line(tmp_path, content):
+    path = tmp_path / "w.pth"
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match=r"w.pth: .*not (an array|named weights)"):
+        read_weights_file(path)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_weights_of_something_else_are_refused_although_frozen_norms_make_up_their_own(
+    tmp_path, light_config, tiny_overrides, name
+):
+    path = tmp_path / name
+    foreign = {"encoder.layer.0.weight": torch.zeros(3, 3)}
+    if name.endswith("safetensors"):
+        save_file(foreign, str(path))
+    else:
+        torch.save({"model": foreign}, path)
+    network = build_network(load_config(light_config, tiny_overrides))
+    with pytest.raises(WeightsError, match=r"none of its \d+ tensors is in the file"):
+        SafeCheckpointer(network).load(str(path))
+
+
+def test_the_package_carries_one_model(light_config, tiny_overrides):
+    network = build_network(load_config(light_config, tiny_overrides))
+    with pytest.raises(WeightsError, match=r"shipped://big: .* there is shipped://mask_rcnn_light"):
+        SafeCheckpointer(network).load("shipped://big")

@@ -33,9 +33,9 @@ class GreyTransform(Transform):
         self.change = change
 
     def apply_image(self, img: Image) -> Image:
-        """Changed copy, clipped to [0, 255], in the image's dtype."""
-        changed: Image = np.clip(self.change(img.astype(np.float32)), 0, 255).astype(img.dtype)
-        return changed
+        """Changed copy, clipped to [0, 255] and rounded, in the image's dtype."""
+        changed = np.rint(np.clip(self.change(img.astype(np.float32)), 0, 255))
+        return np.asarray(changed.astype(img.dtype))
 
     def apply_segmentation(self, segmentation: Image) -> Image:
         """Masks stay as they are."""

@@ -128,13 +128,20 @@ def check_augmentations(cfg: CfgNode) -> None:
         raise ConfigError(
             "MITO.AUGMENT.LOOKALIKES: none is shown while COPY_PASTE_MAX is 0; set it to 1 or more"
         )
-    for name in ("SCALE", "GAMMA", "CONTRAST", "BRIGHTNESS"):
-        bounds_given = tuple(keys[name])
-        positive = name in ("SCALE", "GAMMA")
-        if (
-            len(bounds_given) != 2
-            or not bounds_given[0] <= bounds_given[1]
-            or (positive and bounds_given[0] <= 0)
-        ):
-            rule = "two rising numbers" + (" above 0" if positive else "")
-            raise ConfigError(f"MITO.AUGMENT.{name}: must be {rule}, got {bounds_given}")
+    ranges = {
+        "SCALE": "two rising numbers above 0",
+        "GAMMA": "two rising numbers above 0",
+        "CONTRAST": "two rising numbers from 0 on",
+        "BRIGHTNESS": "two rising fractions of 255, from -1 to 1",
+    }
+    for name, rule in ranges.items():
+        given = tuple(keys[name])
+        is_pair = len(given) == 2 and all(isinstance(value, int | float) for value in given)
+        if not is_pair or not given[0] <= given[1] or not _is_in_range(name, given):
+            raise ConfigError(f"MITO.AUGMENT.{name}: must be {rule}, got {given}")
+
+
+def _is_in_range(name: str, bounds: tuple[float, float]) -> bool:
+    if name == "BRIGHTNESS":
+        return bounds[0] >= -1 and bounds[1] <= 1
+    return bounds[0] >= 0 if name == "CONTRAST" else bounds[0] > 0

@@ -1,0 +1,84 @@
+"""Values of a config that mean nothing: refused by key, rule and value before anything starts."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from mito_instance.errors import ConfigError
+
+_FROM, _ABOVE = "from", "above"
+_LIMITS: dict[str, tuple[str, float, float]] = {
+    "DATALOADER.NUM_WORKERS": (_FROM, 0, math.inf),
+    "SOLVER.BASE_LR": (_ABOVE, 0, math.inf),
+    "SOLVER.CHECKPOINT_PERIOD": (_FROM, 0, math.inf),
+    "SOLVER.MAX_ITER": (_FROM, 1, math.inf),
+    "SOLVER.WARMUP_ITERS": (_FROM, 0, math.inf),
+    "TEST.EVAL_PERIOD": (_FROM, 0, math.inf),
+    "MITO.EARLY_STOPPING_PATIENCE": (_FROM, 0, math.inf),
+    "MITO.FOREGROUND.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
+    "MITO.FOREGROUND.LOSS_WEIGHT": (_FROM, 0, math.inf),
+    "MITO.HARD_BOX_FRACTION": (_ABOVE, 0, 1),
+    "MITO.MIN_AREA_PX": (_FROM, 0, math.inf),
+    "MITO.MIN_OBJECTNESS": (_FROM, 0, 1),
+    "MITO.MIN_PROPOSALS": (_FROM, 0, math.inf),
+    "MITO.SCORE_THRESHOLD": (_FROM, 0, 1),
+    "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
+}
+_SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+_LEAST_NM, _MOST_NM = 0.01, 1e5
+
+
+def check_ranges(cfg: CfgNode) -> None:
+    """Refuse values out of range, and keys that would do nothing.
+
+    ``MITO.AUGMENT`` has a check of its own, ``check_augmentations``.
+
+    Args:
+        cfg: with all overrides.
+
+    Raises:
+        ConfigError: names the key, the rule and the value.
+    """
+    for key, (kind, low, high) in _LIMITS.items():
+        value = _value(cfg, key)
+        if not (value > low if kind == _ABOVE else value >= low) or not value <= high:
+            bounds = f"{kind} {low:g}" + (f" to {high:g}" if high < math.inf else " on")
+            raise ConfigError(f"{key}: must be {bounds}, got {value:g}")
+    if not 0 <= cfg.MITO.EMA_DECAY < 1:
+        raise ConfigError(
+            "MITO.EMA_DECAY: must be from 0 to below 1 (such as 0.999; 0: no running mean), got "
+            f"{cfg.MITO.EMA_DECAY:g}"
+        )
+    pixel_nm = cfg.MITO.PIXEL_SIZE_NM
+    if pixel_nm != 0 and not _LEAST_NM <= pixel_nm <= _MOST_NM:
+        raise ConfigError(
+            f"MITO.PIXEL_SIZE_NM: must be nanometres from {_LEAST_NM:g} to {_MOST_NM:g}, or 0 to "
+            f"resample nothing, got {pixel_nm:g}"
+        )
+    levels = tuple(cfg.MITO.CONTRAST_PERCENTILES)
+    is_pair = len(levels) == 2 and all(isinstance(level, int | float) for level in levels)
+    if not is_pair or not 0 <= levels[0] < 50 < levels[1] <= 100:
+        raise ConfigError(
+            "MITO.CONTRAST_PERCENTILES: must be two percentages, one below and one above 50, such "
+            f"as (0.5, 99.5), got {levels}"
+        )
+    if cfg.SOLVER.LR_SCHEDULER_NAME not in _SCHEDULES:
+        raise ConfigError(
+            f"SOLVER.LR_SCHEDULER_NAME: must be one of {', '.join(_SCHEDULES)}, got "
+            f"{cfg.SOLVER.LR_SCHEDULER_NAME!r}"
+        )
+    if cfg.SEED >= 0:
+        raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")
+    if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d" and cfg.MITO.AUGMENT.COPY_PASTE_MAX:
+        raise ConfigError(
+            "MITO.AUGMENT.COPY_PASTE_MAX: nothing is pasted into the patches of a 3D network; set "
+            "it to 0"
+        )
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    return reduce(getattr, key.split("."), cfg)
