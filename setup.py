@@ -21,6 +21,7 @@ def read_version() -> str:
 # Enough to convert, measure, evaluate and draw; no torch. Exact tested versions: constraints.txt.
 LIGHT = [
     "faster-coco-eval>=1.6",
+    "imagecodecs>=2023.3.16",  # what tifffile decompresses LZW, JPEG and fax pages with
     "matplotlib>=3.7",
     "mrcfile>=1.4",
     "numpy>=1.26",

@@ -13,11 +13,11 @@ from mito_instance.inference.copies import CopiesPredictor
 from mito_instance.inference.predictor import MaskPredictor
 from mito_instance.inference.tiling import checked_tile_px
 from mito_instance.instances import ImageInstances
-from mito_instance.io.pixel_sizes import PixelSizes
+from mito_instance.io.pixel_sizes import PixelSizes, pixel_sizes_by_name
 from mito_instance.measure.summary import Row
 
 if TYPE_CHECKING:
-    from mito_instance.batch.regions import Regions
+    from mito_instance.annotations.regions import Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ def quantify(
     Args:
         images: file, folder or glob, or several of them.
         model: from `load_model`; None for the model that ships with the package.
-        pixel_size_nm: edge of a pixel of all images, or of each image by its path; None for
-            what the files say.
+        pixel_size_nm: edge of a pixel of all images, or of each image by its path, or by its
+            file name where no other has it; None for what the files say.
         score_threshold: detections with a lower score do not count; None for the model's own.
         tile_px: images with a longer edge are cut into tiles; None for the model's own.
         tta: test-time augmentation: 4 to see each tile in its four flips, 8 to see it turned by
@@ -110,7 +110,7 @@ def quantify(
 
     Raises:
         ImageError: if a path names no image. One that cannot be read is no error.
-        ConfigError: if a setting is out of its range.
+        ConfigError: if a setting is out of its range, or a pixel size names no image.
     """
     from mito_instance.batch.page_work import Settings
     from mito_instance.batch.run import Batch, Results, run_record
@@ -127,7 +127,7 @@ def quantify(
     paths = find_images([images] if isinstance(images, str | Path) else images)
     model = with_augmentation(load_model() if model is None else model, tta)
     settings = Settings(
-        pixel_sizes=_pixel_sizes(pixel_size_nm),
+        pixel_sizes=_pixel_sizes(pixel_size_nm, paths),
         score_threshold=score_threshold,
         tile_px=checked_tile_px(tile_px),
         regions=None if regions is None else _regions(Path(regions), paths),
@@ -149,16 +149,17 @@ def quantify(
 
 
 def _regions(path: Path, images: Sequence[Path]) -> Regions:
-    from mito_instance.batch.regions import Regions  # its libraries take time to load
+    from mito_instance.annotations.regions import Regions  # its libraries take time to load
 
     return Regions(path, images)
 
 
-def _pixel_sizes(given: float | Mapping[str | Path, float] | None) -> PixelSizes:
+def _pixel_sizes(
+    given: float | Mapping[str | Path, float] | None, images: Sequence[Path]
+) -> PixelSizes:
     """The sizes that the caller knows."""
     if given is None:
         return PixelSizes()
     if isinstance(given, Mapping):
-        sizes = {Path(path).absolute(): PixelSize(nm, "user") for path, nm in given.items()}
-        return PixelSizes(by_path=sizes)
+        return PixelSizes(by_path=pixel_sizes_by_name(given, images))
     return PixelSizes(PixelSize(given, "user"))

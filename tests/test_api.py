@@ -74,6 +74,34 @@ def test_settings_are_checked(images, settings, message):
         mito_instance.quantify(images, DarkObjects(), **settings)
 
 
+@pytest.mark.parametrize(
+    "name", ["images/a.png", "a.png", "images/../images/a.png", "{absolute}/x/../a.png"]
+)
+def test_pixel_sizes_by_path_or_name(images, monkeypatch, name):
+    monkeypatch.chdir(images.parent)
+    sizes = {name.format(absolute=images): 8}
+    found = mito_instance.quantify("images", DarkObjects(), pixel_size_nm=sizes)
+    assert [row["pixel_size_nm"] for row in found.counts] == [8, pytest.approx(5), None]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        pytest.param({"typo.png": 8}, r"\['typo.png'\]: is none of the images", id="no-image"),
+        pytest.param({"a.png": 8, "images/a.png": 9}, "9 nm, but 8 nm under another", id="two"),
+        pytest.param({"a.png": 0}, "must be between", id="impossible"),
+        pytest.param({"same.png": 8}, "could be .*images.* or .*other", id="a-name-of-two"),
+    ],
+)
+def test_pixel_sizes_that_fit_no_image_are_errors(images, monkeypatch, sizes, message):
+    monkeypatch.chdir(images.parent)
+    for folder in (images, images.parent / "other"):
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "same.png"), micrograph())
+    with pytest.raises(ConfigError, match=message):
+        mito_instance.quantify(["images", "other"], DarkObjects(), pixel_size_nm=sizes)
+
+
 def test_no_images():
     with pytest.raises(ImageError, match="no such file"):
         mito_instance.quantify("absent.png", DarkObjects())

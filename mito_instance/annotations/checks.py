@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mito_instance.annotations.check_categories import (
     check_categories,
     check_used_categories,
 )
+from mito_instance.annotations.check_ids import check_id, image_of
 from mito_instance.annotations.check_images import (
     ImageEntry,
     check_images,
@@ -24,6 +25,7 @@ from mito_instance.annotations.check_images import (
 )
 from mito_instance.annotations.check_masks import check_mask, check_measures
 from mito_instance.annotations.check_neighbours import check_neighbours
+from mito_instance.annotations.check_scores import check_crowd, check_scores
 from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
@@ -96,7 +98,7 @@ def check_coco(
     category_names = check_categories(document, findings)
     sizes = _mask_sizes(annotations)
     images = check_images(path, progress(image_entries, "images"), findings, sizes)
-    is_scored = _check_scores(annotations, findings)
+    is_scored = check_scores(annotations, findings)
     entries = progress(annotations, "annotations")
     kept = _check_annotations(
         entries, images, set(category_names), findings, min_area_px, is_scored=is_scored
@@ -161,14 +163,14 @@ def _check_annotations(
             )
             continue
         where = f"annotation {printable(entry.get('id', where), 40)}"
-        _check_id(entry, where, seen, findings)
-        key = _image_of(entry, where, images, findings)
+        check_id(entry, where, seen, findings)
+        key = image_of(entry, where, images, findings)
         if key is None:
             continue
         image = images[key]
         where = f"{image.where} {where}"
-        if coco_values.is_crowd(entry):
-            findings.add("crowd", where, "a crowd region is no single instance", LEFT_OUT)
+        if check_crowd(entry, where, findings):
+            _check_crowd_mask(entry, image, where, findings)
             continue
         if not image.is_usable:
             continue
@@ -199,79 +201,16 @@ def _check_annotations(
     return kept
 
 
-def _check_id(entry: dict[str, Any], where: str, seen: set[Identifier], findings: Findings) -> None:
-    given = entry.get("id")
-    if isinstance(given, bool) or not isinstance(given, (int, str)):
-        findings.add(
-            "annotation-id",
-            where,
-            f"id must be a whole number or a text, got {printable(given)}",
-            "numbered anew",
-        )
-        return
-    if given in seen:
-        findings.add("annotation-id-twice", where, "the id is used twice", "numbered anew")
-    seen.add(given)
-
-
-def _image_of(
-    entry: dict[str, Any], where: str, images: dict[Identifier, ImageEntry], findings: Findings
-) -> Identifier | None:
-    """Id of the image that an annotation belongs to."""
-    given = entry.get("image_id")
-    key = readable_id(given)
-    if key is not None and key not in images:
-        other = _other_type(key)
-        if other is not None and other in images:
-            findings.add(
-                "id-type-differs",
-                f"{images[other].where} {where}",
-                f"image_id is {given!r:.40} but the image's id is {other!r:.40}",
-                "taken as equal",
-            )
-            return other
-    if key is None or key not in images:
-        findings.add(
-            "annotation-without-image",
-            where,
-            f"image_id {printable(given)} is not among the {len(images)} images",
-            LEFT_OUT,
-        )
-        return None
-    return key
-
-
-def _other_type(key: Identifier) -> Identifier | None:
-    """``1`` for ``"1"`` and the other way round; None for other texts and huge numbers."""
-    if isinstance(key, int):
-        return str(key) if abs(key) < 10**20 else None
-    digits = key.strip()
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-
-
-def _check_scores(entries: list[Any], findings: Findings) -> bool:
-    """Whether every annotation carries a usable score."""
-    objects = [entry for entry in entries if isinstance(entry, dict)]
-    scored = [entry for entry in objects if entry.get("score") is not None]
-    is_usable = bool(scored)
-    for entry in scored:
-        if not 0.0 <= number(entry["score"]) <= 1.0:
-            findings.add(
-                "score",
-                f"annotation {printable(entry.get('id'), 40)}",
-                f"score must lie in [0, 1], got {printable(entry['score'])}",
-                "all scores removed",
-            )
-            is_usable = False
-    if scored and len(scored) < len(objects):
-        findings.add(
-            "score-partial",
-            "",
-            f"{len(scored)} of {len(objects)} annotations carry a score",
-            "all scores removed",
-        )
-        is_usable = False
-    return is_usable
+def _check_crowd_mask(
+    entry: dict[str, Any], image: ImageEntry, where: str, findings: Findings
+) -> None:
+    """Note what makes the mask of a crowd region unreadable; the region is left out anyway."""
+    if entry.get("segmentation") and image.is_usable:
+        found = Findings()
+        check_mask(entry["segmentation"], image.image_hw, where, found)
+        findings.items += [
+            replace(item, repair=LEFT_OUT) for item in found.items if item.severity == "error"
+        ]
 
 
 def _instances(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import zipfile
-import zlib
 from pathlib import Path
 
 from mito_instance.annotations.published import DataSet, RemoteFile
 from mito_instance.errors import ConfigError
 from mito_instance.io import download as downloads
 from mito_instance.io.files import atomic_path
+from mito_instance.io.zip_damage import ZIP_DAMAGE
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _unpack(archive_path: Path, member: str, path: Path, file: RemoteFile) -> No
                 if n_bytes > file.max_bytes:
                     raise ValueError(f"more than {file.max_bytes} bytes")
                 sink.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
+    except ZIP_DAMAGE as error:
         text = " ".join(str(error).split())[:120]
         raise ConfigError(
             f"{archive_path}: {member} cannot be unpacked ({text}); remove the zip, fetch it anew"

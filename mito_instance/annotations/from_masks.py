@@ -56,7 +56,9 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
     image_paths = [path for path in find_images([images]) if masks not in path.parents]
     if masks.is_dir():
         # Folder before files: what lies in a folder named like an image belongs to that image.
-        folders = sorted(path for path in masks.iterdir() if path.is_dir())
+        folders = sorted(
+            path for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
         if by == "name" and (named := pair_by_name(image_paths, folders)).pairs:
             return named
         mask_paths = [path for path in find_images([masks]) if path not in set(image_paths)]

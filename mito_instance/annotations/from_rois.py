@@ -13,7 +13,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_position import stack_dimensions
-from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, has_overlay, read_rois
+from mito_instance.io.imagej_roi import NO_ROI_ENTRY, ImageJRoi, SkippedRoi, has_overlay, read_rois
 from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import component_rles
@@ -206,11 +206,12 @@ def convert_roi_pairs(
 
 
 def _files_in_folder(folder: Path) -> list[Path]:
-    """The ROI files of a folder and of the folders in it."""
+    """The ROI files of a folder and of the folders in it; hidden ones are none."""
     return [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
+        and not path.name.startswith(".")
         and (
             path.suffix.lower() in (".roi", ".zip")
             or (path.suffix.lower() in (".tif", ".tiff") and has_overlay(path))
@@ -223,7 +224,9 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
     rois: list[ImageJRoi] = []
     for file in roi_set.files:
         try:
-            for roi in read_rois(file):
+            found = list(read_rois(file))
+            _check_holds_rois(file, found)
+            for roi in found:
                 if isinstance(roi, SkippedRoi):
                     _note_skipped(roi, conversion)
                 else:
@@ -233,6 +236,18 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
                 raise
             conversion.failures.append(str(error))
     return rois
+
+
+def _check_holds_rois(file: Path, found: Sequence[ImageJRoi | SkippedRoi]) -> None:
+    """Refuse a zip of other files; an empty one says that the image has no instance."""
+    others = [roi for roi in found if isinstance(roi, SkippedRoi) and roi.reason == NO_ROI_ENTRY]
+    others = [roi for roi in others if not roi.name.startswith(".")]  # what systems leave behind
+    if others and len(others) == sum(not roi.name.startswith(".") for roi in found):
+        entry = others[0].source.removeprefix(f"{file}: ")
+        raise AnnotationError(
+            f"{file}: holds no .roi entry but {len(others)} other files, such as {entry}; give a "
+            "zip that Fiji's ROI Manager saved, or masks to convert-masks"
+        )
 
 
 def _by_page(

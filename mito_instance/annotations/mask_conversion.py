@@ -124,7 +124,11 @@ def convert_mask_folder(
     masks: list[RLE] = []
     did: dict[str, list[str]] = {}
     repairs: dict[str, list[str]] = {}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
     for path in find_images(files) if files else []:
         pages = list(read_mask_pages(path))
         if len(pages) != 1:

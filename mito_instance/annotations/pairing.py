@@ -7,9 +7,11 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mito_instance.errors import AnnotationError
+from mito_instance.io.images import SUFFIX_PATTERN
 
 # Words that only say what a file holds; "cell_01_mask.png" belongs to "cell_01.tif".
 _WORDS = (
@@ -20,9 +22,12 @@ _WORDS = (
 _SEPARATOR = r"[\s._\-]+"
 _LEADING_WORD = re.compile(rf"^(?:{_WORDS})(?:{_SEPARATOR}|(?=\d)|$)", re.IGNORECASE)
 _TRAILING_WORD = re.compile(rf"(?:{_SEPARATOR}|^)(?:{_WORDS})$", re.IGNORECASE)
-_SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp|roi|zip|json|txt)$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"\.(?:{SUFFIX_PATTERN}|roi|zip|json|txt)$", re.IGNORECASE)
 _ENDS_IN_WORD = re.compile(r"[^\W_]$")
 _BEGINS_WITH_WORD = re.compile(r"^[^\W_]")
+MAX_FOLDERS = 4
+"""Most folders in front of the name of a result."""
+
 _MAX_COMPARISONS = 4_000_000
 _NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
 
@@ -48,10 +53,12 @@ class Pairing:
 def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     """Pair images with mask or ROI files by their names.
 
-    The rules are tried in this order, each on what the rules before it left over: the same
-    name without suffix; the same but for case; the same without words such as ``mask``,
-    ``_labels``, ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same
-    text before or behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
+    The rules are tried in this order, each on what the rules before it left over: the image's
+    folder and its name (``wt_cell.zip`` for ``wt/cell.tif``, as `mito quantify` names the results
+    of images that share a name), unless an image bears that name itself; the same name without
+    suffix; the same but for case; the same without words such as ``mask``, ``_labels``,
+    ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same text before or
+    behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
     else the number at the end, where all images have one name before it and all partners have
     one too (``images.010``, ``mitos_3D.010``), unless a partner bears the whole name of another
     image (``Image_1``, ``Image_2``, ``Image_1_Mask_2``). Where several partners or several images
@@ -65,6 +72,7 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     left_images, left_partners = list(images), list(partners)
     pairs: dict[Path, Path] = {}
     ambiguous: list[str] = []
+    _match_folder(left_images, left_partners, pairs, ambiguous)
     for key in (_stem, _stem_any_case, _core):
         _match(left_images, left_partners, key, pairs, ambiguous)
     if not pairs and not ambiguous:
@@ -102,6 +110,23 @@ def pair_by_order(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
 def names_only_its_content(path: Path) -> bool:
     """Whether a file name says what the file holds and no more, as ``RoiSet.zip`` does."""
     return not _core(path)
+
+
+def _match_folder(
+    images: list[Path],
+    partners: list[Path],
+    pairs: dict[Path, Path],
+    ambiguous: list[str],
+) -> None:
+    """Pair images with files that are named after the image's folders and the image."""
+    names = {_stem_any_case(image) for image in images}
+    open_partners = [partner for partner in partners if _stem_any_case(partner) not in names]
+    rest = list(open_partners)
+    for depth in range(1, MAX_FOLDERS + 1):
+        key = partial(_folders_and_stem, depth=depth)
+        _match(images, rest, _stem_any_case, pairs, ambiguous, image_key=key)
+    for partner in set(open_partners) - set(rest):
+        partners.remove(partner)
 
 
 def _match_affix(images: list[Path], partners: list[Path], pairs: dict[Path, Path]) -> None:
@@ -154,9 +179,10 @@ def _match(
     key: Callable[[Path], str],
     pairs: dict[Path, Path],
     ambiguous: list[str],
+    image_key: Callable[[Path], str] | None = None,
 ) -> None:
     """Pair files of equal key; what is paired or ambiguous is taken out of the lists."""
-    images_by_key, partners_by_key = _grouped(images, key), _grouped(partners, key)
+    images_by_key, partners_by_key = _grouped(images, image_key or key), _grouped(partners, key)
     for value, same_images in images_by_key.items():
         same_partners = partners_by_key.get(value, [])
         if not value or not same_partners:
@@ -199,6 +225,26 @@ def _stem(path: Path) -> str:
 def _stem_any_case(path: Path) -> str:
     """The stem; upper and lower case, and two spellings of one letter, taken as equal."""
     return unicodedata.normalize("NFC", _stem(path).casefold())
+
+
+def folders_and_name(path: Path, name: str, depth: int) -> str:
+    """The name that results of an image have where another image shares its own.
+
+    Args:
+        path: the image.
+        name: its name without suffix.
+        depth: number of folders in front.
+
+    Returns:
+        Such as ``wt_cell``; of a file near the root, with as many folders as there are.
+    """
+    folders = [part for part in path.absolute().parent.parts if part != path.absolute().anchor]
+    return "_".join([*folders[-depth:], name])
+
+
+def _folders_and_stem(path: Path, depth: int) -> str:
+    name = folders_and_name(path, _stem(path), depth)
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _core(path: Path) -> str:

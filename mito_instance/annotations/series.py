@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import SUFFIX_PATTERN
 
-_SUFFIX = re.compile(r"\.(?:ome|tiff?|png|jpe?g|bmp)$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"\.(?:{SUFFIX_PATTERN})$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*?)([0-9]+)$", re.DOTALL)
 _MAX_DIGITS = 40
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from mito_instance.batch.page_values import with_values
 from mito_instance.errors import MitoInstanceError
 from mito_instance.io.images import n_frames as count_frames
 from mito_instance.io.images import read_page
@@ -40,8 +41,8 @@ def list_pages(paths: Sequence[Path], pixel_sizes: PixelSizes) -> Iterator[Row]:
         pixel_sizes: what the user says of pixel sizes.
 
     Yields:
-        Rows with the columns `PAGES_NAMES`; for a file or page that cannot be read, its status
-        is ``error`` and the message says why.
+        Rows with the columns `PAGES_NAMES`; for a file or page that cannot be read, or that a run
+        refuses because it shows nothing, its status is ``error`` and the message says why.
     """
     with logging_redirect_tqdm():
         for path in tqdm(paths, desc="read", unit="file", file=sys.stderr):
@@ -58,7 +59,7 @@ def list_pages(paths: Sequence[Path], pixel_sizes: PixelSizes) -> Iterator[Row]:
 
 
 def _row(path: Path, frame: int, pixel_sizes: PixelSizes) -> Row:
-    page = read_page(path, frame)
+    page = with_values(read_page(path, frame))
     size = pixel_sizes.of(path, page.pixel_size)
     return {
         "image": image_cell(str(path)),

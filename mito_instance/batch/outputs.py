@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mito_instance.annotations.pairing import MAX_FOLDERS, folders_and_name
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
-from mito_instance.io.imagej_roi_writer import write_roi_zip
+from mito_instance.io.imagej_roi_writer import is_untouched, write_roi_zip
 from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
@@ -40,21 +43,56 @@ class Outputs:
     log: Path | None = None
     report: Path | None = None
 
-    def check(self) -> None:
+    def check(self, images: Sequence[Path]) -> None:
         """Make the folders, so that an hour of work does not end at a path that cannot be written.
 
+        Nothing that a person made is to be replaced: no image by an overlay, no ROIs that were
+        corrected by those that the model finds.
+
+        Args:
+            images: all inputs.
+
         Raises:
-            ConfigError: if a folder cannot be made or written, or a file is a folder.
+            ConfigError: if a folder cannot be made or written, a file is a folder, two outputs
+                are one file, or an output has the place of an image or of ROIs that
+                `write_roi_zip` has not written.
         """
         folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
-        for file in (self.objects, self.coco, self.summary, self.log, self.report):
+        options: dict[str, str] = {}
+        for name in ("objects", "coco", "summary", "log", "report"):
+            file: Path | None = getattr(self, name)
             if file is None:
                 continue
             if file.is_dir():
                 raise ConfigError(f"{file}: is a folder; name a file to write to")
+            other = options.setdefault(os.path.normcase(_target(file)), name)
+            if other != name and (file.is_file() or not file.exists()):  # no device
+                raise ConfigError(
+                    f"{file}: would be written by --{other} and by --{name}; give each a file of "
+                    "its own"
+                )
             folders.append(file.parent)
+        if self.overlays is not None:
+            _check_overlays(self.overlays, images)
+        if self.rois is not None:
+            _check_rois(self.rois, images)
         for folder in folders:
             make_folder(folder)
+
+    def left_over(self, names: FileNames, failed: Iterable[Path]) -> list[Path]:
+        """ROI zips and overlays that lie where those of failed images would.
+
+        Args:
+            names: of all inputs.
+            failed: images of which no page was measured: this run has written nothing of them.
+        """
+        places = []
+        for path in failed:
+            if self.rois is not None:
+                places.append(self.rois / f"{names.stems[path]}.zip")
+            if self.overlays is not None:  # how many pages a file would have is not known
+                places += [self.overlays / names.overlay(path, count) for count in (1, 2)]
+        return [place for place in places if place.exists()]
 
     def write(
         self,
@@ -89,30 +127,85 @@ class FileNames:
     """Unique file names of results, readable and the same in every run.
 
     ``image.png`` and ``image.zip`` for ``image.tif``; ``stack.tif`` and ``stack.zip`` for all pages
-    of a stack; the folder's name in front where two inputs have one name, then a number.
+    of a stack; in front of all that share a name, as many folders as tell them apart
+    (``wt_cell.zip``, ``mouse1_wt_cell.zip``); then a number.
 
     Args:
         paths: all inputs.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
-        taken: set[str] = set()
+    def __init__(self, paths: Sequence[Path]) -> None:
+        # Some file systems do not tell upper from lower case.
+        same: dict[str, list[Path]] = {}
+        for path in paths:
+            same.setdefault(path.stem.casefold(), []).append(path)
+        # A name that one image alone bears is its own, whatever the others are called.
+        taken = {stem for stem, bearers in same.items() if len(bearers) == 1}
+        named = {
+            path: name
+            for bearers in same.values()
+            if len(bearers) > 1
+            for path, name in zip(bearers, _behind_folders(bearers), strict=True)
+        }
         self.stems: dict[Path, str] = {}
         for path in paths:
+            stem = candidate = named.get(path, path.stem)
             number = 2
-            stem = path.stem
-            if stem in taken:
-                stem = f"{path.absolute().parent.name}_{path.stem}"
-            candidate = stem
-            while candidate in taken:
+            while path in named and candidate.casefold() in taken:
                 candidate = f"{stem}_{number}"
                 number += 1
-            taken.add(candidate)
+            taken.add(candidate.casefold())
             self.stems[path] = candidate
 
     def overlay(self, path: Path, n_frames: int) -> str:
         """File name of the overlay of an image, or of all pages of a stack."""
         return f"{self.stems[path]}.{'tif' if n_frames > 1 else 'png'}"
+
+
+def _behind_folders(same: Sequence[Path]) -> list[str]:
+    """Names of images that share theirs, behind the fewest folders that tell them apart.
+
+    Two images in one folder (``cell.tif``, ``cell.png``) have no such names: one folder then.
+    """
+    for depth in range(1, MAX_FOLDERS + 1):
+        names = [folders_and_name(path, path.stem, depth) for path in same]
+        if len({name.casefold() for name in names}) == len(names):
+            return names
+    return [folders_and_name(path, path.stem, 1) for path in same]
+
+
+def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
+    """Refuse a folder in which an overlay could replace an image, one of the inputs or not."""
+    of_images = {image.parent: image for image in images}
+    of_images |= {_target(image).parent: image for image in images if image.is_symlink()}
+    places = {_target(parent): image for parent, image in of_images.items()}
+    written = [_target(folder)]
+    if folder.is_dir():  # overlays follow the links that lie there
+        written += [_target(entry).parent for entry in folder.iterdir() if entry.is_symlink()]
+    for place in written:
+        if place in places:
+            raise ConfigError(
+                f"--overlays {folder}: an overlay could replace an image in the folder of "
+                f"{places[place].name}; choose another folder"
+            )
+
+
+def _target(path: Path) -> Path:
+    """What a path leads to; also where links go round in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def _check_rois(folder: Path, images: Sequence[Path]) -> None:
+    """Refuse to replace ROIs that somebody may have corrected."""
+    zips = [folder / f"{stem}.zip" for stem in FileNames(images).stems.values()]
+    found = [path for path in zips if path.exists() and not is_untouched(path)]
+    if found:
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ConfigError(
+            f"{found[0]}{others}: was not written by mito quantify, or changed since, and would be "
+            "replaced; keep corrected ROIs in another folder, such as corrected/, or choose "
+            "another --rois folder"
+        )
 
 
 @dataclass(slots=True)

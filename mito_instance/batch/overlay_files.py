@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from mito_instance import __version__
 from mito_instance.batch.outputs import FileNames
 from mito_instance.batch.page_result import PageResult
-from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
 from mito_instance.io.images import to_uint8
@@ -55,26 +53,6 @@ class OverlayFiles:
         if self.folder is None:
             return None
         return self.folder / self.names.overlay(Path(result.found.image), result.n_frames)
-
-    def check(self, n_frames: Mapping[Path, int]) -> None:
-        """Refuse to draw over the images themselves.
-
-        Args:
-            n_frames: pages of each image.
-
-        Raises:
-            ConfigError: if an overlay has the place of an image.
-        """
-        if self.folder is None:
-            return
-        images = {path.resolve() for path in n_frames}
-        for path, count in n_frames.items():
-            file = self.folder / self.names.overlay(path, count)
-            if file.resolve() in images:
-                raise ConfigError(
-                    f"--overlays {self.folder}: the overlay {file.name} would replace an image; "
-                    "choose another folder"
-                )
 
     def is_drawn(self, result: PageResult, counted: ImageInstances) -> bool:
         """Whether the picture of a stored result lies where it should, as it should be.

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
+from mito_instance.batch.page_values import with_values
 from mito_instance.batch.result_store import PageKey, ResultStore
 from mito_instance.errors import ImageError
 from mito_instance.inference.pipeline import predict_page
@@ -37,7 +36,7 @@ from mito_instance.visualize.overlay_tiff import EncodedPicture
 from mito_instance.visualize.page_pictures import PagePictures, page_pictures
 
 if TYPE_CHECKING:
-    from mito_instance.batch.regions import Regions  # its libraries take time to load
+    from mito_instance.annotations.regions import Regions  # its libraries take time to load
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ class PageWork:
             loaded.key = self.store.key(path, frame, size_nm, beside)
             loaded.result = self.store.load(loaded.key)
         if loaded.result is None:
-            loaded.page = page = _with_values(read_page(path, frame))
+            loaded.page = page = with_values(read_page(path, frame))
             image_hw = (page.pixels.shape[0], page.pixels.shape[1])
             loaded.region = self._region(path, frame, page.n_frames, image_hw)
         else:
@@ -174,19 +173,31 @@ class PageWork:
         return None if regions is None else regions.mask(path, frame, n_frames, image_hw)
 
     def predict(self, loaded: Loaded) -> ImageInstances | None:
-        """Instances of a page that is not in the store; None for one that is."""
+        """Instances of a page that is not in the store; None for one that is.
+
+        Raises:
+            ImageError: if the memory, that of the GPU included, does not suffice.
+        """
         if loaded.result is not None or loaded.page is None:
             return None
         start = time.perf_counter()
         of_file = loaded.page.pixel_size
         size = self.settings.pixel_sizes.of(loaded.page.path, of_file)
-        found = predict_page(
-            self.predictor,
-            replace(loaded.page, pixel_size=size),
-            score_threshold=self.settings.score_threshold,
-            tile_px=self.settings.tile_px,
-            on_tile=_tile_reporter(loaded.page),
-        )
+        try:
+            found = predict_page(
+                self.predictor,
+                replace(loaded.page, pixel_size=size),
+                score_threshold=self.settings.score_threshold,
+                tile_px=self.settings.tile_px,
+                on_tile=_tile_reporter(loaded.page),
+            )
+        except (MemoryError, RuntimeError) as error:  # PyTorch tells of the GPU's in the latter
+            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                raise ImageError(
+                    f"{loaded.page.path}: not enough memory for the network; try a smaller "
+                    "--tile-px"
+                ) from error
+            raise
         loaded.seconds += time.perf_counter() - start
         # The result is kept with the file's own: the user may correct the size later.
         return replace(found, pixel_size=of_file)
@@ -266,20 +277,6 @@ class PageWork:
         if loaded.result is None:
             return False
         return self.overlays.is_drawn(loaded.result, self._counted(loaded, loaded.result)[0])
-
-
-def _with_values(page: Page) -> Page:
-    """The page, if it shows anything.
-
-    Raises:
-        ImageError: if no pixel is a finite number: nobody has counted anything there.
-    """
-    if page.pixels.dtype.kind == "f" and not np.isfinite(page.pixels).any():
-        raise ImageError(
-            f"{page.path}: page {page.frame + 1} holds no finite grey value, only NaN or infinity; "
-            "export it again"
-        )
-    return page
 
 
 def _tile_reporter(page: Page) -> Callable[[int, int], None]:

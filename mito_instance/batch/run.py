@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -24,13 +23,16 @@ from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.threads import in_three_steps
 from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
-from mito_instance.inference.predictor import MaskPredictor, pages_at_once
+from mito_instance.inference.predictor import MaskPredictor, StackPredictor, pages_at_once
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import n_frames
 from mito_instance.measure.groups import PageFigures
 from mito_instance.measure.summary import Row, failed_row
 
 logger = logging.getLogger(__name__)
+
+N_NAMED = 20
+"""Files that a warning names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Batch:
         with_pictures = self.on_page is not None
         work = PageWork(self.predictor, self.settings, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
-        overlays.check(Counter(task.path for task in tasks))
+        is_measured: dict[Path, bool] = {}
         with (
             logging_redirect_tqdm(),
             RoiZips(self.outputs.rois, names) as rois,
@@ -127,6 +129,7 @@ class Batch:
             )  # fmt: skip
             for task, outcome in steps:
                 row = self._take(task, outcome, rois, stacks, results)
+                is_measured[task.path] = is_measured.get(task.path, False) or row["status"] == "ok"
                 on_row(row)
                 if self.on_page is not None:
                     is_done = isinstance(outcome, Done) and row["status"] == "ok"
@@ -134,6 +137,15 @@ class Batch:
                 if log is not None and not _log_page(log, task, row, outcome):
                     log = None
                 progress.update()
+        failed = [path for path, measured in is_measured.items() if not measured]
+        if left := self.outputs.left_over(names, failed):
+            more = f" and {len(left) - N_NAMED} more" if len(left) > N_NAMED else ""
+            logger.warning(
+                "no results of this run, but of images that failed now: %s%s; delete these files, "
+                "or make the images readable and run again",
+                ", ".join(map(str, left[:N_NAMED])),
+                more,
+            )
 
     def _take(
         self,
@@ -169,8 +181,9 @@ class Batch:
 
 
 def run_record(predictor: MaskPredictor, settings: Settings) -> dict[str, Any]:
-    """What masks are made with: enough to make them again."""
+    """What masks are made with, before any region or pixel size: finished pages depend on it."""
     threshold, tile_px = settings.score_threshold, settings.tile_px
+    of_slices = {} if tile_px is None else {"slices_tile_px": tile_px}
     return {
         "description": "mitochondria found by mito quantify",
         "mito_instance": __version__,
@@ -178,6 +191,7 @@ def run_record(predictor: MaskPredictor, settings: Settings) -> dict[str, Any]:
         "score_threshold": predictor.score_threshold if threshold is None else threshold,
         "tile_px": predictor.tile_px if tile_px is None else tile_px,
         "tile_overlap_px": predictor.tile_overlap_px,
+        **(of_slices if isinstance(predictor, StackPredictor) else {}),
     }
 
 
@@ -242,6 +256,6 @@ def _reason(error: BaseException, path: Path) -> str:
     """One line that names the file."""
     if isinstance(error, MitoInstanceError):
         return " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return f"{path}: not enough memory for this image; try a smaller --tile-px"
+    if isinstance(error, MemoryError):
+        return f"{path}: not enough memory for this page; close other programs"
     return f"{path}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

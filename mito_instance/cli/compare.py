@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mito_instance.cli.command import OK, CommandParser, run
+from mito_instance.cli.command import OK, CommandParser, run, whole_number
 from mito_instance.cli.image_groups import grouping
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
     from mito_instance.evaluation.compare import Difference, Evaluation
     from mito_instance.visualize.html import Html
+
+_MAX_RESAMPLES = 1_000_000
+_MAX_SEED = 2**63 - 1
 
 _DESCRIPTION = """\
 Compares evaluations of several predictions of the same images: every figure of the first, of
@@ -58,12 +61,14 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--bootstrap",
-        type=_whole_number,
+        type=whole_number(0, _MAX_RESAMPLES),
         default=1000,
         metavar="N",
         help="resamples for the intervals (default: 1000; 0 for none)",
     )
-    parser.add_argument("--seed", type=_whole_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--seed", type=whole_number(0, _MAX_SEED), default=0, metavar="N", help="default: 0"
+    )
     return parser
 
 
@@ -211,17 +216,6 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
 
 def _shown(value: float, form: str) -> str:
     return "undefined" if math.isnan(value) else format(value, form)
-
-
-def _whole_number(text: str) -> int:
-    """A whole number >= 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number >= 0, got {text!r}")
-    return value
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,11 +157,15 @@ def _line(roi: SkippedRoi) -> str:
 
 def _write_report(path: Path, skipped: Sequence[SkippedRoi]) -> None:
     """Write the skipped ROIs as CSV; the header alone when there are none."""
-    from mito_instance.io.files import write_text_atomic
+    from mito_instance.io.tables import write_table
 
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["source", "name", "damaged", "reason"])
-    for roi in skipped:
-        writer.writerow([roi.source, roi.name, "yes" if roi.is_damaged else "no", roi.reason])
-    write_text_atomic(path, table.getvalue())
+    rows = [
+        {
+            "source": roi.source,
+            "name": roi.name,
+            "damaged": "yes" if roi.is_damaged else "no",
+            "reason": roi.reason,
+        }
+        for roi in skipped
+    ]
+    write_table(path, ("source", "name", "damaged", "reason"), rows)

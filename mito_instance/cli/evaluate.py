@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, checked_number, run
+from mito_instance.cli.command import (
+    OK,
+    SOME_FAILED,
+    CommandParser,
+    checked_number,
+    run,
+    whole_number,
+)
 from mito_instance.cli.image_groups import grouping
 from mito_instance.io.files import make_folder
 
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
     from mito_instance.masks.rle import RLE
 
 _NAMED = 10
+_MAX_AREA_PX = 10**9
+_MAX_RESAMPLES = 1_000_000
+_MAX_SEED = 2**63 - 1
 
 _DESCRIPTION = """\
 Scores predicted mitochondria against a truth and prints a table: COCO AP, F1, PQ, foreground
@@ -67,7 +77,7 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--min-area-px",
-        type=_whole_number,
+        type=whole_number(0, _MAX_AREA_PX),
         default=0,
         metavar="N",
         help="leave instances under N pixels out of the truth and out of the predictions "
@@ -109,12 +119,14 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--bootstrap",
-        type=_whole_number,
+        type=whole_number(0, _MAX_RESAMPLES),
         default=1000,
         metavar="N",
         help="resamples for the confidence intervals (default: 1000; 0 for none)",
     )
-    parser.add_argument("--seed", type=_whole_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--seed", type=whole_number(0, _MAX_SEED), default=0, metavar="N", help="default: 0"
+    )
     parser.add_argument(
         "--volume",
         action="store_true",
@@ -238,17 +250,6 @@ def _report_unpaired(metrics: Metrics) -> int:
 
 def _page(image: str, frame: int) -> str:
     return f"{image} (frame {frame})" if frame else image
-
-
-def _whole_number(text: str) -> int:
-    """A whole number >= 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number >= 0, got {text!r}")
-    return value
 
 
 def _score(text: str) -> float:

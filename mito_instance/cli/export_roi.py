@@ -18,8 +18,8 @@ ROIs keep the names of the annotations, or are named by number and score (0001-0
 _EXAMPLE = """\
 example:
   tools/export_roi.py pred.json -o rois/
-  (correct rois/cell_01.zip in Fiji's ROI Manager, save it there, then:)
-  tools/convert_roi.py rois/ --images images/ -o corrected.json
+  (correct rois/cell_01.zip in Fiji's ROI Manager, save it in corrected/, then:)
+  tools/convert_roi.py corrected/ --images images/ -o corrected.json
 
 exit status: 0 all done, 2 nothing could be done"""
 

@@ -74,7 +74,7 @@ def cut_to_regions(
         AnnotationError: if no part is left.
     """
     from mito_instance.annotations.cropping import crop_image, rectangle_of
-    from mito_instance.batch.regions import Regions
+    from mito_instance.annotations.regions import Regions
     from mito_instance.io.images import page_sizes_hw
 
     paths = list(dict.fromkeys(Path(image.image) for image in images))

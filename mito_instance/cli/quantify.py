@@ -14,7 +14,7 @@ from mito_instance.cli.quantify_options import build_parser
 from mito_instance.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from mito_instance.batch.regions import Regions
+    from mito_instance.annotations.regions import Regions
     from mito_instance.cli.quantify_report import BatchReport
     from mito_instance.inference.predictor import MaskPredictor
     from mito_instance.io.pixel_sizes import PixelSizes
@@ -59,7 +59,7 @@ def _quantify(args: argparse.Namespace) -> int:
         log=args.log,
         report=args.report,
     )
-    outputs.check()
+    outputs.check(paths)
     group_of = grouping(args.group_by, paths)
     settings = Settings(
         pixel_sizes=pixel_sizes,
@@ -83,10 +83,12 @@ def _quantify(args: argparse.Namespace) -> int:
         if report is not None:
             report.is_complete = True
     finally:
-        # Also after Ctrl-C: what was done is kept.
-        outputs.write(results.objects, results.instances, results.figures, record)
-        if report is not None:
-            report.write(args.report)
+        # Also after Ctrl-C: what was done is kept. Where nothing was, older files are.
+        if results.n_done or results.failures:
+            info = {**record, "options": _counting(args)}
+            outputs.write(results.objects, results.instances, results.figures, info)
+            if report is not None:
+                report.write(args.report)
     return exit_code(results.n_done, results.failures)
 
 
@@ -107,8 +109,19 @@ def exit_code(n_done: int, failures: Sequence[str]) -> int:
     return SOME_FAILED
 
 
+def _counting(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that say what counts and how large a pixel is; those that were given."""
+    names = ("region", "exclude_border", "pixel_size_nm", "pixel_size_csv")
+    given = {name: getattr(args, name) for name in names}
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in given.items()
+        if value not in (None, False)
+    }
+
+
 def _regions(path: Path, images: Sequence[Path]) -> Regions:
-    from mito_instance.batch.regions import Regions
+    from mito_instance.annotations.regions import Regions
 
     return Regions(path, images)
 

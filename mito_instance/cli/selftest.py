@@ -41,6 +41,7 @@ PACKAGES = (
     "opencv-python-headless",
     "scikit-image",
     "tifffile",
+    "imagecodecs",
     "roifile",
     "pycocotools",
     "faster-coco-eval",

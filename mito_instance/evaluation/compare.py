@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from mito_instance.evaluation import figures
 from mito_instance.evaluation.bootstrap import intervals, resample_weights, resampled_figures
 from mito_instance.evaluation.coco_ap import IOU_THRESHOLDS
 from mito_instance.evaluation.precision_recall import Detections
-
-MAX_BYTES = 2 * 1024**3
+from mito_instance.io.json_file import read_json
 
 FIGURES = (
     *("ap", "ap50", "ap75", "ar", "f1_50", "precision_50", "recall_50", "f1_75", "pq", "sq"),
@@ -251,19 +249,7 @@ def _number(value: Any) -> float:
 
 def _load(path: Path) -> dict[str, Any]:
     """The JSON object of a file."""
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_BYTES:
-            raise AnnotationError(
-                f"{path}: must be <= {MAX_BYTES} bytes, got {n_bytes}; give a metrics.json"
-            )
-        document = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise AnnotationError(f"{path}: not a JSON file ({reason}); give a metrics.json") from error
+    document = read_json(path, "metrics.json")
     if not isinstance(document, dict):
         raise AnnotationError(
             f"{path}: must be the metrics.json of mito evaluate, got a {type(document).__name__}; "

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from mito_instance.annotations.from_rois import RoiSet, find_roi_sets
+from mito_instance.annotations.from_rois import find_roi_sets
 from mito_instance.annotations.pairing import pair_by_name
-from mito_instance.errors import AnnotationError
+from mito_instance.annotations.regions import Regions
+from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.imagej_roi import SkippedRoi, read_rois
-from mito_instance.io.images import find_images, read_pages
+from mito_instance.io.imagej_roi import has_overlay
+from mito_instance.io.images import find_images, n_frames, read_pages
 from mito_instance.masks import rle
-from mito_instance.masks.polygons import rasterise
 
-_ROI_SUFFIXES = (".zip", ".roi")
+_ROI_SUFFIXES = frozenset({".zip", ".roi"})
+_ANY_NUMBER_OF_PAGES = 2**31
+"""Of a stack whose file is not there: an outline may lie on a page that the truth does not list."""
+
 _Regions = dict[tuple[str, int], rle.RLE]
 
 
 def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions, list[str]]:
     """Regions of the images that have one.
 
-    ImageJ ROIs (a ``.roi``, a zip, or a folder of these) or binary masks (a file or a folder).
-    Several ROIs are united; a mask's region is what is brighter than half of its maximum. Files
-    belong to images by name, but a single zip or mask applies to every image. A one-page mask,
-    and an ROI without a slice position, applies to every page.
+    ImageJ ROIs (a ``.roi``, a zip, a TIFF with an overlay, or a folder of these) or binary masks (a
+    file or a folder). A file applies to every image; the files of a folder belong to images by
+    name. Several ROIs are united; a mask's region is what is brighter than half of its maximum.
+    A one-page mask, and an ROI without a slice position, applies to every page; a single image
+    has one page whatever its ROIs say.
 
     Args:
         path: where the regions are.
@@ -35,60 +40,79 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
         image is not to be scored: nobody said that all of it is annotated.
 
     Raises:
-        MitoInstanceError: if a region cannot be read or does not fit its image.
+        MitoInstanceError: if the path is absent or a file for all images cannot be read, or no
+            image has a region.
     """
-    files, is_roi = _region_files(path)
+    if not path.exists():
+        raise AnnotationError(f"{path}: no such file or folder; check the path of the region")
+    region_of = _rois(path, images) if _holds_rois(path) else _masks(path, images)
     regions: _Regions = {}
     without: list[str] = []
-    if len(files) == 1:
-        partners = dict.fromkeys({Path(image.image) for image in images}, next(iter(files)))
-    else:
-        pairing = pair_by_name(sorted({Path(image.image) for image in images}), list(files))
-        if pairing.ambiguous:
-            raise AnnotationError(pairing.ambiguous[0])
-        partners = dict(pairing.pairs)
     for image in images:
-        name = partners.get(Path(image.image))
-        if name is None:
-            without.append(f"{image.image}: no region in {path} has this name; not scored")
-        else:
-            region = _roi_region(files[name], image) if is_roi else _mask_region(name, image)
-            if rle.area_px(region):
-                regions[image.image, image.frame] = region
-            else:
-                where = f"page {image.frame + 1} of {image.image}"
-                without.append(f"{name}: the region has no pixel on {where}; not scored")
+        try:
+            regions[image.image, image.frame] = region_of(image)
+        except MitoInstanceError as error:
+            without.append(f"{error}; not scored")
+    if not regions and without:
+        raise AnnotationError(f"{path}: no image of the truth has a region there; {without[0]}")
     return regions, without
 
 
-def _region_files(path: Path) -> tuple[Mapping[Path, RoiSet], bool]:
-    """Region files by the path whose name tells the image, and whether they are ROIs."""
-    if not path.exists():
-        raise AnnotationError(f"{path}: no such file or folder; check the path of the region")
-    inside = path.rglob("*") if path.is_dir() else [path]
-    if any(file.suffix.lower() in _ROI_SUFFIXES for file in inside):
-        return {roi_set.name: roi_set for roi_set in find_roi_sets([path])}, True
-    return {file: RoiSet(file, (file,)) for file in find_images([path])}, False
+def _holds_rois(path: Path) -> bool:
+    """Whether the regions are ImageJ ROIs, and not masks."""
+    if not path.is_dir():
+        return path.suffix.lower() in _ROI_SUFFIXES or has_overlay(path)
+    try:
+        return bool(find_roi_sets([path]))
+    except AnnotationError:
+        return False
 
 
-def _roi_region(roi_set: RoiSet, image: ImageInstances) -> rle.RLE:
-    """Union of the area ROIs that lie on the page of an image."""
-    parts: list[rle.RLE] = []
-    for file in roi_set.files:
-        for roi in read_rois(file):
-            if isinstance(roi, SkippedRoi):
-                if roi.is_damaged:
-                    raise AnnotationError(f"{roi.source}: {roi.reason}")
-                continue
-            page = max(roi.position.index, roi.position.z, roi.position.time) - 1
-            if page in (-1, image.frame):
-                where = f"{roi.source} (ROI {roi.name!r})"
-                parts.append(rasterise(roi.rings, image.image_hw, where).rle)
-    return rle.union(parts, image.image_hw)
+def _rois(path: Path, images: Sequence[ImageInstances]) -> Callable[[ImageInstances], rle.RLE]:
+    """How to get the region of an image from ROIs."""
+    files = {Path(image.image): 1 for image in images}
+    for image in images:
+        file = Path(image.image)
+        files[file] = max(files[file], image.frame + 1)
+    regions = Regions(path, sorted(files))
+    n_pages = {file: _n_pages(file, n_listed) for file, n_listed in files.items()}
+
+    def region_of(image: ImageInstances) -> rle.RLE:
+        file = Path(image.image)
+        return regions.mask(file, image.frame, n_pages[file], image.image_hw)
+
+    return region_of
 
 
-def _mask_region(path: Path, image: ImageInstances) -> rle.RLE:
-    """Foreground of a mask's page."""
+def _n_pages(path: Path, n_listed: int) -> int:
+    """Pages of an image file, as far as that can be known."""
+    try:
+        return n_frames(path)
+    except MitoInstanceError:
+        return 1 if n_listed == 1 else _ANY_NUMBER_OF_PAGES
+
+
+def _masks(path: Path, images: Sequence[ImageInstances]) -> Callable[[ImageInstances], rle.RLE]:
+    """How to get the region of an image from mask files."""
+    files = sorted({Path(image.image) for image in images})
+    if path.is_dir():
+        masks = find_images([path])
+        pairing = pair_by_name(files, masks)
+        if pairing.ambiguous:
+            raise AnnotationError(pairing.ambiguous[0])
+        partners = dict(pairing.pairs)
+        if len(files) == len(masks) == 1:
+            partners = {files[0]: masks[0]}
+    else:
+        partners = dict.fromkeys(files, path)
+    return partial(_mask_region, path, partners)
+
+
+def _mask_region(folder: Path, partners: dict[Path, Path], image: ImageInstances) -> rle.RLE:
+    """Foreground of the page of a mask that belongs to an image."""
+    path = partners.get(Path(image.image))
+    if path is None:
+        raise AnnotationError(f"{image.image}: no region in {folder} has the name of this image")
     for page in read_pages(path):
         if page.n_frames > 1 and page.frame != image.frame:
             continue
@@ -99,7 +123,12 @@ def _mask_region(path: Path, image: ImageInstances) -> rle.RLE:
                 f"{image.image_hw[1]} x {image.image_hw[0]} px; check that they belong together"
             )
         # Half of the maximum, because JPEG spreads both values over their neighbours.
-        return rle.encode(page.pixels > max(float(page.pixels.max()) / 2, 0.0))
+        region = rle.encode(page.pixels > max(float(page.pixels.max()) / 2, 0.0))
+        if not rle.area_px(region):
+            raise AnnotationError(
+                f"{path}: the region has no pixel on page {image.frame + 1} of {image.image}"
+            )
+        return region
     raise AnnotationError(
         f"{path}: the region has no page {image.frame + 1}, which {image.image} has; "
         "save one page for each page of the image, or a single one for all"

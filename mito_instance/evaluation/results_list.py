@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
-from mito_instance.io.json_file import MAX_JSON_BYTES
+from mito_instance.io.json_file import read_json
 from mito_instance.masks import rle
 
 
@@ -35,11 +34,11 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     if not is_results_list(path_pred):
         return read_coco(path_pred)
     images = [replace(image.select([]), scores=None, crowds=()) for image in read_coco(path_true)]
-    ids = [entry["id"] for entry in json.loads(path_true.read_text("utf-8-sig"))["images"]]
+    ids = [entry["id"] for entry in read_json(path_true, "COCO JSON")["images"]]
     by_id = dict(zip(ids, images, strict=True))
     masks: dict[Any, list[rle.RLE]] = {image_id: [] for image_id in by_id}
     scores: dict[Any, list[float]] = {image_id: [] for image_id in by_id}
-    for position, entry in enumerate(_load_list(path_pred)):
+    for position, entry in enumerate(read_json(path_pred, "COCO results list")):
         where = f"{path_pred}: result {position}"
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(image_id, (int, str)) or image_id not in by_id:
@@ -69,26 +68,6 @@ def is_results_list(path: Path) -> bool:
             return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     except OSError:
         return False
-
-
-def _load_list(path: Path) -> list[Any]:
-    """The JSON list of a file."""
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_JSON_BYTES:
-            raise AnnotationError(
-                f"{path}: results must be <= {MAX_JSON_BYTES} bytes, got {n_bytes}; split the file"
-            )
-        results: list[Any] = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AnnotationError(f"{path}: cannot read ({reason}); check the path") from error
-    except RecursionError as error:
-        raise AnnotationError(f"{path}: JSON is nested too deeply; give COCO results") from error
-    except ValueError as error:
-        reason = str(error).splitlines()[0][:120]
-        raise AnnotationError(f"{path}: not a JSON file ({reason}); give COCO results") from error
-    return results
 
 
 def _score(value: Any, where: str) -> float:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
-from mito_instance.annotations.mask_values import integer_labels
 from mito_instance.annotations.pairing import pair_by_name
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
+from mito_instance.evaluation.label_images import read_label_pages
 from mito_instance.evaluation.results_list import is_results_list, read_predictions
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
-from mito_instance.io.images import IMAGE_SUFFIXES, find_images, read_pages
+from mito_instance.io.images import IMAGE_SUFFIXES, find_images, page_pixel_sizes
 from mito_instance.masks.labels import label_rles
 
 _ROI_SUFFIXES = frozenset({".zip", ".roi"})
@@ -41,7 +41,8 @@ def read_source(path: Path, images: Path | None = None, truth: Path | None = Non
     """Instances of a COCO JSON, of label images or of ImageJ ROI files.
 
     Label images hold one integer an instance, 0 is background; the ids need not be
-    consecutive, and each connected part of an id is an instance, as in ``mito convert-masks``.
+    consecutive, and each connected part of an id is an instance. Palettes and colours are read
+    as in ``mito convert-masks``.
     A stack has one label image a page. ROIs know no image size, so that they need ``images``,
     to which they belong by name.
 
@@ -94,7 +95,10 @@ def named_like(pred: Source, truth: Source) -> Source:
 def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
     """Whether a file, or any file under a folder, has one of the suffixes."""
     if path.is_dir():
-        return any(entry.suffix.lower() in suffixes for entry in path.rglob("*"))
+        return any(
+            entry.suffix.lower() in suffixes and not entry.name.startswith(".")
+            for entry in path.rglob("*")
+        )
     return path.suffix.lower() in suffixes
 
 
@@ -138,14 +142,10 @@ def _read_labels(path: Path, images: Path | None) -> Source:
 
 def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageInstances]:
     """The instances of each page of a label image."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise AnnotationError(
-            f"{path}: JPEG changes the values of a label image; save it as TIFF or PNG"
-        )
     pages: list[ImageInstances] = []
-    for page in read_pages(path):
-        where = f"{path} page {page.frame + 1}" if page.n_frames > 1 else str(path)
-        rles, n_divided = label_rles(integer_labels(page.pixels, where))
+    for page, labels in read_label_pages(path):
+        where = page.where
+        rles, n_divided = label_rles(labels)
         if n_divided:
             notices.append(
                 f"{where}: {n_divided} label values lie in several parts; each part is an instance"
@@ -153,13 +153,13 @@ def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageIns
         pages.append(
             ImageInstances(
                 image=str(picture),
-                image_hw=(int(page.pixels.shape[0]), int(page.pixels.shape[1])),
+                image_hw=(int(labels.shape[0]), int(labels.shape[1])),
                 masks=tuple(rles),
                 frame=page.frame,
-                pixel_size=page.pixel_size,
             )
         )
-    return pages
+    sizes = page_pixel_sizes(path)
+    return [replace(page, pixel_size=size) for page, size in zip(pages, sizes, strict=True)]
 
 
 def _source(

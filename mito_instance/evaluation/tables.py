@@ -139,7 +139,14 @@ def write_per_image(path: Path, metrics: Metrics) -> None:
                 **found,
             }
         )
-    write_table(path, list(rows[0]) if rows else ["image", "frame"], rows)
+    whole = [{name: _whole_pixels(name, value) for name, value in row.items()} for row in rows]
+    write_table(path, list(rows[0]) if rows else ["image", "frame"], whole)
+
+
+def _whole_pixels(name: str, value: Any) -> Any:
+    """Numbers of pixels with all their digits: as floats, tables round them to six."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole and name.endswith("_px") else value
 
 
 def write_associations(path: Path, metrics: Metrics) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mito_instance.annotations.mask_values import integer_labels
 from mito_instance.errors import AnnotationError
 from mito_instance.evaluation.associations import OVERLAP_FRACTION, Association, group_links
+from mito_instance.evaluation.label_images import read_label_pages
 from mito_instance.evaluation.matching import MatchCounts, ratio
-from mito_instance.io.images import find_images, read_pages
+from mito_instance.io.images import find_images
+from mito_instance.io.mask_pages import COLOURS
 
 Labels = npt.NDArray[np.int64]
 BoxZyx = tuple[int, int, int, int, int, int]
@@ -74,11 +75,17 @@ def label_pages(path: Path) -> Iterator[Labels]:
     """Pages of a label stack: a multi-page TIFF, or a folder of single pages in natural order.
 
     Raises:
-        MitoInstanceError: if a page cannot be read or holds no integers.
+        MitoInstanceError: if a page cannot be read, was compressed as JPEG, or holds no integers;
+            or if it is in colour, whose numbers would not run through the pages.
     """
     for file in find_images([path]):
-        for page in read_pages(file):
-            yield integer_labels(page.pixels, f"{file} page {page.frame + 1}")
+        for page, labels in read_label_pages(file):
+            if page.form == COLOURS:
+                raise AnnotationError(
+                    f"{page.where}: labels of a volume must be integers, got colours, which do not "
+                    "say which label runs on in the next page; save 16-bit labels as TIFF"
+                )
+            yield labels
 
 
 def count_overlaps(pages_true: Iterable[Labels], pages_pred: Iterable[Labels]) -> Overlaps:

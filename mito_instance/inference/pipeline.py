@@ -15,7 +15,7 @@ from mito_instance.inference.predictor import (
 )
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
 from mito_instance.inference.stitching import Detection, detections_of, stitch
-from mito_instance.inference.tiling import tiles_of, usable_overlap_px
+from mito_instance.inference.tiling import checked_tile_px, tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 
@@ -38,7 +38,7 @@ def predict_page(
         page: pixels of any real dtype.
         score_threshold: detections below it are no instances; None for the model's own.
         tile_px: edge of the tiles; None for the model's own. A page that is no larger is one
-            tile.
+            tile. A model that looks at neighbouring slices cuts them into such tiles, too.
         on_tile: called after each tile with the number done and the number of all.
 
     Returns:
@@ -48,10 +48,10 @@ def predict_page(
         ConfigError: if the tiles are too small, or overlap too little to join what they cut.
     """
     threshold = predictor.score_threshold if score_threshold is None else score_threshold
-    tile_px = predictor.tile_px if tile_px is None else tile_px
+    given_px, tile_px = tile_px, predictor.tile_px if tile_px is None else tile_px
     overlap_px = usable_overlap_px(predictor.tile_overlap_px, tile_px)
     if isinstance(predictor, StackPredictor):
-        prepared = predictor.prepare_page(page)
+        prepared = predictor.prepare_page(page, checked_tile_px(given_px))
     else:
         prepared = predictor.prepare(page.pixels)
     itself = _empty(page, prepared)

@@ -59,8 +59,13 @@ class MaskPredictor(Protocol):
 class StackPredictor(Protocol):
     """What a ``MaskPredictor`` has besides if it looks at the slices beside a page."""
 
-    def prepare_page(self, page: Page) -> npt.NDArray[np.uint8]:
-        """In place of ``prepare``: (H, W) of a page whose neighbours it finds by path and frame."""
+    def prepare_page(self, page: Page, tile_px: int | None = None) -> npt.NDArray[np.uint8]:
+        """In place of ``prepare``: (H, W) of a page whose neighbours it finds by path and frame.
+
+        Args:
+            page: the page.
+            tile_px: longest edge of what the network sees at a time; None for the model's own.
+        """
         ...
 
     def files_beside(self, path: Path) -> list[Path]:

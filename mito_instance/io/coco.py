@@ -99,7 +99,8 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     document = _load(path)
     images = _images_by_id(path, document)
     annotations = _list_of_objects(path, document, "annotations")
-    single = [entry for entry in annotations if not values.is_crowd(entry)]
+    is_crowd = [values.is_crowd(e, f"{path}: annotations[{i}]") for i, e in enumerate(annotations)]
+    single = [entry for entry, crowd in zip(annotations, is_crowd, strict=True) if not crowd]
     scored = bool(single) and all("score" in entry for entry in single)
     if not scored and any("score" in entry for entry in single):
         logger.warning("%s: only some annotations carry a score; all scores are ignored", path)
@@ -125,7 +126,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
                 "list the image or remove the annotation"
             )
         segmentation = entry.get("segmentation")
-        if values.is_crowd(entry):
+        if is_crowd[position]:
             n_crowd += 1
             if segmentation:
                 mask = _mask(segmentation, images[key].image_hw, f"{where} segmentation")

@@ -57,9 +57,14 @@ def name(value: Any) -> str:
     return "".join(char for char in value[:MAX_NAME] if char.isprintable()).strip()
 
 
-def is_crowd(entry: Mapping[str, Any]) -> bool:
+def is_crowd(entry: Mapping[str, Any], where: str) -> bool:
     """Whether an annotation is a region to ignore, and no single instance."""
-    return entry.get("iscrowd", 0) not in (0, False, None)
+    value = entry.get("iscrowd")
+    if value is not None and not (isinstance(value, (int, float)) and value in (0, 1)):
+        raise AnnotationError(
+            f"{where} iscrowd: must be 0 or 1, got {short(value)}; correct the value"
+        )
+    return bool(value)
 
 
 def group(value: Any) -> int:

@@ -6,7 +6,6 @@ import io
 import logging
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,12 +18,15 @@ import tifffile
 from mito_instance.errors import AnnotationError
 from mito_instance.io.imagej_outline import roi_outline
 from mito_instance.io.imagej_position import StackPosition
+from mito_instance.io.zip_damage import ZIP_DAMAGE
 from mito_instance.masks.polygons import Ring
 
 MAX_ROI_BYTES = 16 * 1024**2
 MAX_TOTAL_BYTES = 512 * 1024**2
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 16  # zips in zips
+NO_ROI_ENTRY = "not an .roi entry"
+"""Reason of a `SkippedRoi` that is some other file in a zip."""
 
 # What decoders raise on bytes that are no ROI; none of it may reach the user as a traceback.
 _DAMAGE = (
@@ -37,6 +39,7 @@ _DAMAGE = (
     RuntimeError,
     struct.error,
 )
+_ZIP_DAMAGE: tuple[type[Exception], ...] = (*ZIP_DAMAGE, *_DAMAGE)
 
 # What roifile warns of is said better in the record of the ROI.
 logging.getLogger("roifile").setLevel(logging.CRITICAL)
@@ -205,7 +208,7 @@ def _zip_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
     """The ROIs of a zip."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, *_DAMAGE) as error:
+    except _ZIP_DAMAGE as error:
         raise AnnotationError(
             f"{path}: damaged zip ({_printable(str(error))[:120]}); save the ROIs anew from Fiji"
         ) from error
@@ -229,14 +232,14 @@ def _archive_rois(
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue
         if not (lower.endswith(".roi") or is_zip) or "__MACOSX" in entry.filename:
-            yield SkippedRoi(name, source, "not an .roi entry", is_damaged=False)
+            yield SkippedRoi(name, source, NO_ROI_ENTRY, is_damaged=False)
             continue
         limit = MAX_TOTAL_BYTES - unpacked.n_bytes if is_zip else MAX_ROI_BYTES
         try:
             with archive.open(entry) as file:
                 data = file.read(limit + 1)
             inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
-        except (zipfile.BadZipFile, OSError, EOFError, zlib.error, *_DAMAGE) as error:
+        except _ZIP_DAMAGE as error:
             reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue

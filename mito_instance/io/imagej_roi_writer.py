@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,8 @@ def write_roi_zip(
     An instance in one piece without a hole becomes a traced ROI, any other a composite one.
     Names are those that the instances carry, else ``NUMBER-SCORE`` (``0001-0.97``), or
     ``NUMBER`` without scores, with the slice in front in stacks; the number is the instance's
-    place in its page, as in ``objects.csv``. Names that occur twice get a number behind.
+    place in its page, as in ``objects.csv``. Names that occur twice get a number behind. The
+    comment of the zip is a mark by which `is_untouched` knows it.
 
     Args:
         path: the zip.
@@ -87,15 +89,35 @@ def write_roi_zip(
     """
     if is_stack is None:
         is_stack = len(pages) > 1 or any(page.frame > 0 for page in pages)
-    taken: set[str] = set()
+    names = _UniqueNames()
     n_written = 0
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, roi in _rois(pages, is_stack, styles or {}):
-            roi.name, entry = _unique(name, taken)
+            roi.name, entry = names.add(name)
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
             n_written += 1
+        archive.comment = _mark(archive.infolist())
     return n_written
+
+
+def is_untouched(path: Path) -> bool:
+    """Whether a zip is as `write_roi_zip` wrote it; what ImageJ saved, or is no zip, is not.
+
+    Only the list of its entries is read: their names, checksums and sizes.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment == _mark(archive.infolist())
+    except Exception:  # whatever is wrong with it, it was not written here
+        return False
+
+
+def _mark(entries: Sequence[zipfile.ZipInfo]) -> bytes:
+    """The comment of a zip of these entries."""
+    listed = [(entry.filename, entry.CRC, entry.file_size) for entry in entries]
+    digest = hashlib.sha256(repr(listed).encode("utf-8", "backslashreplace")).hexdigest()
+    return f"mito-instance {digest}".encode()
 
 
 def encode_roi(
@@ -177,15 +199,25 @@ def _path(outline: Outline) -> npt.NDArray[np.float32]:
     return np.append(steps.ravel(), np.float32(_CLOSE))
 
 
-def _unique(name: str, taken: set[str]) -> tuple[str, str]:
-    """Name of an ROI and its file name in the zip.
+class _UniqueNames:
+    """Names of ROIs and their file names in one zip."""
 
-    The file name is legal on every system. Both are unique, even where case is ignored.
-    """
-    plain = _UNSAFE.sub("_", name)[:_MAX_ENTRY_NAME].strip(" .") or "roi"
-    suffix, number = "", 1
-    while f"{plain}{suffix}".casefold() in taken:
-        number += 1
-        suffix = f"-{number}"
-    taken.add(f"{plain}{suffix}".casefold())
-    return f"{name}{suffix}", f"{plain}{suffix}"
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._last: dict[str, int] = {}  # number last tried, so that equal names stay fast
+
+    def add(self, name: str) -> tuple[str, str]:
+        """Name of an ROI and its file name in the zip.
+
+        The file name is legal on every system. Both are unique, even where case is ignored.
+        """
+        plain = _UNSAFE.sub("_", name)[:_MAX_ENTRY_NAME].strip(" .") or "roi"
+        suffix, number = "", self._last.get(plain.casefold(), 1)
+        if number > 1:
+            suffix = f"-{number}"
+        while f"{plain}{suffix}".casefold() in self._taken:
+            number += 1
+            suffix = f"-{number}"
+        self._last[plain.casefold()] = number
+        self._taken.add(f"{plain}{suffix}".casefold())
+        return f"{name}{suffix}", f"{plain}{suffix}"

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mrc", ".rec", ".dm3", ".dm4"}
 )
+SUFFIX_PATTERN = "|".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES | {".ome"}))
+"""Endings of image names as a regular expression, without their dot: ``ome.tif`` ends in two."""
+
 _GLOB_SIGNS = frozenset("*?[")
 
 

@@ -21,6 +21,9 @@ from mito_instance.io.tiff import TiffPages, is_tiff
 MAX_COLOURS = 4096
 """A colour-coded label image has some hundreds of colours, a picture has tens of thousands."""
 
+COLOURS = "colours"
+"""Form of a page whose values are numbers of colours, which hold for that page alone."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _COLOUR_TYPE, _INDEXED, _GREY = 25, 3, 0  # byte of IHDR from the start of the file, and values
@@ -57,8 +60,9 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
     """Pages of a mask file, one at a time.
 
     A PNG with a palette of colours gives its indices, with a palette of greys the greys. Pages
-    in colour (not JPEG) give a number for each colour, black being 0; where colour and grey say
-    nothing but alpha does, alpha is the mask. All else is as `images.read_pages`.
+    in colour (not JPEG, nor TIFF pages compressed as JPEG) give a number for each colour, black
+    being 0; where colour and grey say nothing but alpha does, alpha is the mask. All else is as
+    `images.read_pages`.
 
     Args:
         path: PNG, JPEG, BMP or TIFF, told by its content.
@@ -81,16 +85,23 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
     elif head and is_tiff(path):
         with TiffPages(path) as pages:
             for frame in range(len(pages)):
-                channels = pages.channels(frame)
-                if channels.ndim == 3:
-                    values, form = _values(channels, path)
-                else:  # the photometric sense counts for grey pages only
-                    values = pages.pixels(frame)
-                    form = _depth(values)
-                yield MaskPage(path, frame, len(pages), values, form)
+                yield _tiff_page(pages, frame, path)
     else:
         for page in read_pages(path):
             yield MaskPage(path, page.frame, page.n_frames, page.pixels, _depth(page.pixels))
+
+
+def _tiff_page(pages: TiffPages, frame: int, path: Path) -> MaskPage:
+    """One page of a TIFF."""
+    if pages.is_jpeg(frame):
+        return MaskPage(path, frame, len(pages), pages.pixels(frame), "JPEG", is_jpeg=True)
+    channels = pages.channels(frame)
+    if channels.ndim == 3:
+        values, form = _values(channels, path)
+    else:  # the photometric sense counts for grey pages only
+        values = pages.pixels(frame)
+        form = _depth(values)
+    return MaskPage(path, frame, len(pages), values, form)
 
 
 def _head(path: Path) -> bytes:
@@ -114,7 +125,7 @@ def _values(channels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], s
         return grey, _depth(grey)
     first = channels[..., :1]
     if channels.shape[2] == 3 and channels.dtype.kind in "bui" and (channels != first).any():
-        return _colour_numbers(channels, path), "colours"
+        return _colour_numbers(channels, path), COLOURS
     return to_grey(channels, str(path)), f"RGB {_depth(channels)}"
 
 

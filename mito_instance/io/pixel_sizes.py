@@ -80,34 +80,92 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
         ConfigError: if the table cannot be read, a line has no name and size, a size is
             impossible, an image is given two sizes, or a name fits two images.
     """
-    by_path = {_absolute(image): image for image in images}
-    by_name: dict[str, list[Path]] = {}
-    for image in by_path:
-        by_name.setdefault(image.name, []).append(image)
+    named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
     n_unused = 0
     for number, name, nm in _lines(path):
         where = f"{path} line {number}"
-        given = [_absolute(path.parent / name), _absolute(Path(name))]
-        found = [image for image in given if image in by_path][:1] or by_name.get(name, [])
+        image = named.find(name, where, path.parent)
+        if image is None:
+            n_unused += 1
+            continue
+        if sizes.get(image, PixelSize(nm, "csv")).nm != nm:
+            raise ConfigError(
+                f"{where}: {name} has {nm:g} nm here but {sizes[image].nm:g} nm above; "
+                "keep one of the lines"
+            )
+        sizes[image] = PixelSize(nm, "csv")
+    if n_unused:
+        logger.warning("%s: %d lines name none of the images", path, n_unused)
+    if len(sizes) < len(named.paths):
+        logger.info("%s: %d images are not named", path, len(named.paths) - len(sizes))
+    return sizes
+
+
+def pixel_sizes_by_name(
+    given: Mapping[str | Path, float], images: Sequence[Path]
+) -> dict[Path, PixelSize]:
+    """Pixel sizes that a caller gives by path, or by file name where one image alone has it.
+
+    Args:
+        given: edge of a pixel in nm by path, seen from the working folder, or by file name.
+        images: the images that sizes are wanted for.
+
+    Returns:
+        Sizes with the source ``"user"`` by absolute path.
+
+    Raises:
+        ConfigError: if a size is impossible, a name fits no image or two, or an image is given
+            two sizes.
+    """
+    named = _Named(images)
+    sizes: dict[Path, PixelSize] = {}
+    for name, nm in given.items():
+        where = f"pixel_size_nm[{str(name)!r}]"
+        image = named.find(str(name), where)
+        if image is None:
+            raise ConfigError(f"{where}: is none of the images; give the path of one")
+        if sizes.get(image, PixelSize(nm, "user")).nm != nm:
+            raise ConfigError(
+                f"{where}: {nm:g} nm, but {sizes[image].nm:g} nm under another name; give one"
+            )
+        sizes[image] = PixelSize(nm, "user")
+    return sizes
+
+
+class _Named:
+    """Images by their paths and names.
+
+    Args:
+        images: all of them.
+    """
+
+    def __init__(self, images: Sequence[Path]) -> None:
+        self.paths = dict.fromkeys(_absolute(image) for image in images)  # in their order
+        self._by_name: dict[str, list[Path]] = {}
+        for path in self.paths:
+            self._by_name.setdefault(path.name, []).append(path)
+
+    def find(self, name: str, where: str, folder: Path | None = None) -> Path | None:
+        """Absolute path of the image that a path or a file name means; None if it means none.
+
+        Args:
+            name: a path, seen from the folder or from the working folder, or a file name.
+            where: what the error begins with.
+            folder: None for the working folder alone.
+
+        Raises:
+            ConfigError: if a file name fits two images.
+        """
+        for path in ([] if folder is None else [folder / name]) + [Path(name)]:
+            if (absolute := _absolute(path)) in self.paths:
+                return absolute
+        found = self._by_name.get(name, [])
         if len(found) > 1:
             raise ConfigError(
                 f"{where}: {name} could be {found[0]} or {found[1]}; give the path, not the name"
             )
-        if not found:
-            n_unused += 1
-            continue
-        if sizes.get(found[0], PixelSize(nm, "csv")).nm != nm:
-            raise ConfigError(
-                f"{where}: {name} has {nm:g} nm here but {sizes[found[0]].nm:g} nm above; "
-                "keep one of the lines"
-            )
-        sizes[found[0]] = PixelSize(nm, "csv")
-    if n_unused:
-        logger.warning("%s: %d lines name none of the images", path, n_unused)
-    if len(sizes) < len(by_path):
-        logger.info("%s: %d images are not named", path, len(by_path) - len(sizes))
-    return sizes
+        return found[0] if found else None
 
 
 def _lines(path: Path) -> list[tuple[int, str, float]]:

@@ -174,13 +174,16 @@ def _png_size(data: bytes) -> tuple[int, int]:
         position = end
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Size from the frame header; the end-of-image marker must follow the first scan.
+def jpeg_header(data: bytes) -> tuple[int, int, int]:
+    """Width and height from the frame header of a JPEG stream, and where its first scan begins.
 
-    Source: ITU-T T.81, annex B; in entropy-coded data no FF D9 can occur.
+    Source: ITU-T T.81, annex B.
+
+    Raises:
+        ValueError, IndexError, struct.error: if the stream is damaged or ends before its scan.
     """
     position = 2
-    size = (0, 0)
+    width = height = 0
     while True:
         if data[position] != 0xFF:
             raise ValueError("a JPEG marker is missing")
@@ -191,13 +194,20 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         (length,) = struct.unpack_from(">H", data, position + 2)
         if marker in _JPEG_SIZE_MARKERS:
             height, width = struct.unpack_from(">HH", data, position + 5)
-            size = (width, height)
         position += 2 + length
         if marker == _JPEG_SCAN:
-            break
-    if data.find(b"\xff\xd9", position) < 0:
+            return width, height, position
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Size from the frame header; the end-of-image marker must follow the first scan.
+
+    Source: ITU-T T.81, annex B; in entropy-coded data no FF D9 can occur.
+    """
+    width, height, scan = jpeg_header(data)
+    if data.find(b"\xff\xd9", scan) < 0:
         raise ValueError("the end of the JPEG is missing")
-    return size
+    return width, height
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:

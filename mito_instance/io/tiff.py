@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import struct
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +17,8 @@ from mito_instance.errors import ImageError
 from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
 from mito_instance.io.metadata import tiff_pixel_size
-from mito_instance.io.opencv import decoders
+from mito_instance.io.tiff_chain import full_pages
+from mito_instance.io.tiff_segments import JPEG_COMPRESSIONS, check_compression, check_segments
 
 logger = logging.getLogger(__name__)
 # What tifffile finds wrong comes back as one line of ours, or is harmless.
@@ -60,7 +60,8 @@ class TiffPages:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._n_bytes = path.stat().st_size
+            stat = path.stat()
+            self._n_bytes = stat.st_size
             self._tif = tifffile.TiffFile(path)
         except OSError as error:  # gone or locked since it was listed
             reason = error.strerror or _one_line(error)
@@ -68,7 +69,7 @@ class TiffPages:
         except Exception as error:  # a hostile file can raise anything inside the parser
             raise self._damaged(error) from error
         try:
-            self._indices = self._full_pages()
+            self._indices = full_pages(self._tif, path, stat)
             self._n_contiguous = self._contiguous_planes()
         except Exception as error:
             self._tif.close()
@@ -125,6 +126,17 @@ class TiffPages:
             array = np.moveaxis(array, 0, -1)
         return array
 
+    def is_jpeg(self, frame: int) -> bool:
+        """Whether the values of a page went through JPEG compression.
+
+        Raises:
+            ImageError: if its directory is damaged.
+        """
+        try:
+            return int(self._page(frame).compression) in JPEG_COMPRESSIONS
+        except Exception as error:
+            raise self._damaged(error, self._where(frame)) from error
+
     def _where(self, frame: int) -> str:
         """The page, for messages."""
         return f"{self._path} page {frame + 1}" if len(self) > 1 else str(self._path)
@@ -153,38 +165,6 @@ class TiffPages:
         """The directory that describes a page."""
         return self._tif.pages[self._indices[0 if self._n_contiguous else frame]]
 
-    def _full_pages(self) -> list[int]:
-        """Positions of the pages that are no thumbnail and no mask."""
-        self._check_chain()
-        kept = []
-        for index, page in enumerate(self._tif.pages):
-            kind = page.tags.valueof(254, 0) if isinstance(page, tifffile.TiffPage) else 0
-            if not (isinstance(kind, int) and kind & 0b101):
-                kept.append(index)
-        if len(kept) < len(self._tif.pages):
-            logger.info(
-                "%s: %d thumbnail or mask pages skipped",
-                self._path,
-                len(self._tif.pages) - len(kept),
-            )
-        return kept
-
-    def _check_chain(self) -> None:
-        """The last directory must say that it is the last; otherwise pages are missing.
-
-        Source: TIFF 6.0, image file directory: count, entries, offset of the next or 0.
-        """
-        tif, form = self._tif, self._tif.tiff
-        if len(tif.pages) == 0:
-            raise ValueError("no page can be found")
-        directory = tif.pages[len(tif.pages) - 1].offset
-        tif.filehandle.seek(directory)
-        (n_tags,) = struct.unpack(form.tagnoformat, tif.filehandle.read(form.tagnosize))
-        tif.filehandle.seek(directory + form.tagnosize + n_tags * form.tagsize)
-        (following,) = struct.unpack(form.offsetformat, tif.filehandle.read(form.offsetsize))
-        if following != 0:
-            raise ValueError(f"only {len(tif.pages)} pages can be found, more are announced")
-
     def _contiguous_planes(self) -> int:
         """Number of planes that follow one directory without their own; 0 if each has one."""
         description = self._tif.pages.first.description
@@ -199,7 +179,7 @@ class TiffPages:
         return images
 
     def _check_page(self, page: Any, where: str) -> None:
-        """Size and completeness, before memory is given."""
+        """Size, compression and completeness, before memory is given."""
         n_bytes = max(1, int(page.bitspersample if isinstance(page.bitspersample, int) else 8) // 8)
         check_size(
             where,
@@ -224,6 +204,8 @@ class TiffPages:
         n_expected = math.prod(page.chunked)
         if not ends or max(ends) > self._n_bytes or len(page.dataoffsets) < n_expected:
             raise ImageError(f"{where}: the TIFF is cut off; copy or export it again")
+        check_compression(page, where)
+        check_segments(page, self._tif.filehandle, where, self._n_bytes)
 
     def _decode(self, page: Any, frame: int) -> npt.NDArray[Any]:
         """The page as stored."""
@@ -233,16 +215,7 @@ class TiffPages:
             dtype = np.dtype(page.dtype).newbyteorder(self._tif.byteorder)
             plane = np.frombuffer(stream.read(page.nbytes), dtype=dtype).reshape(page.shape).copy()
             return np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
-        try:
-            return np.asarray(page.asarray())
-        except (ValueError, NotImplementedError, ImportError, KeyError) as error:
-            decoded = _decode_by_opencv(self._path, self._indices[frame], page)
-            if decoded is None:
-                raise ImageError(
-                    f"{self._path}: TIFF compression {page.compression!r} cannot be read "
-                    f"({_one_line(error)}); install imagecodecs or save the image uncompressed"
-                ) from error
-            return decoded
+        return np.asarray(page.asarray())
 
     def _damaged(self, error: Exception, where: str | None = None) -> ImageError:
         """One line for whatever a damaged file made the parser raise."""
@@ -251,22 +224,6 @@ class TiffPages:
             f"{where or self._path}: the TIFF is damaged or cut off ({reason}); "
             "copy or export it again"
         )
-
-
-def _decode_by_opencv(path: Path, index: int, page: Any) -> npt.NDArray[Any] | None:
-    """A page that tifffile cannot decompress alone (LZW, JPEG, packed 12 bit), if OpenCV can."""
-    cv2 = decoders()
-    data = np.fromfile(path, dtype=np.uint8)
-    try:
-        done, decoded = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(index, index + 1))
-    except (cv2.error, MemoryError):
-        return None
-    if not done or len(decoded) != 1:
-        return None
-    array: npt.NDArray[Any] = decoded[0]
-    if array.shape[:2] != (page.imagelength, page.imagewidth):
-        return None
-    return array[..., [2, 1, 0]] if array.ndim == 3 and array.shape[2] >= 3 else array
 
 
 def _is_inverted(page: Any) -> bool:

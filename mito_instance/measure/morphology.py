@@ -14,6 +14,8 @@ from mito_instance.masks.rle import RLE
 from mito_instance.measure.outline import traced_perimeter
 
 _UNKNOWN = math.nan
+_ROUND_OFF_DEG = 5e-4
+"""Of the six digits in tables: what they would call 180° is 0°, which is the same direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ def _ellipse(mask: npt.NDArray[np.bool_], area_px: int) -> tuple[float, float, f
     minor = math.sqrt(4 * area_px / (math.pi * ratio))
     # Image rows run downwards, angles counter-clockwise: hence the sign.
     angle = math.degrees(0.5 * math.atan2(-2 * covariance, var_x - var_y)) % 180.0
-    return mean_x, mean_y, minor * ratio, minor, 0.0 if spread < 1e-12 * middle else angle
+    if spread < 1e-12 * middle or angle > 180.0 - _ROUND_OFF_DEG:
+        angle = 0.0
+    return mean_x, mean_y, minor * ratio, minor, angle
 
 
 def _hull(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:

@@ -14,15 +14,17 @@ from mito_instance.measure.schema import REGION_NAMES
 from mito_instance.measure.summary import Extent, Row
 
 INSIDE = 0.5
-"""Least part of an instance's pixels in the region for the instance to count."""
+"""Share of an instance's pixels above which it counts; exactly at it, its first pixel decides."""
 
 
 def within(instances: ImageInstances, region: RLE) -> tuple[npt.NDArray[np.bool_], Extent]:
     """Which instances count in a region, and how much of the region instances cover.
 
-    An instance counts, as a whole, if at least half of its pixels lie inside. Covered are the
-    region's pixels in any instance, counted or not: a mitochondrion that lies mostly outside
-    still fills the part of the region that it reaches into.
+    An instance counts, as a whole, if more than half of its pixels lie inside. Of one that is
+    cut exactly in half, its first pixel decides, the topmost in its leftmost column: so it
+    counts on one side only. Covered are the region's pixels in any instance, counted or not: a
+    mitochondrion that lies mostly outside still fills the part of the region that it reaches
+    into.
 
     Args:
         instances: N instances of an image.
@@ -44,13 +46,20 @@ def within(instances: ImageInstances, region: RLE) -> tuple[npt.NDArray[np.bool_
         raise AnnotationError(
             f"{instances.image}: region has no pixel inside the image; draw it again"
         )
-    inside = [
-        rle_masks.intersection_px(mask, region) >= INSIDE * max(1, rle_masks.area_px(mask))
-        for mask in instances.masks
-    ]
+    inside = [_counts(mask, region) for mask in instances.masks]
     covered = rle_masks.union(list(instances.masks), instances.image_hw)
     covered_px = rle_masks.intersection_px(covered, region)
     return np.array(inside, dtype=bool), Extent(region_px, covered_px)
+
+
+def _counts(mask: RLE, region: RLE) -> bool:
+    """Whether an instance counts in a region."""
+    inside_px, half_px = rle_masks.intersection_px(mask, region), INSIDE * rle_masks.area_px(mask)
+    if inside_px != half_px or half_px == 0:
+        return inside_px > half_px
+    x, y, _, height = rle_masks.box_xywh(mask)
+    first = y + int(rle_masks.crop(mask, (x, y, 1, height)).argmax())
+    return bool(rle_masks.crop(region, (x, first, 1, 1))[0, 0])
 
 
 def region_cells(extent: Extent, pixel_size: PixelSize | None) -> Row:

@@ -15,13 +15,15 @@ from torch import nn
 from mito_instance.errors import ConfigError
 from mito_instance.io.images import Page
 from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredictor
-from mito_instance.semantic.stacks import Place, Series, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, file_states, read_neighbour
 
 N_MAPS = 4
 """Maps that are kept: those of a page and its neighbours, and one more."""
 
-Key: TypeAlias = tuple[Place, tuple[int, ...], float | None]
-"""A slice, its size, and the edge of its pixels in nm if known."""
+Key: TypeAlias = tuple[
+    Place, tuple[tuple[int, int], ...], tuple[int, ...], float | None, int | None
+]
+"""A slice, the state of its file, its size, the edge of its pixels in nm if known, the tiles'."""
 
 Neighbour = TypeVar("Neighbour", bound="NeighbourPredictor")
 
@@ -64,16 +66,17 @@ class NeighbourPredictor(SlicePredictor):
         """Probability map (H, W), times 255, of a page without neighbours."""
         return self._map_of(Page(Path("page"), 0, 1, pixels, None))
 
-    def prepare_page(self, page: Page) -> Grey:
+    def prepare_page(self, page: Page, tile_px: int | None = None) -> Grey:
         """Probability map (H, W), times 255, of a page among its neighbours.
 
         Args:
             page: a page of a file of several, or a file beside others with consecutive numbers.
+            tile_px: longest edge of the tiles that the network sees; None for the model's own.
         """
         series = self.disk.around(page.path, page.frame, page.n_frames)
         last = len(series.places) - 1
         before, own, after = (
-            self._map_at(series.places[min(max(position, 0), last)], page)
+            self._map_at(series.places[min(max(position, 0), last)], page, tile_px)
             for position in range(series.position - 1, series.position + 2)
         )
         beside = before.astype(np.float32) + after
@@ -85,22 +88,22 @@ class NeighbourPredictor(SlicePredictor):
         """The slices beside a page."""
         return max(0, series.position - 1), min(series.position + 2, len(series.places))
 
-    def _map_at(self, place: Place, page: Page) -> Grey:
+    def _map_at(self, place: Place, page: Page, tile_px: int | None) -> Grey:
         """Map of a slice in the stack of a page; the page's own if the slice is of no use."""
         size_nm = None if page.pixel_size is None else page.pixel_size.nm
-        key = (place, page.pixels.shape, size_nm)
+        key = (place, file_states([place]), page.pixels.shape, size_nm, tile_px)
         if key not in self.maps:
             pixels = read_neighbour(place, page)
             if pixels is None:
-                return self._map_at((page.path, page.frame), page)
+                return self._map_at((page.path, page.frame), page, tile_px)
             # Like the page but for its pixels, and so predicted at the page's scale.
-            self.maps[key] = self._map_of(replace(page, pixels=pixels))
+            self.maps[key] = self._map_of(replace(page, pixels=pixels), tile_px)
             while len(self.maps) > N_MAPS:
                 self.maps.popitem(last=False)
         self.maps.move_to_end(key)
         return self.maps[key]
 
-    def _map_of(self, page: Page) -> Grey:
+    def _map_of(self, page: Page, tile_px: int | None = None) -> Grey:
         """Map of a slice by itself, times 255."""
-        found: Grey = np.rint(self.alone.page_probability(page) * 255).astype(np.uint8)
+        found: Grey = np.rint(self.alone.page_probability(page, tile_px) * 255).astype(np.uint8)
         return found

@@ -17,7 +17,7 @@ from torch import nn
 from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.inference.orientations import Orientation, orientations
 from mito_instance.inference.resampling import resize_page, zoom_for
-from mito_instance.inference.tiling import tiles_of
+from mito_instance.inference.tiling import tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.calibration import choose_foreground_threshold
@@ -80,11 +80,18 @@ class SemanticPredictor(NetworkPredictor):
         """Foreground probability (h, w) of a prepared tile, in [0, 1]."""
         return self._mean_map("image", tile[None])
 
-    def page_probability(self, page: Page) -> Probability:
+    def page_probability(self, page: Page, tile_px: int | None = None) -> Probability:
         """Foreground probability (H, W) of a whole page, in its own pixels.
 
         Tiles and zoom are those of prediction; where tiles overlap, each gives the half of the
         overlap that lies farther from its edge.
+
+        Args:
+            page: grey levels and pixel size.
+            tile_px: longest edge of a tile; None for the model's own.
+
+        Raises:
+            ConfigError: if the tiles are too small or overlap too little.
         """
         prepared = self.prepare(page.pixels)
         image_hw = (prepared.shape[0], prepared.shape[1])
@@ -92,7 +99,9 @@ class SemanticPredictor(NetworkPredictor):
         zoom = zoom_for(identity, self.pixel_size_nm)
         if zoom != 1.0:
             prepared = resize_page(prepared, zoom)
-        tiles = tiles_of((prepared.shape[0], prepared.shape[1]), self.tile_px, self.tile_overlap_px)
+        tile_px = self.tile_px if tile_px is None else tile_px
+        overlap_px = usable_overlap_px(self.tile_overlap_px, tile_px)
+        tiles = tiles_of((prepared.shape[0], prepared.shape[1]), tile_px, overlap_px)
         whole = np.zeros(prepared.shape, dtype=np.float32)
         for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):
             whole[page_part] = self.probability(prepared[tile.slices])[tile_part]
@@ -165,8 +174,13 @@ class SlicePredictor(SemanticPredictor):
         super().__init__(cfg, network, weights)
         self.disk = SeriesOnDisk()
 
-    def prepare_page(self, page: Page) -> Grey:
-        """Probability map (H, W), times 255, of a page among its neighbours."""
+    def prepare_page(self, page: Page, tile_px: int | None = None) -> Grey:
+        """Probability map (H, W), times 255, of a page among its neighbours.
+
+        Args:
+            page: a page of a file of several, or a file beside others with consecutive numbers.
+            tile_px: longest edge of what the network sees at a time; None for the model's own.
+        """
         raise NotImplementedError
 
     def reach(self, series: Series) -> tuple[int, int]:
@@ -183,6 +197,6 @@ class SlicePredictor(SemanticPredictor):
         """Probability of a tile that ``prepare_page`` or ``prepare`` made."""
         return tile.astype(np.float32) / np.float32(255)
 
-    def page_probability(self, page: Page) -> Probability:
+    def page_probability(self, page: Page, tile_px: int | None = None) -> Probability:
         """Foreground probability (H, W) of a page among its neighbours."""
-        return self.probability(self.prepare_page(page))
+        return self.probability(self.prepare_page(page, tile_px))

@@ -20,14 +20,17 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
 from mito_instance.semantic.predictor import Grey, SlicePredictor
-from mito_instance.semantic.stacks import Place, Series, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, file_states, read_neighbour
 from mito_instance.semantic.windows import owned_parts
 
 logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 1 << 28
-Block: TypeAlias = tuple[tuple[Place, ...], int, tuple[int, int], float]
-"""A series, the first slice that a block decides, the page's size, the zoom."""
+Block: TypeAlias = tuple[
+    tuple[Place, ...], tuple[tuple[int, int], ...], int, tuple[int, int], float, int | None
+]
+"""A series, the states of the block's files, the first slice that it decides, the page's size, the
+zoom, the edge of the windows."""
 
 Stack = TypeVar("Stack", bound="StackPredictor")
 
@@ -59,11 +62,13 @@ class StackPredictor(SlicePredictor):
         whole: Grey = self._volume_map(super().prepare(pixels)[None])[0]
         return whole
 
-    def prepare_page(self, page: Page) -> Grey:
+    def prepare_page(self, page: Page, tile_px: int | None = None) -> Grey:
         """Probability map (H, W), times 255, of a page among its neighbours.
 
         Args:
             page: a page of a file of several, or a file beside others with consecutive numbers.
+            tile_px: longest edge of the windows that the network sees; None for
+                ``MITO.SEMANTIC.WINDOW_PX``.
         """
         series = self.disk.around(page.path, page.frame, page.n_frames)
         if len(series.places) == 1 and not self._has_warned:
@@ -77,9 +82,11 @@ class StackPredictor(SlicePredictor):
         identity = ImageInstances(str(page.path), image_hw, pixel_size=page.pixel_size)
         zoom = zoom_for(identity, self.pixel_size_nm)
         first, _ = self._decided(series)
-        key = (series.places, first, image_hw, zoom)
+        start, stop = self.reach(series)
+        states = file_states(series.places[start:stop])
+        key = (series.places, states, first, image_hw, zoom, tile_px)
         if key not in self.blocks:
-            self.blocks[key] = self._predict_block(series, page, zoom)
+            self.blocks[key] = self._predict_block(series, page, zoom, tile_px)
             while (
                 len(self.blocks) > 1 and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
             ):
@@ -104,7 +111,7 @@ class StackPredictor(SlicePredictor):
         first = series.position // self.core * self.core
         return first, min(first + self.core, len(series.places))
 
-    def _predict_block(self, series: Series, page: Page, zoom: float) -> Grey:
+    def _predict_block(self, series: Series, page: Page, zoom: float, tile_px: int | None) -> Grey:
         """Maps (n, H, W) of the slices that the page's block decides."""
         first, last = self._decided(series)
         start, stop = self.reach(series)
@@ -115,7 +122,7 @@ class StackPredictor(SlicePredictor):
         volume = [slices[index] for index in nearest]
         if zoom != 1.0:
             volume = [resize_page(grey, zoom) for grey in volume if grey is not None]
-        maps = self._volume_map(np.stack([grey for grey in volume if grey is not None]))
+        maps = self._volume_map(np.stack([grey for grey in volume if grey is not None]), tile_px)
         maps = maps[first - start : last - start]
         if zoom != 1.0:
             size = (page.pixels.shape[1], page.pixels.shape[0])
@@ -127,7 +134,7 @@ class StackPredictor(SlicePredictor):
         pixels = read_neighbour(place, page)
         return None if pixels is None else super().prepare(pixels)
 
-    def _volume_map(self, volume: Grey) -> Grey:
+    def _volume_map(self, volume: Grey, tile_px: int | None = None) -> Grey:
         """Probabilities, times 255, of a volume (D, H, W) that is whole in D."""
         step_z, step_y, step_x = strides_3d(self.cfg)
         if len(self.orientations) > 1:  # turned by 90°, rows are columns
@@ -136,7 +143,10 @@ class StackPredictor(SlicePredictor):
         full = _up(max(depth, self.patch_slices), step_z)
         before = (full - depth) // 2
         keys = self.cfg.MITO.SEMANTIC
-        tiles = tiles_of((height, width), int(keys.WINDOW_PX), int(keys.WINDOW_OVERLAP_PX))
+        window_px, overlap_px = int(keys.WINDOW_PX), int(keys.WINDOW_OVERLAP_PX)
+        if tile_px is not None:
+            window_px, overlap_px = tile_px, min(overlap_px, tile_px // 2)
+        tiles = tiles_of((height, width), window_px, overlap_px)
         maps = np.zeros(volume.shape, dtype=np.uint8)
         for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):
             window = volume[(slice(None), *tile.slices)]

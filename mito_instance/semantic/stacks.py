@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 Place = tuple[Path, int]
 """A file and a 0-based page of it."""
+
+_SETTLED_NS = 3_000_000_000
+"""Times of change on some file systems are as coarse as two seconds."""
 
 
 def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
@@ -68,11 +72,27 @@ class Series:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The images of one suffix in a folder, as they were when it was listed.
+
+    Args:
+        changed_ns: time of change of the folder; None where it must be listed again, because a
+            file that came right afterwards might not change that time.
+        names: of the images.
+        series: of each of them.
+    """
+
+    changed_ns: int | None
+    names: frozenset[str]
+    series: dict[Place, Series]
+
+
 class SeriesOnDisk:
-    """Finds the neighbours of pages; every folder is listed once only."""
+    """Finds the neighbours of pages; a folder is listed again when its files have changed."""
 
     def __init__(self) -> None:
-        self._folders: dict[tuple[Path, str], dict[Place, Series]] = {}
+        self._folders: dict[tuple[Path, str], _Folder] = {}
         self._files: dict[tuple[Path, int], tuple[Place, ...]] = {}
 
     def around(self, path: Path, frame: int, n_frames: int) -> Series:
@@ -89,10 +109,41 @@ class SeriesOnDisk:
             if key not in self._files:
                 self._files[key] = tuple((path, page) for page in range(n_frames))
             return Series(self._files[key], frame)
-        folder = (path.parent, path.suffix)
-        if folder not in self._folders:
-            self._folders[folder] = _series_of(_images_beside(path))
-        return self._folders[folder].get((path, 0), Series(((path, 0),), 0))
+        return self._series_beside(path).get((path, 0), Series(((path, 0),), 0))
+
+    def _series_beside(self, path: Path) -> dict[Place, Series]:
+        """The series of the images beside a file."""
+        key = (path.parent, path.suffix)
+        known = self._folders.get(key)
+        now_ns = time.time_ns()
+        try:
+            changed_ns = path.parent.stat().st_mtime_ns
+        except OSError:
+            changed_ns = 0
+        if known is not None and known.changed_ns == changed_ns:
+            return known.series
+        images = _images_beside(path)
+        names = frozenset(image.name for image in images)
+        series = known.series if known is not None and known.names == names else _series_of(images)
+        is_settled = now_ns - changed_ns > _SETTLED_NS
+        self._folders[key] = _Folder(changed_ns if is_settled else None, names, series)
+        return series
+
+
+def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:
+    """Size and time of change of the files of slices: what is kept of a file holds for one state.
+
+    Args:
+        places: the slices; a file that is gone has the state (0, 0).
+    """
+    states = []
+    for path in dict.fromkeys(path for path, _ in places):
+        try:
+            status = path.stat()
+            states.append((status.st_size, status.st_mtime_ns))
+        except OSError:
+            states.append((0, 0))
+    return tuple(states)
 
 
 def read_neighbour(place: Place, page: Page) -> npt.NDArray[Any] | None:

@@ -101,6 +101,10 @@ UNCOMPRESSED = {"size": [HEIGHT, WIDTH], "counts": [43, 5, HEIGHT * WIDTH - 48]}
         pytest.param(annotation(image_id=7), "annotation-without-image", 0, id="orphan"),
         pytest.param(annotation(image_id={}), "annotation-without-image", 0, id="image-id-object"),
         pytest.param(annotation(image_id="1"), "id-type-differs", 1, id="image-id-text"),
+        pytest.param(annotation(image_id=1.0), "annotation-image-id", 1, id="image-id-float"),
+        pytest.param(
+            annotation(image_id=1.5), "annotation-without-image", 0, id="image-id-fraction"
+        ),
         pytest.param(annotation(category_id=None), "category-id", 1, id="category-missing"),
         pytest.param(annotation(category_id="x"), "category-id", 0, id="category-text"),
         pytest.param(annotation(segmentation=None), "mask-missing", 0, id="box-only"),
@@ -163,7 +167,12 @@ UNCOMPRESSED = {"size": [HEIGHT, WIDTH], "counts": [43, 5, HEIGHT * WIDTH - 48]}
             id="uncompressed",
         ),
         pytest.param(annotation(iscrowd=1), "crowd", 0, id="crowd"),
+        pytest.param(annotation(iscrowd="0"), "crowd-mark", 1, id="no-crowd-as-text"),
+        pytest.param(annotation(iscrowd="1"), "crowd-mark", 0, id="crowd-as-text"),
+        pytest.param(annotation(iscrowd="no"), "crowd-mark", 0, id="crowd-word"),
+        pytest.param(annotation(iscrowd=[]), "crowd-mark", 0, id="crowd-list"),
         pytest.param(annotation(score=2), "score", 1, id="score"),
+        pytest.param(annotation(score=None), "score", 1, id="score-null"),
         pytest.param(annotation(area=31), "area-differs", 1, id="area"),
         pytest.param(annotation(area=10**400), "area-differs", 1, id="area-huge"),
         pytest.param(annotation(area=None), "box-or-area-missing", 1, id="area-missing"),
@@ -321,8 +330,63 @@ def test_scores_are_kept_when_all_carry_one(folder):
     assert check(folder, document(first, second)).images[0].scores.tolist() == [0.5, 0.25]
     second["score"] = None
     result = check(folder, document(first, second))
-    assert kinds(result) == ["score-partial"]
+    assert kinds(result) == ["score", "score-partial"]
     assert result.images[0].scores is None
+    del second["score"]
+    assert kinds(check(folder, document(first, second))) == ["score-partial"]
+
+
+@pytest.mark.parametrize("crowd", [{}, {"score": None}, {"score": 7}])
+def test_a_crowd_region_needs_no_score(folder, crowd):
+    first = annotation(1, score=0.5)
+    result = check(folder, document(first, annotation(2, (12, 3, 6, 5), iscrowd=1, **crowd)))
+    assert kinds(result) == ["crowd"]
+    assert result.images[0].scores.tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "expected"),
+    [
+        pytest.param(None, ["crowd"], id="none"),
+        pytest.param([SQUARE], ["crowd"], id="polygon"),
+        pytest.param(SQUARE, ["crowd", "polygon-form"], id="flat"),
+        pytest.param("x", ["crowd", "mask-damaged"], id="text"),
+    ],
+)
+def test_masks_of_crowd_regions_must_be_readable(folder, segmentation, expected):
+    crowd = annotation(1, iscrowd=1, segmentation=segmentation)
+    result = check(folder, document(crowd, annotation(2)))
+    assert kinds(result) == expected
+    assert {item.repair for item in result.findings.items} == {"left out"}
+
+
+@pytest.mark.parametrize("iscrowd", [None, 0, 1, True, False, 1.0])
+def test_marks_of_crowds_that_are_read(folder, iscrowd):
+    result = check(folder, document(annotation(iscrowd=iscrowd)))
+    assert kinds(result) == (["crowd", "image-empty"] if iscrowd else [])
+    (image,) = read_coco(folder / "data.json")
+    assert (len(image), len(image.crowds)) == (0, 1) if iscrowd else (1, 0)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(annotation(image_id=1.0), id="image-id-float"),
+        pytest.param(annotation(image_id="1"), id="image-id-text"),
+        pytest.param(annotation(score=None), id="score-null"),
+        pytest.param(annotation(iscrowd="0"), id="crowd-as-text"),
+        pytest.param(annotation(segmentation=SQUARE), id="flat-polygon"),
+        pytest.param(annotation(segmentation=[SQUARE, [1, 1]]), id="stray-point"),
+    ],
+)
+def test_what_the_reader_refuses_is_an_error_and_is_repaired(folder, entry):
+    result = check(folder, document(entry))
+    assert result.findings.count("error") == 1
+    with pytest.raises(AnnotationError):
+        read_coco(folder / "data.json")
+    write_coco(folder / "repaired.json", result.images)
+    (image,) = read_coco(folder / "repaired.json")
+    assert np.array_equal(rle.decode(image.masks[0]), box_mask(2, 3, 6, 5))
 
 
 @pytest.mark.parametrize(
@@ -379,6 +443,8 @@ def test_any_broken_file_is_repaired_into_one_without_errors(folder, faults):
         result = check(folder, content)
     except MitoInstanceError:
         return
+    if result.findings.count("error") == 0:
+        read_coco(folder / "data.json")  # what has no error can be read
     for item in result.findings.items:
         assert f"{item.where}{item.message}".isprintable()
         assert len(item.message) < 500

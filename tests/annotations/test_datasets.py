@@ -204,6 +204,28 @@ def test_the_micrographs_of_snemi_are_unpacked_and_its_neurites_are_not(
     assert [len(page) for page in read_coco(tmp_path / "train.json")] == [2, 2]
 
 
+@pytest.mark.parametrize("kind", ["lzma", "encrypted", "unknown"])
+def test_a_member_that_cannot_be_unpacked_is_one_line(tmp_path, capsys, monkeypatch, kind):
+    def fetched(url, path, **limits):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("image/train-input.tif", bytes(range(200)))
+        data = bytearray(path.read_bytes())
+        listed = data.index(b"PK\x01\x02")
+        if kind == "lzma":
+            data[30 + len("image/train-input.tif") + 4] = 255
+        elif kind == "encrypted":
+            data[6] = data[listed + 8] = 1
+        else:
+            data[8] = data[listed + 10] = 97
+        path.write_bytes(bytes(data))
+
+    monkeypatch.setattr("mito_instance.io.download.download", fetched)
+    assert prepare.main("snemi", [str(tmp_path), "--download"]) == 2
+    error = capsys.readouterr().err
+    assert "image/train-input.tif cannot be unpacked" in error
+    assert error.count("\n") == 1
+
+
 def test_a_zip_without_its_members_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "mito_instance.io.download.download", lambda url, path, **limits: snemi_zip(path, ["x.tif"])

@@ -123,6 +123,8 @@ def test_a_folder_with_one_file_an_instance(tmp_path, image):
     save(folder / "a_Mask_1.png", np.roll(whole, 5, axis=1))
     save(folder / "a_Mask_2.png", np.zeros((20, 30), np.uint8))
     (folder / "notes.txt").write_text("x")
+    (folder / "._a_Mask_1.png").write_bytes(b"\0\5\x16\7")  # as macOS writes them
+    (tmp_path / "masks" / ".cache").mkdir()
     conversion = convert_mask_pairs([(image, folder)], MaskOptions())
     assert areas(conversion) == [80, 80]
     assert rle.intersection_px(*conversion.images[0].masks) == 40

@@ -232,6 +232,47 @@ def test_an_unreadable_zip_is_a_failure(tmp_path):
     assert "not an ImageJ ROI, a zip of ROIs or a TIFF" in conversion.failures[0]
 
 
+def zip_of(path, *entries):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in entries:
+            archive.writestr(name, square(2, 3) if name.endswith(".roi") else b"x")
+    return path
+
+
+def test_a_zip_of_other_files_is_no_image_without_instances(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    path = zip_of(tmp_path / "a.zip", "masks/", "masks/a_mask.png", "readme.txt")
+    conversion = convert(image, path)
+    assert conversion.images == []
+    assert conversion.failures == [
+        f"{path}: holds no .roi entry but 2 other files, such as masks/a_mask.png; give a zip "
+        "that Fiji's ROI Manager saved, or masks to convert-masks"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        pytest.param(["rois/", "__MACOSX/._a.roi", ".DS_Store"], [], id="only-hidden"),
+        pytest.param(["a.roi", "readme.txt"], [16], id="rois-and-others"),
+    ],
+)
+def test_other_files_in_a_zip_of_rois_are_skipped(tmp_path, entries, expected):
+    conversion = convert(save_image(tmp_path / "a.png"), zip_of(tmp_path / "a.zip", *entries))
+    assert conversion.failures == []
+    assert areas(conversion) == expected
+
+
+def test_hidden_files_are_no_roi_sets(tmp_path):
+    """macOS writes ``._NAME`` beside each file that it copies to a foreign disk."""
+    save_zip(tmp_path / "rois" / "a.zip", square(2, 3))
+    (tmp_path / "rois" / "._a.zip").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "rois" / "b").mkdir()
+    (tmp_path / "rois" / "b" / "._1.roi").write_bytes(b"\0\5\x16\7")
+    assert [item.name.name for item in find_roi_sets([tmp_path / "rois"])] == ["a.zip"]
+
+
 def test_inputs_without_rois(tmp_path):
     with pytest.raises(AnnotationError, match="no such file or folder"):
         find_roi_sets([tmp_path / "none"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.io.images import IMAGE_SUFFIXES
 
 
 def paths(folder, *names):
@@ -111,3 +112,80 @@ def test_ambiguous_names_are_refused_and_both_are_named(images, partners, messag
 def test_pairs_are_in_the_order_of_the_images():
     pairing = pair_by_name(paths("i", "b.png", "a.png"), paths("m", "a.png", "b.png"))
     assert [image.name for image, _ in pairing.pairs] == ["b.png", "a.png"]
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+@pytest.mark.parametrize("partner", ["cell_01.zip", "RoiSet_cell_01.zip", "cell_01{}.zip"])
+def test_images_of_every_format_find_their_rois(suffix, partner):
+    pairing = pair_by_name(
+        paths("i", f"cell_01{suffix}", f"cell_02{suffix.upper()}"),
+        paths("r", partner.format(suffix), "cell_02.roi"),
+    )
+    assert [(image.stem, roi.name) for image, roi in pairing.pairs] == [
+        ("cell_01", partner.format(suffix)),
+        ("cell_02", "cell_02.roi"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "partners", "expected"),
+    [
+        pytest.param(
+            ["ko/cell_01.tif", "wt/cell_01.tif"],
+            ["wt_cell_01.zip", "ko_cell_01.zip"],
+            {"ko/cell_01.tif": "ko_cell_01.zip", "wt/cell_01.tif": "wt_cell_01.zip"},
+            id="two-folders",
+        ),
+        pytest.param(
+            ["ko/cell_01.tif", "wt/cell_01.tif"],
+            ["ko_cell_01.zip", "wt_cell_01.zip", "cell_01.zip"],
+            {"ko/cell_01.tif": "ko_cell_01.zip", "wt/cell_01.tif": "wt_cell_01.zip"},
+            id="an-old-zip-beside-them-stays-alone",
+        ),
+        pytest.param(
+            ["KO/Cell_01.dm4", "wt/cell_01.ome.tif", "wt/cell_02.tif"],
+            ["cell_02.zip", "wt_cell_01.ome.zip", "KO_Cell_01.zip"],
+            {
+                "KO/Cell_01.dm4": "KO_Cell_01.zip",
+                "wt/cell_01.ome.tif": "wt_cell_01.ome.zip",
+                "wt/cell_02.tif": "cell_02.zip",
+            },
+            id="with-a-name-of-its-own-beside-them",
+        ),
+        pytest.param(
+            ["wt/cell_01.tif", "new/wt_cell_01.tif"],
+            ["wt_cell_01.zip"],
+            {"new/wt_cell_01.tif": "wt_cell_01.zip"},
+            id="an-image-of-that-very-name",
+        ),
+        pytest.param(
+            ["wt/cell_01.tif", "new/wt_cell_01.tif"],
+            ["cell_01.zip", "wt_cell_01.zip"],
+            {"wt/cell_01.tif": "cell_01.zip", "new/wt_cell_01.tif": "wt_cell_01.zip"},
+            id="both-by-their-own-names",
+        ),
+        pytest.param(
+            ["mask/1.png", "mask/2.png"],
+            ["mask_1.png", "mask_2.png"],
+            {"mask/1.png": "mask_1.png", "mask/2.png": "mask_2.png"},
+            id="a-folder-that-is-called-like-a-word",
+        ),
+    ],
+)
+def test_the_folder_tells_images_of_one_name_apart(images, partners, expected):
+    pairing = pair_by_name([Path("d") / image for image in images], paths("r", *partners))
+    found = {image.relative_to("d").as_posix(): roi.name for image, roi in pairing.pairs}
+    assert found == expected
+    assert pairing.ambiguous == ()
+    assert len(pairing.images_alone) == len(images) - len(expected)
+    assert len(pairing.partners_alone) == len(partners) - len(expected)
+
+
+def test_two_folders_of_one_name_stay_ambiguous():
+    images = [Path("a/wt/cell.tif"), Path("b/wt/cell.tif")]
+    pairing = pair_by_name(images, paths("r", "wt_cell.zip"))
+    assert pairing.pairs == ()
+    assert pairing.ambiguous == (
+        "r/wt_cell.zip: could belong to a/wt/cell.tif and b/wt/cell.tif; "
+        "rename the files so that one name fits",
+    )

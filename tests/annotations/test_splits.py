@@ -16,6 +16,7 @@ from mito_instance.annotations.series import Slice, slices_of
 from mito_instance.annotations.splits import SplitOptions, split_images
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import IMAGE_SUFFIXES
 from mito_instance.masks import rle
 
 MASK = rle.encode(np.ones((2, 2), bool))
@@ -57,6 +58,12 @@ def names(images):
 )
 def test_slices(images, expected):
     assert slices_of(images) == expected
+
+
+@pytest.mark.parametrize("suffix", sorted({*IMAGE_SUFFIXES, ".ome.tif", ".MRC", ".Dm3"}))
+def test_numbered_files_of_every_format_are_one_stack(suffix):
+    images = [image(f"a/z{number:02d}{suffix}") for number in (1, 2)]
+    assert slices_of(images) == [Slice("a/z#", 1), Slice("a/z#", 2)]
 
 
 def test_stacks_stay_whole_and_the_shares_are_met():

@@ -25,6 +25,7 @@ NOT_FOR_HELP = (
     *HEAVY,
     "cv2",
     "faster_coco_eval",
+    "imagecodecs",
     "matplotlib",
     "numpy",
     "pandas",

@@ -105,6 +105,31 @@ def test_whatever_a_page_raises_the_others_get_their_rows(
     assert "cell1.png" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("step", "error", "said"),
+    [
+        pytest.param("read_page", MemoryError(), "for this page; close other", id="reading"),
+        pytest.param("predict_page", MemoryError(), "try a smaller --tile-px", id="network"),
+        pytest.param(
+            "predict_page", RuntimeError("CUDA out of memory."), "smaller --tile-px", id="gpu"
+        ),
+        pytest.param("predict_page", RuntimeError("shapes"), "RuntimeError: shapes", id="other"),
+    ],
+)
+def test_smaller_tiles_are_advised_only_where_they_help(
+    images, capsys, monkeypatch, step, error, said
+):
+    def failing(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(page_work, step, failing)
+    status, rows, lines = quantified(capsys, images / "cell1.png")
+    assert status == 2
+    assert said in lines[0]
+    assert ("--tile-px" in lines[0]) == ("--tile-px" in said)
+    assert rows["cell1.png"]["message"] in lines[0]
+
+
 def test_a_damaged_page_leaves_the_other_pages(tmp_path, capsys):
     path = tmp_path / "stack.tif"
     noise = np.random.default_rng(0).integers(150, 255, (5, 64, 64), dtype=np.uint8)

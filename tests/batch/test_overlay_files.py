@@ -177,10 +177,26 @@ def test_failed_pages_are_black_and_the_others_keep_their_number(images, tmp_pat
         assert np.array_equal(page, expected[number] * (number not in frames)), number
 
 
-def test_overlays_never_replace_images(images, capsys):
-    before = content(images)
-    assert run(images, images) == 2
-    assert "would replace an image; choose another folder" in capsys.readouterr().err
+@pytest.mark.parametrize("place", ["folder", "link-to-the-folder", "folder-of-a-linked-image"])
+def test_overlays_never_replace_images(images, tmp_path, capsys, place):
+    before, inputs, out = content(images), images / "stack.tif", images
+    if place == "link-to-the-folder":
+        out = tmp_path / "link"
+        out.symlink_to(images)
+    elif place == "folder-of-a-linked-image":
+        inputs = tmp_path / "linked.tif"
+        inputs.symlink_to(images / "stack.tif")
+    assert run(inputs, out) == 2  # single.png is no input, but an image
+    assert "could replace an image" in capsys.readouterr().err
+    assert content(images) == before
+
+
+def test_overlays_follow_no_link_to_an_image(images, tmp_path, capsys):
+    before, out = content(images), tmp_path / "out"
+    out.mkdir()
+    (out / "single.png").symlink_to(images / "single.png")
+    assert run(images, out) == 2
+    assert "could replace an image in the folder of " in capsys.readouterr().err
     assert content(images) == before
 
 

@@ -254,7 +254,7 @@ def test_changed_neighbours_are_noticed_by_a_model_that_looks_at_them(
     calls, names = tmp_path / "calls", ["cell 1.png", "cell 2.png", "cell 3.png"]
 
     class Stacks(DarkObjects):
-        def prepare_page(self, page):
+        def prepare_page(self, page, tile_px=None):
             return self.prepare(page.pixels)
 
         def files_beside(self, path):

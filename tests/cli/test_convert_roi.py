@@ -64,6 +64,15 @@ def test_report_of_skipped_rois(folders, capsys):
     assert "failed: " in capsys.readouterr().err
 
 
+def test_the_report_runs_no_formula(folders):
+    line = roifile.ImagejRoi.frombytes(square(1, 1, roifile.ROI_TYPE.POLYLINE))
+    line.name = '=HYPERLINK("http://x","y")'
+    save_zip(folders / "rois" / "b.zip", line.tobytes(), square(2, 3))
+    run(folders, "--report", folders / "skipped.csv")
+    (row,) = csv.DictReader((folders / "skipped.csv").read_text().splitlines())
+    assert row["name"] == "'" + line.name
+
+
 def test_report_without_skipped_rois_is_the_header(folders):
     run(folders, "--report", folders / "skipped.csv")
     assert (folders / "skipped.csv").read_text() == "source,name,damaged,reason\n"

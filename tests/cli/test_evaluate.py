@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
@@ -121,6 +122,16 @@ def test_files(files, tmp_path):
         "report.html",
         "rois",
     ]
+
+
+def test_areas_in_pixels_have_all_their_digits(tmp_path):
+    masks = tuple(rle.place(np.ones((1400, 1433), bool), x, 100, (3000, 3000)) for x in (9, 1500))
+    path = tmp_path / "a.json"
+    write_coco(path, [ImageInstances(str(tmp_path / "a.png"), (3000, 3000), masks)])
+    assert main([str(path), str(path), "-o", str(tmp_path / "o")]) == 0
+    with (tmp_path / "o" / "per_image.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["area_true_px"], row["area_pred_px"]) == ("4012400", "4012400")
 
 
 def test_false_detections_are_a_file_of_look_alikes(files, tmp_path):
@@ -234,7 +245,7 @@ def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        pytest.param(["--min-area-px", "-3"], "whole number >= 0, got '-3'", id="area"),
+        pytest.param(["--min-area-px", "-3"], "number from 0 to 1000000000, got '-3'", id="area"),
         pytest.param(["--min-area-px", "2.5"], "whole number", id="area-fraction"),
         pytest.param(["--score-threshold", "50"], r"number in [0, 1], got '50'", id="percent"),
         pytest.param(["--score-threshold", "nan"], r"number in [0, 1]", id="nan"),
@@ -345,6 +356,17 @@ def test_volume(tmp_path, capsys):
         (row,) = csv.DictReader(file)
     assert (row["kind"], row["true_labels"], row["pred_labels"]) == ("merge", "5 900", "3")
     assert (row["box_n_pages"], row["voxels_true"], row["voxels_pred"]) == ("2", "72", "72")
+
+
+def test_volume_takes_no_jpeg(tmp_path, capsys):
+    pixels = np.zeros((20, 30), np.uint8)
+    pixels[4:9, 5:20] = 80
+    for folder in ("truth", "pred"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(pixels).save(tmp_path / "truth" / "0.png")
+    Image.fromarray(pixels).save(tmp_path / "pred" / "0.jpg")
+    assert main([str(tmp_path / "truth"), str(tmp_path / "pred"), "--volume"]) == 2
+    assert "0.jpg: JPEG changes the values of a label image" in capsys.readouterr().err
 
 
 def test_volume_takes_label_stacks_only(files, tmp_path, capsys):

@@ -79,8 +79,8 @@ def test_the_images_need_not_be_there(folder):
     given = [page(folder, name, square(2), scores=np.ones(1)) for name in ("x/a.tif", "y/a.tif")]
     write_coco(folder / "in.json", given)
     assert run(folder) == 0
-    assert sorted(path.name for path in (folder / "rois").iterdir()) == ["a.zip", "y_a.zip"]
-    (roi,) = read_rois(folder / "rois" / "a.zip")
+    assert sorted(path.name for path in (folder / "rois").iterdir()) == ["x_a.zip", "y_a.zip"]
+    (roi,) = read_rois(folder / "rois" / "x_a.zip")
     assert (roi.name, roi.position.is_set) == ("0001-1.00", False)
 
 

@@ -1,13 +1,15 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 
-from mito_instance.cli import quantify
+from mito_instance.batch.outputs import FileNames
+from mito_instance.cli import convert_roi, quantify
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
 from mito_instance.io.imagej_roi import read_rois
@@ -237,11 +239,53 @@ def test_equal_names_in_two_folders_get_two_overlays(tmp_path, capsys):
     for name in ("wt", "ko"):
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "cell.png"), micrograph())
+    cv2.imwrite(str(tmp_path / "wt" / "other.png"), micrograph())
     overlays = tmp_path / "overlays"
     assert quantify.main([
         str(tmp_path / "ko"), str(tmp_path / "wt"), "--overlays", str(overlays)
     ]) == 0  # fmt: skip
-    assert sorted(path.name for path in overlays.iterdir()) == ["cell.png", "wt_cell.png"]
+    names = sorted(path.name for path in overlays.iterdir())
+    assert names == ["ko_cell.png", "other.png", "wt_cell.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "stems"),
+    [
+        pytest.param(["ko/a.tif", "wt/b.tif"], ["a", "b"], id="names-of-their-own"),
+        pytest.param(["ko/a.tif", "wt/a.tif"], ["ko_a", "wt_a"], id="a-name-in-two-folders"),
+        pytest.param(["ko/a.tif", "wt/A.tif"], ["ko_a", "wt_A"], id="but-for-case"),
+        pytest.param(["ko/a.tif", "ko/a.png"], ["ko_a", "ko_a_2"], id="in-one-folder"),
+        pytest.param(
+            ["m1/wt/a.tif", "m2/wt/a.tif", "m1/ko/a.tif"],
+            ["m1_wt_a", "m2_wt_a", "m1_ko_a"],
+            id="folders-of-one-name",
+        ),
+        pytest.param(
+            ["ko/a.tif", "wt/a.tif", "x/ko_A.tif"], ["ko_a_2", "wt_a", "ko_A"], id="name-is-taken"
+        ),
+    ],
+)
+def test_names_of_results(inputs, stems):
+    names = FileNames([Path(path) for path in inputs])
+    assert [names.stems[Path(path)] for path in inputs] == stems
+    assert len({stem.casefold() for stem in stems}) == len(stems)
+
+
+def test_zips_of_equal_names_go_back_to_their_own_images(tmp_path, capsys):
+    squares = {"m1/ko": (10, 10, 20), "m1/wt": (70, 40, 30), "m2/wt": (30, 30, 25)}
+    for name, square in squares.items():
+        (tmp_path / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / name / "cell.png"), micrograph(square))
+    rois = tmp_path / "rois"
+    assert quantify.main([*(str(tmp_path / name) for name in squares), "--rois", str(rois)]) == 0
+    zips = sorted(path.name for path in rois.iterdir())
+    assert zips == ["m1_ko_cell.zip", "m1_wt_cell.zip", "m2_wt_cell.zip"]
+    for name, (x, y, edge) in squares.items():
+        coco = tmp_path / f"{name.replace('/', '_')}.json"
+        convert_roi.main([str(rois), "--images", str(tmp_path / name), "-o", str(coco)])
+        (image,) = read_coco(coco)
+        assert image.image.endswith(f"{name}/cell.png")
+        assert [rle.box_xywh(mask) for mask in image.masks] == [(x, y, edge, edge)]
 
 
 def test_roi_zips_one_an_image_and_one_a_stack(folder, tmp_path, capsys):

@@ -187,6 +187,16 @@ def test_a_dry_run_lists_pages_without_a_model(folder, capsys, monkeypatch):
     assert not (folder / "never").exists()
 
 
+def test_a_dry_run_refuses_what_a_run_refuses(tmp_path, capsys):
+    pages = np.full((2, 9, 9), np.nan, np.float32)
+    pages[1] = 200
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    tables = [run(capsys, tmp_path, *more)[1] for more in ([], ["--dry-run"])]
+    messages = [[(row["status"], row["message"]) for row in rows] for rows in tables]
+    assert messages[0] == messages[1]
+    assert "page 1 holds no finite grey value" in messages[1][0][1]
+
+
 def test_a_dry_run_needs_no_torch(folder):
     code = (
         "import sys; from mito_instance.cli.quantify import main; "

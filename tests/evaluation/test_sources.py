@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+from PIL import Image
 
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.evaluation.regions import read_regions
 from mito_instance.evaluation.sources import named_like, read_source
+from mito_instance.evaluation.volume import label_pages
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
@@ -66,6 +68,11 @@ def test_every_kind_holds_the_same_instances(files, kind):
     assert (summary["n_images"], summary["n_true"], summary["pq"], summary["ap"]) == (2, 4, 1, 1)
 
 
+def test_hidden_files_do_not_make_labels_rois(files):
+    (files / "labels" / "._a.zip").write_bytes(b"\0\5\x16\7")
+    assert len(read_source(files / "labels").images) == 2
+
+
 def test_labels_without_images_have_their_own_names(files):
     source = read_source(files / "labels")
     assert [image.image for image in source.images] == [
@@ -117,6 +124,51 @@ def test_jpeg_is_no_label_image(files):
         read_source(files / "one")
 
 
+def test_a_tiff_page_compressed_as_jpeg_is_none_either(files):
+    tifffile.imwrite(files / "a.tif", labels((80, 200)).astype(np.uint8), compression="jpeg")
+    with pytest.raises(AnnotationError, match=r"a.tif: JPEG changes the values"):
+        read_source(files / "a.tif")
+
+
+TOUCHING = np.zeros((12, 12), np.uint8)
+TOUCHING[1:5, 1:9], TOUCHING[5:11, 1:9], TOUCHING[3:9, 9:] = 1, 2, 3
+# Red and green are equally bright, so that as grey the first two labels would be one.
+EQUALLY_BRIGHT = np.array([[0, 0, 0], [255, 0, 0], [0, 130, 0], [0, 0, 255]], np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["palette", "colours", "tiff-palette", "tiff-colours"])
+def test_colours_of_labels_are_told_apart(tmp_path, kind):
+    path = tmp_path / ("a.tif" if kind.startswith("tiff") else "a.png")
+    if kind == "palette":
+        image = Image.fromarray(TOUCHING, mode="P")
+        image.putpalette([*EQUALLY_BRIGHT.ravel().tolist()])
+        image.save(path)
+    elif kind == "tiff-palette":
+        table = np.zeros((3, 256), np.uint16)
+        table[:, :4] = EQUALLY_BRIGHT.T.astype(np.uint16) * 257
+        tifffile.imwrite(path, TOUCHING, photometric="palette", colormap=table)
+    elif kind == "colours":
+        Image.fromarray(EQUALLY_BRIGHT[TOUCHING]).save(path)
+    else:
+        tifffile.imwrite(path, EQUALLY_BRIGHT[TOUCHING], photometric="rgb", compression="lzw")
+    (image,) = read_source(path).images
+    assert sorted(rle.area_px(mask) for mask in image.masks) == [18, 32, 48]
+    if "palette" in kind:
+        (page,) = label_pages(path)
+        assert np.array_equal(page, TOUCHING)
+    else:
+        with pytest.raises(AnnotationError, match=r"labels of a volume must be integers, got col"):
+            list(label_pages(path))
+
+
+def test_label_images_keep_their_pixel_size(tmp_path):
+    path = tmp_path / "a.tif"
+    resolution = {"resolution": (200, 200), "metadata": {"unit": "um"}}
+    tifffile.imwrite(path, labels(), imagej=True, **resolution)
+    (image,) = read_source(path).images
+    assert image.pixel_size.nm == pytest.approx(5)
+
+
 def test_a_results_list_needs_the_json_of_its_truth(files):
     (files / "results.json").write_text("[]")
     with pytest.raises(ConfigError, match="results list names no images"):
@@ -153,22 +205,97 @@ def test_instances_count_where_half_of_them_is_annotated(files, kind):
     assert metrics.images[0].considered_px == 600
 
 
-def test_an_image_without_region_is_not_scored(files):
+@pytest.mark.parametrize("kind", ["zip", "png"])
+@pytest.mark.parametrize("others", [(), ("z",)])
+def test_an_image_without_region_is_not_scored(files, kind, others):
+    """Also where the folder holds a single file: that is for the image of its name alone."""
     (files / "regions").mkdir()
-    write_rois(files / "regions" / "a.zip", [LEFT_HALF])
-    write_rois(files / "regions" / "z.zip", [LEFT_HALF])
+    for name in ("a", *others):
+        path = files / "regions" / f"{name}.{kind}"
+        if kind == "zip":
+            write_rois(path, [LEFT_HALF])
+        else:
+            Image.fromarray(np.full(HW, 255, np.uint8)).save(path)
     regions, without = read_regions(files / "regions", read_source(files / "truth.json").images)
-    assert len(regions) == 1
+    assert list(regions) == [(str(files / "images" / "a.tif"), 0)]
     (line,) = without
-    assert line.endswith("regions has this name; not scored")
+    assert line.endswith("regions has the name of this image; not scored")
     assert line.startswith(str(files / "images" / "b.tif"))
 
 
+@pytest.mark.parametrize("kind", ["roi", "mask"])
+def test_a_single_image_takes_the_single_file_of_a_folder(files, kind):
+    (files / "regions").mkdir()
+    if kind == "roi":
+        write_rois(files / "regions" / "tuesday.zip", [LEFT_HALF])
+    else:
+        tifffile.imwrite(files / "regions" / "tuesday.tif", np.ones(HW, np.uint8))
+    truth = read_source(files / "truth.json").images[:1]
+    assert read_regions(files / "regions", truth)[1] == []
+
+
 def test_a_region_without_pixels_is_not_scored(files):
+    pages = np.zeros((2, *HW), dtype=np.uint8)
+    pages[1] = 255
+    tifffile.imwrite(files / "half.tif", pages, photometric="minisblack")
+    truth = read_source(files / "stack.tif").images
+    regions, without = read_regions(files / "half.tif", truth)
+    assert list(regions) == [(str(files / "stack.tif"), 1)]
+    assert without == [
+        f"{files / 'half.tif'}: the region has no pixel on page 1 of {files / 'stack.tif'}; "
+        "not scored"
+    ]
     tifffile.imwrite(files / "empty.tif", np.zeros(HW, dtype=np.uint8))
-    regions, without = read_regions(files / "empty.tif", read_source(files / "truth.json").images)
-    assert regions == {}
-    assert [line.split(": ")[1][:27] for line in without] == ["the region has no pixel on "] * 2
+    with pytest.raises(AnnotationError, match=r"no image of the truth has a region there; .*pixel"):
+        read_regions(files / "empty.tif", truth)
+
+
+def test_an_outline_outside_one_image_leaves_the_others(files):
+    (files / "regions").mkdir()
+    write_rois(files / "regions" / "a.zip", [LEFT_HALF])
+    write_rois(files / "regions" / "b.zip", [(100, 100, 5, 5)])
+    regions, without = read_regions(files / "regions", read_source(files / "truth.json").images)
+    assert len(regions) == 1
+    (line,) = without
+    assert "b.zip" in line
+    assert "lies outside its image" in line
+
+
+def positioned(path, positions):
+    rois = []
+    for number, position in enumerate(positions):
+        x = 10 * number
+        corners = [(x, 0), (x + 10, 0), (x + 10, 30), (x, 30)]
+        rois.append(roifile.ImagejRoi.frompoints(corners, name=f"{number}"))
+        rois[-1].position = position
+    roifile.roiwrite(path, rois, mode="w")
+
+
+def test_a_single_image_has_one_page_whatever_its_outlines_say(files):
+    positioned(files / "r.zip", [3])
+    truth = read_source(files / "truth.json").images
+    regions, without = read_regions(files / "r.zip", truth)
+    assert without == []
+    assert [rle.area_px(region) for region in regions.values()] == [300, 300]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_outlines_of_a_stack_hold_for_their_page(files, is_there):
+    positioned(files / "r.zip", [0, 2] if is_there else [0, 2, 9])
+    truth = read_source(files / "stack.tif").images
+    if not is_there:  # then nobody knows how many pages it has
+        (files / "stack.tif").unlink()
+    regions, without = read_regions(files / "r.zip", truth)
+    assert without == []
+    assert [rle.area_px(region) for region in regions.values()] == [300, 600]
+
+
+def test_an_overlay_of_a_tiff_is_a_region(files):
+    roi = roifile.ImagejRoi.frompoints([(0, 0), (20, 0), (20, 30), (0, 30)])
+    metadata = {"Overlays": [roi.tobytes()]}
+    tifffile.imwrite(files / "o.tif", np.zeros(HW, np.uint8), imagej=True, metadata=metadata)
+    regions, without = read_regions(files / "o.tif", read_source(files / "truth.json").images)
+    assert (len(regions), without) == (2, [])
 
 
 def test_a_region_must_fit_its_image(files):
@@ -177,3 +304,8 @@ def test_a_region_must_fit_its_image(files):
         read_regions(files / "small.tif", read_source(files / "truth.json").images)
     with pytest.raises(AnnotationError, match=r"none.zip: no such file"):
         read_regions(files / "none.zip", read_source(files / "truth.json").images)
+
+
+def test_no_image_no_region(files):
+    write_rois(files / "r.zip", [LEFT_HALF])
+    assert read_regions(files / "r.zip", []) == ({}, [])

@@ -121,6 +121,10 @@ def tiff_files() -> list[bytes]:
         (MASK > 0, {"photometric": "miniswhite"}),
         (GREY, {"bigtiff": True, "rowsperstrip": 5}),
         (GREY.astype(np.int32), {"byteorder": ">"}),
+        (GREY, {"compression": "lzw"}),
+        (COLOUR, {"compression": "jpeg", "photometric": "rgb"}),
+        (GREY, {"compression": "jpeg2000"}),
+        (GREY, {"compression": "packbits"}),
     ]
     found = []
     for pixels, options in cases:

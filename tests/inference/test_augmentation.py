@@ -271,7 +271,7 @@ def test_an_option_that_takes_the_images_is_told(images, capsys):
 
 def test_a_model_of_several_slices_is_not_turned():
     class Stacks(Oracle):
-        def prepare_page(self, page):
+        def prepare_page(self, page, tile_px=None):
             return page.pixels
 
         def files_beside(self, path):

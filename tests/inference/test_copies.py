@@ -155,7 +155,7 @@ def test_the_record_names_all_devices():
 
 def test_a_model_of_whole_stacks_has_one_device():
     class Stacks(DarkObjects):
-        def prepare_page(self, page):
+        def prepare_page(self, page, tile_px=None):
             return page.pixels
 
         def files_beside(self, path):

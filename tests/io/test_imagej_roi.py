@@ -340,6 +340,38 @@ def test_links_and_absolute_names_in_a_zip_are_not_followed(tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["secret.roi", "set.zip"]
 
 
+def with_damaged_entry(path, kind, name="a.roi"):
+    """A zip of which the first entry cannot be read, and the second can."""
+    methods = {"bzip2": zipfile.ZIP_BZIP2, "deflate": zipfile.ZIP_DEFLATED}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, roi_bytes(), methods.get(kind, zipfile.ZIP_LZMA))
+        archive.writestr("b.roi", roi_bytes())
+    data = bytearray(path.read_bytes())
+    start, listed = 30 + len(name), data.index(b"PK\x01\x02")
+    if kind == "encrypted":
+        data[6] |= 1
+        data[listed + 8] |= 1
+    elif kind == "unknown":
+        data[8:10] = data[listed + 10 : listed + 12] = struct.pack("<H", 97)
+    elif kind == "lzma-properties":
+        data[start + 4] = 255
+    else:
+        data[start + 9 : start + 29] = b"\xfe" * 20
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["deflate", "bzip2", "lzma", "lzma-properties", "encrypted", "unknown"]
+)
+def test_an_entry_that_cannot_be_unpacked_is_one_damaged_roi(tmp_path, kind):
+    first, second = read_rois(with_damaged_entry(tmp_path / "set.zip", kind))
+    assert isinstance(second, ImageJRoi)
+    assert first.is_damaged
+    assert first.source == f"{tmp_path / 'set.zip'}: a.roi"
+    assert re.fullmatch(r"damaged zip entry \(.*\); save it anew", first.reason)
+
+
 def test_zips_in_zips_are_read_and_what_lies_too_deep_is_named(tmp_path):
     path = write_zip(tmp_path / "0.zip", [("a/m.roi", roi_bytes())])
     for depth in range(1, 18):

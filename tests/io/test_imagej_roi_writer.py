@@ -13,7 +13,12 @@ from hypothesis.extra import numpy as hnp
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import read_rois
-from mito_instance.io.imagej_roi_writer import RoiStyle, category_style, write_roi_zip
+from mito_instance.io.imagej_roi_writer import (
+    RoiStyle,
+    _UniqueNames,
+    category_style,
+    write_roi_zip,
+)
 from mito_instance.masks import rle
 from mito_instance.masks.polygons import rasterise
 from tests.imagej import imagej_masks, require_imagej, run_script
@@ -74,6 +79,30 @@ def test_names(tmp_path, fields, names):
     assert list(found) == [f"{name}.roi" for name in names]
     if "names" not in fields:
         assert [roi.name for roi in found.values()] == names
+
+
+def test_names_stay_unique_whatever_they_are():
+    names = _UniqueNames()
+    given = ["m", "M", "m-2", "m", "m-2", "x/y", "x_y", ".", ""]
+    entries = [names.add(name)[1] for name in given]
+    assert entries == ["m", "M-2", "m-2-2", "m-3", "m-2-3", "x_y", "x_y-2", "roi", "roi-2"]
+
+
+def test_many_equal_names_cost_one_look_each(monkeypatch):
+    looks = 0
+
+    class Counting(set):
+        def __contains__(self, item):
+            nonlocal looks
+            looks += 1
+            return super().__contains__(item)
+
+    names = _UniqueNames()
+    names._taken = Counting()
+    for _ in range(1000):
+        names.add("mitochondrion")
+    assert len(names._taken) == 1000
+    assert looks < 3000
 
 
 def test_own_names_stay_whole_inside(tmp_path):

@@ -1,16 +1,21 @@
 """Images: finding, reading at full depth, and refusing what is none."""
 
 import contextlib
+import logging
+import os
 import struct
 import zlib
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, TiffImagePlugin
 
 from mito_instance.errors import ImageError
+from mito_instance.io import tiff_chain
 from mito_instance.io.grey import to_grey
 from mito_instance.io.images import find_images, n_frames, read_page, read_pages, to_uint8
 from mito_instance.io.limits import check_size
@@ -98,12 +103,61 @@ def test_tiff_keeps_its_depth(tmp_path, pixels, options):
     assert np.array_equal(read, pixels)
 
 
-@pytest.mark.parametrize("code", [pytest.param(5, id="lzw"), pytest.param(32773, id="packbits")])
-def test_compression_that_opencv_reads(tmp_path, code):
-    options = [cv2.IMWRITE_TIFF_COMPRESSION, code]
-    cv2.imwritemulti(str(tmp_path / "a.tif"), list(STACK16), options)
-    assert [page.frame for page in read_pages(tmp_path / "a.tif")] == [0, 1, 2]
-    assert np.array_equal(read_page(tmp_path / "a.tif", 2).pixels, STACK16[2])
+@pytest.mark.parametrize(
+    "compression", ["lzw", "packbits", "zlib", "zstd", "lzma", "lerc", "jpeg2000"]
+)
+def test_lossless_compressions_of_a_stack(tmp_path, compression):
+    options = {"compression": compression, "photometric": "minisblack"}
+    path = written(tmp_path / "a.tif", STACK16, **options)
+    assert [page.frame for page in read_pages(path)] == [0, 1, 2]
+    assert np.array_equal(read_page(path, 2).pixels, STACK16[2])
+
+
+@pytest.mark.parametrize("predictor", [2, 3])
+@pytest.mark.parametrize("compression", ["lzw", "zlib"])
+def test_predictors(tmp_path, compression, predictor):
+    pixels = GREY8 / np.float32(255) if predictor == 3 else STACK16[0]
+    path = written(tmp_path / "a.tif", pixels, compression=compression, predictor=predictor)
+    assert np.array_equal(only(path), pixels)
+
+
+def by_pillow(path: Path, image: Image.Image, compression: str, photometric: int | None) -> Path:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    if photometric is not None:
+        tags[262] = photometric
+    image.save(path, compression=compression, tiffinfo=tags)
+    with tifffile.TiffFile(path) as tif:
+        codes = {"raw": 1, "tiff_lzw": 5, "packbits": 32773, "group4": 4, "tiff_adobe_deflate": 8}
+        assert tif.pages.first.compression == codes[compression]
+        assert photometric in (None, tif.pages.first.photometric)
+    return path
+
+
+BYTEWISE = ("tiff_lzw", "tiff_adobe_deflate", "packbits")
+DEEP, BIT = ("white-is-zero", "palette", "grey"), ("bit", "bit-white-is-zero")
+
+
+@pytest.mark.parametrize(
+    ("kind", "compression"),
+    [*product(DEEP, BYTEWISE), *product(BIT, (*BYTEWISE, "group4"))],
+)
+def test_compression_changes_no_pixel(tmp_path, kind, compression):
+    image = Image.fromarray(GREY8 > 99 if kind.startswith("bit") else GREY8)
+    if kind == "palette":
+        image = Image.fromarray(GREY8, mode="P")
+        image.putpalette([*RNG.integers(0, 256, 768).tolist()])
+    photometric = {"white-is-zero": 0, "bit-white-is-zero": 0, "bit": 1}.get(kind)
+    plain = only(by_pillow(tmp_path / "plain.tif", image, "raw", photometric))
+    read = only(by_pillow(tmp_path / "a.tif", image, compression, photometric))
+    assert read.dtype == plain.dtype
+    assert np.array_equal(read, plain)
+    assert len(np.unique(plain)) == (2 if kind.startswith("bit") else 256)
+
+
+def test_jpeg_pages_are_near(tmp_path):
+    smooth = cv2.GaussianBlur(GREY8, (0, 0), 4)
+    path = written(tmp_path / "a.tif", smooth, compression="jpeg", rowsperstrip=16)
+    assert np.abs(only(path).astype(int) - smooth).max() <= 4
 
 
 @pytest.mark.parametrize(
@@ -207,6 +261,52 @@ def test_thumbnails_are_no_pages(tmp_path):
     assert np.array_equal(only(tmp_path / "a.tif"), GREY8)
 
 
+def settled(path: Path, seconds: int) -> Path:
+    """The file as if it had been written a while ago."""
+    os.utime(path, ns=(0, (1_700_000_000 + seconds) * 10**9))
+    return path
+
+
+def with_thumbnails(path: Path, n_pages: int, n_thumbnails: int) -> Path:
+    with tifffile.TiffWriter(path) as tif:
+        for _ in range(n_thumbnails):
+            tif.write(GREY8[::4, ::4], subfiletype=1, metadata=None)
+        for _ in range(n_pages):
+            tif.write(GREY8, metadata=None)
+    return path
+
+
+def test_a_stack_that_is_read_page_by_page_is_searched_once(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    searched = []
+    find = tiff_chain._find
+    monkeypatch.setattr(tiff_chain, "_find", lambda *a: (searched.append(1), find(*a))[1])
+    path = settled(with_thumbnails(tmp_path / "a.tif", 3, 1), 0)
+    for frame in range(3):
+        assert np.array_equal(read_page(path, frame).pixels, GREY8)
+    assert len(searched) == 1
+    settled(with_thumbnails(path, 2, 2), 0)  # another size
+    assert n_frames(path) == 2
+    settled(path, 1)  # another time
+    assert n_frames(path) == 2
+    assert len(searched) == 3
+    assert caplog.text.count("a.tif: 1 thumbnail or mask pages skipped") == 1
+    assert caplog.text.count("thumbnail") == 1
+
+
+def test_a_file_written_just_now_is_searched_anew(tmp_path):
+    path = with_thumbnails(tmp_path / "a.tif", 2, 1)
+    assert n_frames(path) == 2
+    with_thumbnails(path, 1, 2)
+    assert n_frames(path) == 1
+
+
+def test_few_files_are_remembered(tmp_path):
+    for number in range(tiff_chain.MAX_REMEMBERED + 3):
+        assert n_frames(settled(written(tmp_path / f"{number}.tif", GREY8[:2, :2]), 0)) == 1
+    assert len(tiff_chain._remembered) == tiff_chain.MAX_REMEMBERED
+
+
 def test_pages_may_differ_in_size(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         tif.write(GREY8, metadata=None)
@@ -239,11 +339,13 @@ def whole_files(folder: Path) -> list[Path]:
         written(folder / "deflate.tif", STACK16, photometric="minisblack", compression="zlib"),
         written(folder / "imagej.tif", STACK16, imagej=True),
         written(folder / "tiled.tif", STACK16, photometric="minisblack", tile=(16, 16)),
+        written(folder / "lzw.tif", STACK16, photometric="minisblack", compression="lzw"),
+        written(folder / "jpeg.tif", GREY8, compression="jpeg"),
     ]
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.5, 0.7, 0.97])
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(10))
 def test_a_file_that_is_cut_off_is_never_read_in_part(tmp_path, index, kept):
     path = whole_files(tmp_path)[index]
     data = path.read_bytes()
@@ -331,6 +433,75 @@ def test_a_tile_far_larger_than_its_image_is_refused(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(ImageError, match=r"a tile of .* px is larger than its image|cut off"):
         read_page(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        pytest.param(50002, r"JPEGXL \(50002\)", id="size-of-its-own"),
+        pytest.param(32809, r"THUNDERSCAN \(32809\)", id="no-decoder"),
+        pytest.param(54321, "number 54321", id="no-name"),
+    ],
+)
+def test_an_unknown_compression_is_named(tmp_path, code, name):
+    path = written(tmp_path / "a.tif", STACK16, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[1].tags["Compression"].overwrite(code)
+    assert np.array_equal(read_page(path, 0).pixels, STACK16[0])
+    message = rf"a.tif page 2: TIFF compression {name} cannot be read; save the image uncompressed"
+    with pytest.raises(ImageError, match=message):
+        read_page(path, 1)
+
+
+def with_other_bytes(path: Path, pattern: bytes, place: int, content: bytes) -> None:
+    """Write content behind the first place of a pattern in the pixels of a TIFF."""
+    with tifffile.TiffFile(path) as tif:
+        start = tif.pages.first.dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    found = data.index(pattern, start) + place
+    data[found : found + len(content)] = content
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("compression", "pattern", "place", "content", "message"),
+    [
+        pytest.param("jpeg", b"\xff\xc0", 7, b"\x4e\x20", "20000 px wide but", id="jpeg-width"),
+        pytest.param("jpeg", b"\xff\xc0", 5, b"\0\0", "at least 1 x 1 px", id="jpeg-height"),
+        pytest.param("jpeg", b"\xff\xd8", 0, b"\0\0", "header of a strip", id="no-jpeg"),
+        pytest.param(
+            "jpeg2000", b"\xff\x4f\xff\x51", 8, b"\0\x01\0\0", "65536 px wide", id="2000-width"
+        ),
+        pytest.param(
+            "jpeg2000", b"\xff\x4f\xff\x51", 12, b"\x7f\0\0\0", "<= 4000000000", id="2000-height"
+        ),
+        pytest.param("jpeg2000", b"\xff\x4f", 0, b"\0\0", "header of a strip", id="no-2000"),
+    ],
+)
+def test_a_strip_larger_than_its_page_is_refused_before_memory_is_given(
+    tmp_path, compression, pattern, place, content, message
+):
+    path = written(tmp_path / "a.tif", GREY8, compression=compression)
+    with_other_bytes(path, pattern, place, content)
+    with pytest.raises(ImageError, match=message):
+        read_page(path)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "packbits", "zstd", "lerc", "jpeg2000", "jpeg"])
+def test_damaged_strips_never_escape_as_another_error(tmp_path, capfd, compression):
+    path = written(tmp_path / "a.tif", GREY8, compression=compression)
+    with tifffile.TiffFile(path) as tif:
+        start, count = tif.pages.first.dataoffsets[0], tif.pages.first.databytecounts[0]
+    original = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        data = original.copy()
+        places = start + rng.integers(0, min(count, 200), 4)
+        data[places] = rng.integers(0, 256, 4)
+        path.write_bytes(data.tobytes())
+        with contextlib.suppress(ImageError):
+            assert read_page(path).pixels.shape == GREY8.shape
+    assert capfd.readouterr().err == ""
 
 
 def test_decoders_are_silent(tmp_path, capfd):

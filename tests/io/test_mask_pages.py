@@ -115,6 +115,16 @@ def test_a_jpeg_says_so_whatever_its_suffix(tmp_path):
     assert only(path).is_jpeg
 
 
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+def test_so_does_a_tiff_page_compressed_as_jpeg(tmp_path, photometric):
+    path = tmp_path / "a.tif"
+    pixels = np.dstack([LABELS * 60] * 3) if photometric == "rgb" else LABELS * 60
+    tifffile.imwrite(path, pixels, compression="jpeg", photometric=photometric)
+    assert (only(path).is_jpeg, only(path).form) == (True, "JPEG")
+    tifffile.imwrite(path, pixels, compression="lzw", photometric=photometric)
+    assert not only(path).is_jpeg
+
+
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 3, 0, 0, 0)
     body = (

@@ -218,3 +218,18 @@ def test_moments_are_those_of_regionprops(mask):
 
 def region_axes(region) -> tuple[float, float]:
     return region.axis_major_length, region.axis_minor_length
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_orientations_are_below_180_degrees(seed):
+    """Objects with the x axis as their axis of symmetry: rounding must not turn 0 into 180."""
+    rng = np.random.default_rng(seed)
+    half, width = int(rng.integers(1, 12)), int(rng.integers(13, 60))
+    mask = np.zeros((2 * half + 1, width), bool)
+    mask[half] = True
+    for row, length in enumerate(np.sort(rng.integers(1, width, half))[::-1], start=1):
+        mask[[half - row, half + row], :length] = True
+    angle = measure_object(rle.place(mask, 3, 3, (100, 100))).orientation_deg
+    assert angle < 180
+    assert min(angle, 180 - angle) < 1e-3
+    assert format(angle, ".6g") != "180"

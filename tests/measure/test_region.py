@@ -36,6 +36,24 @@ def test_an_instance_counts_from_half_of_its_pixels(x, counts):
     assert extent == Extent(10_000, 10 * max(0, min(10, 100 - x)))
 
 
+def test_what_is_cut_in_half_counts_on_one_side():
+    bar, arch = np.ones((6, 4), bool), np.ones((6, 4), bool)
+    arch[2:, 1:3] = False  # its centroid is none of its pixels
+    masks = (
+        rle.place(bar, 98, 20, HW), rle.place(bar, 20, 47, HW), rle.place(arch, 98, 60, HW),
+        rle.union([], HW),
+    )  # fmt: skip
+    instances = ImageInstances("a.png", HW, masks)
+    for one, other in (
+        (box(0, 0, 100, 100), box(100, 0, 100, 100)),
+        (box(0, 0, 200, 50), box(0, 50, 200, 50)),
+    ):
+        counted = [within(instances, region)[0] for region in (one, other)]
+        assert (counted[0][:3] ^ counted[1][:3]).all()
+        assert not counted[0][3] and not counted[1][3]  # noqa: PT018 - no pixel, no side
+    assert within(instances, box(0, 0, 100, 100))[0].tolist() == [True, True, True, False]
+
+
 def test_the_region_is_the_denominator():
     instances = ImageInstances(
         "a.png",

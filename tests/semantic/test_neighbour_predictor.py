@@ -78,7 +78,7 @@ def test_pages_in_order_are_predicted_once_each(files, monkeypatch):
     monkeypatch.setattr(
         predictor.alone,
         "page_probability",
-        lambda page: seen.append(page.pixels[0, 0]) or predict(page),
+        lambda page, tile_px: seen.append(page.pixels[0, 0]) or predict(page, tile_px),
     )
     for k in range(N):
         predictor.prepare_page(page_of(files, k))
@@ -147,3 +147,44 @@ def test_copies_on_several_devices_average_maps_as_one_does(files):
     assert isinstance(copies, CopiesPredictor)
     two = predict_page(copies, page, score_threshold=0.0)
     assert [mask["counts"] for mask in one.masks] == [mask["counts"] for mask in two.masks]
+
+
+def test_a_changed_file_gives_a_new_map_of_the_same_model(files, tmp_path):
+    for k in range(3):
+        (tmp_path / f"z{k}.png").write_bytes((files / f"z{k + 5}.png").read_bytes())
+    predictor = build(0.25)
+    page = read_page(tmp_path / "z1.png", 0)
+    before = predictor.prepare_page(page)
+    cv2.imwrite(str(tmp_path / "z0.png"), 255 - page.pixels)
+    after = predictor.prepare_page(page)
+    np.testing.assert_array_equal(after, build(0.25).prepare_page(page))
+    assert (after != before).any()
+    (tmp_path / "z0.png").unlink()
+    np.testing.assert_array_equal(predictor.prepare_page(page), build(0.25).prepare_page(page))
+
+
+def test_the_network_sees_tiles_of_the_edge_that_is_asked_for(files, monkeypatch):
+    predictor, page = build(0.25), page_of(files, 1)
+    page = replace(page, pixels=np.tile(page.pixels, (3, 6)))  # 210 x 240
+    seen = []
+    monkeypatch.setattr(
+        predictor.alone,
+        "probability",
+        lambda tile: seen.append(tile.shape) or np.zeros(tile.shape, np.float32),
+    )
+    predict_page(predictor, page, tile_px=128)
+    assert seen
+    assert all(max(shape) <= 128 for shape in seen)
+    seen.clear()
+    predict_page(predictor, page)  # a map of another edge is another map
+    assert set(seen) == {page.pixels.shape}
+    with pytest.raises(ConfigError, match="at least 64 px, got 8 px"):
+        predict_page(predictor, page, tile_px=8)
+
+
+def test_a_whole_map_has_the_overlap_of_prediction():
+    alone = build(0.0)
+    pixels = np.random.default_rng(1).integers(0, 256, (150, 70), dtype=np.uint8)
+    page = Page(Path("x.png"), 0, 1, pixels, None)
+    assert alone.tile_overlap_px >= 64
+    assert alone.page_probability(page, 64).shape == (150, 70)

@@ -13,6 +13,7 @@ from mito_instance.detection.architectures import build_predictor  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
+from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "configs" / "semantic" / "unet3d.yaml"
@@ -128,3 +129,37 @@ def test_turned_windows_fit_strides_that_differ(volume, tmp_path):
     predictor = with_augmentation(build_predictor(cfg, build_network(cfg)), 8)
     tifffile.imwrite(tmp_path / "thin.tif", volume[:, :36, :20])
     assert predictor.prepare_page(read_page(tmp_path / "thin.tif", 2)).shape == (36, 20)
+
+
+def test_a_changed_file_gives_new_maps_of_the_same_model(build, files, volume, tmp_path):
+    for k in range(7):
+        (tmp_path / f"z{k}.png").write_bytes((files / f"z{k + 5}.png").read_bytes())
+    tifffile.imwrite(tmp_path / "stack.tif", volume)
+    predictor = build()
+    for path, frame, changed in (("z3.png", 0, "z2.png"), ("stack.tif", 3, "stack.tif")):
+        page = read_page(tmp_path / path, frame)
+        before = predictor.prepare_page(page)
+        if changed == "stack.tif":
+            tifffile.imwrite(tmp_path / changed, 255 - volume, compression="zlib")
+        else:
+            cv2.imwrite(str(tmp_path / changed), 255 - volume[2])
+        after = predictor.prepare_page(page)
+        np.testing.assert_array_equal(after, build().prepare_page(page))
+        assert (after != before).any()
+
+
+def test_windows_have_the_edge_of_tiles_that_is_asked_for(build, volume, tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "wide.tif", np.tile(volume, (1, 3, 6)))  # 210 x 240
+    page, seen, predictor = read_page(tmp_path / "wide.tif", 3), [], build()
+
+    def mean_map(name, grey):
+        seen.append(grey.shape[1:])
+        return np.zeros(grey.shape, np.float32)
+
+    monkeypatch.setattr(predictor, "_mean_map", mean_map)
+    edges = []
+    for tile_px in (None, 128, 256):
+        seen.clear()
+        predict_page(predictor, page, tile_px=tile_px)
+        edges.append(max(max(shape) for shape in seen))
+    assert edges[0] <= 64 < edges[1] <= 128 < edges[2]

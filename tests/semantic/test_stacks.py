@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from mito_instance.instances import ImageInstances
 
 pytest.importorskip("detectron2")
 
-from mito_instance.semantic.stacks import Series, SeriesOnDisk, runs_of
+from mito_instance.semantic import stacks
+from mito_instance.semantic.stacks import Series, SeriesOnDisk, file_states, runs_of
 from mito_instance.semantic.windows import owned_parts
 
 
@@ -44,6 +46,41 @@ def test_neighbours_on_disk(tmp_path):
     stack = tmp_path / "z3.tif"
     assert disk.around(stack, 2, 4) == Series(tuple((stack, page) for page in range(4)), 2)
     assert disk.around(Path("gone/5.png"), 0, 1).position == 0
+
+
+def test_a_folder_is_listed_again_when_it_changes(tmp_path, monkeypatch):
+    listed = []
+    images_beside = stacks._images_beside
+    monkeypatch.setattr(
+        stacks, "_images_beside", lambda path: listed.append(path) or images_beside(path)
+    )
+    for n in (1, 2):
+        (tmp_path / f"z{n}.png").touch()
+    disk, path = SeriesOnDisk(), tmp_path / "z1.png"
+
+    def numbers():
+        return [int(place.stem[1:]) for place, _ in disk.around(path, 0, 1).places]
+
+    assert numbers() == [1, 2]
+    (tmp_path / "z3.png").touch()  # at once: its time of change may be that of the listing
+    assert numbers() == [1, 2, 3]
+    (tmp_path / "z2.png").unlink()
+    assert numbers() == [1]
+    os.utime(tmp_path, ns=(10**9, 10**9))  # long ago
+    assert numbers() == [1]
+    listed.clear()
+    assert numbers() == numbers() == [1]
+    assert listed == []
+    (tmp_path / "z2.png").touch()
+    assert numbers() == [1, 2, 3]
+
+
+def test_the_state_of_a_file_is_its_size_and_time(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"xyz")
+    os.utime(path, ns=(7, 7))
+    assert file_states([(path, 0), (path, 1), (tmp_path / "gone.png", 0)]) == ((3, 7), (0, 0))
+    assert file_states([]) == ()
 
 
 @pytest.mark.parametrize("image_hw", [(64, 64), (150, 64), (201, 333)])

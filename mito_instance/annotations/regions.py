@@ -1,4 +1,4 @@
-"""Where instances count: cells or tissue that the user outlined in ImageJ."""
+"""The part of an image that the user outlined in ImageJ: cells, tissue, or what is annotated."""
 
 from __future__ import annotations
 
