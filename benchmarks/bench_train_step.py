@@ -31,6 +31,7 @@ from mito_instance.detection.precision import cpu_has_bf16
 from mito_instance.detection.weights import SafeCheckpointer
 from mito_instance.synthetic import write_dataset
 
+LIGHT = Path(__file__).parents[1] / "configs" / "mask_rcnn_light.yaml"
 N_BATCHES = 3
 RUNS = 9
 KINDS = ("fp32", "bf16")
@@ -68,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("configs", type=Path, nargs="+")
+    parser.add_argument("configs", type=Path, nargs="*", default=[LIGHT])
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     args = parser.parse_args()

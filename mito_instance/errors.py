@@ -33,3 +33,15 @@ class WeightsError(MitoInstanceError):
 
 class MissingDependencyError(MitoInstanceError):
     """A command needs a package that is not installed."""
+
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the computer, or of a GPU, was not enough.
+
+    PyTorch says so in the text of a ``RuntimeError``: of a GPU, of Windows, of Linux.
+    """
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)

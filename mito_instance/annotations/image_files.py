@@ -9,7 +9,7 @@ from pathlib import Path
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
+from mito_instance.io.images import page_headers
 
 
 def match_files(images: Sequence[ImageInstances]) -> list[ImageInstances]:
@@ -25,27 +25,27 @@ def match_files(images: Sequence[ImageInstances]) -> list[ImageInstances]:
         The same in the same order.
 
     Raises:
-        ImageError: if a file is damaged or no image.
+        ImageError: if a file is damaged at its beginning, or no image.
         AnnotationError: if a file has no such page, or one of another size.
     """
-    headers: dict[str, tuple[list[tuple[int, int]], list[PixelSize | None]]] = {}
+    headers: dict[str, list[tuple[tuple[int, int], PixelSize | None]]] = {}
     matched = []
     for image in images:
         if image.image not in headers:
-            path = Path(image.image)
-            headers[image.image] = page_sizes_hw(path), page_pixel_sizes(path)
-        sizes_hw, pixel_sizes = headers[image.image]
-        if image.frame >= len(sizes_hw):
+            headers[image.image] = page_headers(Path(image.image))
+        pages = headers[image.image]
+        if image.frame >= len(pages):
             raise AnnotationError(
-                f"{image.image}: page must be in 0 … {len(sizes_hw) - 1}, got {image.frame}; check "
+                f"{image.image}: page must be in 0 … {len(pages) - 1}, got {image.frame}; check "
                 "that the annotations belong to this file"
             )
-        if sizes_hw[image.frame] != image.image_hw:
+        size_hw, of_file = pages[image.frame]
+        if size_hw != image.image_hw:
             raise AnnotationError(
-                f"{image.image}: image is {sizes_hw[image.frame]} (height, width) but its "
-                f"annotation says {image.image_hw}; convert the annotations anew"
+                f"{image.image}: image is {size_hw} (height, width) but its annotation says "
+                f"{image.image_hw}; convert the annotations anew"
             )
-        known = image.pixel_size or pixel_sizes[image.frame]
+        known = image.pixel_size or of_file
         matched.append(image if known is image.pixel_size else replace(image, pixel_size=known))
     return matched
 

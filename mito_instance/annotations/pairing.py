@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +56,8 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
 
     The rules are tried in this order, each on what the rules before it left over: the image's
     folder and its name (``wt_cell.zip`` for ``wt/cell.tif``, as `mito quantify` names the results
-    of images that share a name), unless an image bears that name itself; the same name without
+    of images that share a name), unless an image bears that name itself, or the image alone
+    bears its own and has a partner of it; the same name without
     suffix; the same but for case; the same without words such as ``mask``, ``_labels``,
     ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same text before or
     behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
@@ -118,14 +120,25 @@ def _match_folder(
     pairs: dict[Path, Path],
     ambiguous: list[str],
 ) -> None:
-    """Pair images with files that are named after the image's folders and the image."""
-    names = {_stem_any_case(image) for image in images}
-    open_partners = [partner for partner in partners if _stem_any_case(partner) not in names]
-    rest = list(open_partners)
+    """Pair images with files that are named after the image's folders and the image.
+
+    An image that alone bears its name, and has a partner of that very name, needs no other.
+    """
+    n_images = Counter(map(_stem_any_case, images))
+    names_of_partners = {_stem_any_case(partner) for partner in partners}
+    open_images = [
+        image
+        for image in images
+        if n_images[_stem_any_case(image)] > 1 or _stem_any_case(image) not in names_of_partners
+    ]
+    open_partners = [partner for partner in partners if not n_images[_stem_any_case(partner)]]
+    left_images, left_partners = list(open_images), list(open_partners)
     for depth in range(1, MAX_FOLDERS + 1):
         key = partial(_folders_and_stem, depth=depth)
-        _match(images, rest, _stem_any_case, pairs, ambiguous, image_key=key)
-    for partner in set(open_partners) - set(rest):
+        _match(left_images, left_partners, _stem_any_case, pairs, ambiguous, image_key=key)
+    for image in set(open_images) - set(left_images):
+        images.remove(image)
+    for partner in set(open_partners) - set(left_partners):
         partners.remove(partner)
 
 
@@ -236,10 +249,12 @@ def folders_and_name(path: Path, name: str, depth: int) -> str:
         depth: number of folders in front.
 
     Returns:
-        Such as ``wt_cell``; of a file near the root, with as many folders as there are.
+        Such as ``wt_cell``, never hidden by a dot in front; of a file near the root, with as
+        many folders as there are.
     """
-    folders = [part for part in path.absolute().parent.parts if part != path.absolute().anchor]
-    return "_".join([*folders[-depth:], name])
+    parent = Path(os.path.abspath(path)).parent  # noqa: PTH100 (links are not followed)
+    folders = [part for part in parent.parts if part != parent.anchor]
+    return "_".join([*folders[-depth:], name]).lstrip(".")
 
 
 def _folders_and_stem(path: Path, depth: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
 from mito_instance.measure.summary import Row
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +200,25 @@ def _target(path: Path) -> Path:
 
 def _check_rois(folder: Path, images: Sequence[Path]) -> None:
     """Refuse to replace ROIs that somebody may have corrected."""
-    zips = [folder / f"{stem}.zip" for stem in FileNames(images).stems.values()]
+    refuse_changed(folder / f"{stem}.zip" for stem in FileNames(images).stems.values())
+
+
+def refuse_changed(zips: Iterable[Path]) -> None:
+    """Refuse to write ROI zips where others lie than `write_roi_zip` has written.
+
+    Args:
+        zips: where they would be written.
+
+    Raises:
+        ConfigError: names the first of them.
+    """
     found = [path for path in zips if path.exists() and not is_untouched(path)]
     if found:
         others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise ConfigError(
-            f"{found[0]}{others}: was not written by mito quantify, or changed since, and would be "
-            "replaced; keep corrected ROIs in another folder, such as corrected/, or choose "
-            "another --rois folder"
+            f"{found[0]}{others}: was not written by this program, or changed since, and would be "
+            "replaced; keep corrected ROIs in another folder, such as corrected/, or write to "
+            "another one"
         )
 
 
@@ -246,4 +260,11 @@ class RoiZips:
         if self.folder is not None and self._path is not None and self._pages:
             path = self.folder / f"{self.names.stems[self._path]}.zip"
             pages, self._pages = self._pages, []
+            if path.exists() and not is_untouched(path):
+                logger.warning(
+                    "%s: was changed since this run began; it is kept, and what was found now is "
+                    "not in it",
+                    path,
+                )
+                return
             write_roi_zip(path, pages, is_stack=self._is_stack)

@@ -14,7 +14,7 @@ from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.page_values import with_values
 from mito_instance.batch.result_store import PageKey, ResultStore
-from mito_instance.errors import ImageError
+from mito_instance.errors import ImageError, is_out_of_memory
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.instances import ImageInstances
@@ -191,8 +191,8 @@ class PageWork:
                 tile_px=self.settings.tile_px,
                 on_tile=_tile_reporter(loaded.page),
             )
-        except (MemoryError, RuntimeError) as error:  # PyTorch tells of the GPU's in the latter
-            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
                 raise ImageError(
                     f"{loaded.page.path}: not enough memory for the network; try a smaller "
                     "--tile-px"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from mito_instance.errors import MitoInstanceError
+from mito_instance.errors import MitoInstanceError, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
 
 def _unforeseen(error: Exception) -> str:
     """One line on what no other place has an answer to."""
-    if isinstance(error, MemoryError):
-        return "not enough memory; close other programs, or give smaller files"
+    if is_out_of_memory(error):
+        return "not enough memory; close other programs, give smaller files, or lower MITO.TILE_PX"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else "standard output or a file: "
         return f"{where}{error.strerror or error}; check space and permissions, and run again"

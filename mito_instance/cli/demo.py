@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mito_instance.cli.command import CommandParser, run
+from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, run
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
 
@@ -90,22 +90,25 @@ def _demo(args: argparse.Namespace) -> int:
         truth = write_dataset(output / "images", n_images, args.seed)
         images = sorted(str(path) for path in _listed(output / "images", n_images))
     status = _quantify(images, output)
-    if status == 2:
-        return 2
+    if status not in (OK, SOME_FAILED):
+        return status
     print(_table(output / "counts.csv"))
     if truth is not None:
         arguments = [str(truth), str(output / "pred.json"), "-o", str(output / "evaluation")]
         print("\ncompared with the truth:")
-        status = max(status, _command("evaluate")(arguments))
-        if status == 2:
-            return 2
+        compared = _command("evaluate")(arguments)
+        if compared not in (OK, SOME_FAILED):
+            return compared
+        status = max(status, compared)
+    files = {
+        "overlays": "the micrographs with every outline and its number",
+        "counts.csv": "one row an image",
+        "objects.csv": "one row a mitochondrion, with the same numbers",
+    }
+    if truth is not None:  # of images of the user, an earlier run's would lie there
+        files["evaluation/report.html"] = "how well the outlines match the truth"
     print("\nopen these:")
-    for name, what in (
-        ("overlays", "the micrographs with every outline and its number"),
-        ("counts.csv", "one row an image"),
-        ("objects.csv", "one row a mitochondrion, with the same numbers"),
-        ("evaluation/report.html", "how well the outlines match the truth"),
-    ):
+    for name, what in files.items():
         if (output / name).exists():
             print(f"  {output / name}   {what}")
     return status

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mito_instance.masks.rle import RLE
 
 _NAMED = 10
+_LOW_SCORE, _LOW_ENOUGH = 0.05, 0.1
 _MAX_AREA_PX = 10**9
 _MAX_RESAMPLES = 1_000_000
 _MAX_SEED = 2**63 - 1
@@ -103,7 +104,7 @@ def build_parser() -> CommandParser:
         type=Path,
         metavar="PATH",
         help="where the images are annotated: ImageJ ROIs or binary masks, one for all or a folder "
-        "of one an image; instances of which less than half lies inside do not count",
+        "of one an image; instances of which more than half lies inside count",
     )
     parser.add_argument(
         "--truth-incomplete",
@@ -152,6 +153,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
     from mito_instance.cli.evaluate_outputs import write_outputs
     from mito_instance.evaluation import tables
+    from mito_instance.evaluation.bootstrap import n_distinct
     from mito_instance.evaluation.evaluate import differing_pixel_sizes, evaluate
     from mito_instance.evaluation.regions import read_regions
     from mito_instance.evaluation.sources import named_like, read_source
@@ -185,17 +187,31 @@ def _evaluate(args: argparse.Namespace) -> int:
             f"warning: {image}: truth and prediction state two pixel sizes; the truth's is used",
             file=sys.stderr,
         )
-    intervals = _intervals(metrics, [group_of(image.image) for image in metrics.images], args)
+    groups = [group_of(image.image) for image in metrics.images]
+    intervals = _intervals(metrics, groups, args)
     if args.output is not None:
         pictures = truth.names_pictures, pred.names_pictures
-        write_outputs(args, metrics, intervals, pictures)
+        write_outputs(args, metrics, intervals, n_distinct(groups), pictures)
     print(tables.format_table(metrics.summary(), intervals))
-    for line in (*truth.notices, *pred.notices):
+    for line in (*truth.notices, *pred.notices, *_cut_scores(metrics)):
         print(f"notice: {line}", file=sys.stderr)
     failures = (*truth.failures, *pred.failures, *without_region)
     for line in failures:
         print(f"error: {line}", file=sys.stderr)
     return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)
+
+
+def _cut_scores(metrics: Metrics) -> list[str]:
+    """What to know of predictions from which the low scores have been left out already."""
+    from mito_instance.evaluation.evaluate import lowest_score
+
+    lowest = lowest_score(metrics.pairs)
+    if not lowest >= _LOW_ENOUGH:
+        return []
+    return [
+        f"the predictions have scores from {lowest:.2f} on: AP and the best score threshold are of "
+        f"these; to see lower ones, predict with mito quantify --score-threshold {_LOW_SCORE:g}"
+    ]
 
 
 def _calibrated(source: Source, pixel_size_nm: float | None) -> list[ImageInstances]:
@@ -216,10 +232,15 @@ def _intervals(
     """Confidence intervals; none with fewer than two groups of images."""
     import numpy as np
 
-    from mito_instance.evaluation.bootstrap import intervals, resample_weights, resampled_figures
+    from mito_instance.evaluation.bootstrap import (
+        intervals,
+        n_distinct,
+        resample_weights,
+        resampled_figures,
+    )
     from mito_instance.evaluation.figures import INTEGERS
 
-    if len(set(groups)) < 2 or args.bootstrap == 0:
+    if n_distinct(groups) < 2 or args.bootstrap == 0:
         return {}
     weights = resample_weights(groups, args.bootstrap, np.random.default_rng(args.seed))
     samples = resampled_figures(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.cli.quantify_report_pages import names_of_files
 from mito_instance.errors import MitoInstanceError
 from mito_instance.evaluation.associations import Kind
 from mito_instance.evaluation.evaluate import Metrics
@@ -20,6 +21,7 @@ from mito_instance.visualize import crops, html
 logger = logging.getLogger(__name__)
 
 N_WORST = 6
+_MAX_NUMBERS = 6
 
 TITLES: Mapping[Kind, str] = {
     "merge": "Merges: several true, one predicted",
@@ -140,7 +142,8 @@ def _figure(
             ),
         ),
     ]
-    name = PurePath(result.image).name + (f", page {result.frame + 1}" if result.frame else "")
+    files = names_of_files([image.image for image in metrics.images])
+    name = files[result.image] + (f", page {result.frame + 1}" if result.frame else "")
     panels = [
         html.element(
             "div",
@@ -165,7 +168,8 @@ def _words(example: _Example, metrics: Metrics) -> str:
         words.append(f"predicted {_numbers(group.association.pred_indices)}")
         if pred.scores is not None:
             scores = pred.scores[list(group.association.pred_indices)]
-            words.append("score " + ", ".join(f"{score:.2f}" for score in scores[:4]))
+            shown = ", ".join(f"{score:.2f}" for score in scores[:_MAX_NUMBERS])
+            words.append(f"score {shown}" + (" …" if len(scores) > _MAX_NUMBERS else ""))
     area_px = group.area_true_px or group.area_pred_px
     pixel_size = metrics.images[example.position].pixel_size
     if metrics.unit == "um2" and pixel_size is not None:
@@ -176,8 +180,9 @@ def _words(example: _Example, metrics: Metrics) -> str:
 
 
 def _numbers(indices: Sequence[int]) -> str:
-    shown = ", ".join(f"#{index + 1}" for index in indices[:6])
-    return shown + (f" and {len(indices) - 6} more" if len(indices) > 6 else "")
+    shown = ", ".join(f"#{index + 1}" for index in indices[:_MAX_NUMBERS])
+    n_more = len(indices) - _MAX_NUMBERS
+    return shown + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _places(kept: npt.NDArray[np.intp], indices: Sequence[int]) -> list[int]:

@@ -25,6 +25,7 @@ def write_outputs(
     args: argparse.Namespace,
     metrics: Metrics,
     intervals: Mapping[str, tuple[float, float]],
+    n_groups: int,
     pictures: tuple[bool, bool],
 ) -> None:
     """Write every file of an evaluation into ``args.output``.
@@ -33,17 +34,22 @@ def write_outputs(
         args: the command's arguments.
         metrics: what was found.
         intervals: confidence intervals by name.
+        n_groups: groups of images that they come from.
         pictures: whether the truth and the prediction name their micrographs.
     """
     folder: Path = args.output
     run = run_record(args)
-    document = tables.metrics_document(metrics, run, intervals)
+    document = tables.metrics_document(metrics, run, intervals) | {"n_groups": n_groups}
+    about = tables.about_intervals(n_groups, len(metrics.images), bool(intervals))
     tables.write_metrics(folder / "metrics.json", document)
     tables.write_per_image(folder / "per_image.csv", metrics)
     tables.write_associations(folder / "associations.csv", metrics)
     write_error_rois(folder / "rois", metrics)
-    write_false(folder / "false.json", metrics)
-    write_text_atomic(folder / "report.html", report(metrics, intervals, run, pictures))
+    if metrics.truth_incomplete:  # what has no partner may be a mitochondrion, and no look-alike
+        (folder / "false.json").unlink(missing_ok=True)
+    else:
+        write_false(folder / "false.json", metrics)
+    write_text_atomic(folder / "report.html", report(metrics, intervals, about, run, pictures))
 
 
 def write_false(path: Path, metrics: Metrics) -> None:

@@ -20,20 +20,25 @@ Intervals = Mapping[str, tuple[float, float]]
 
 
 def report(
-    metrics: Metrics, intervals: Intervals, run: Mapping[str, Any], pictures: tuple[bool, bool]
+    metrics: Metrics,
+    intervals: Intervals,
+    about_intervals: str,
+    run: Mapping[str, Any],
+    pictures: tuple[bool, bool],
 ) -> str:
     """The report as one HTML document.
 
     Args:
         metrics: what was found.
         intervals: 95 % confidence intervals by the name of the figure.
+        about_intervals: what they rest on, in one sentence.
         run: the run record.
         pictures: whether the truth and the prediction name their micrographs.
     """
     n_images = len(metrics.images)
     summary = metrics.summary()
     sections = [
-        _headline(metrics, summary, intervals),
+        _headline(metrics, summary, intervals, about_intervals),
         _matching(metrics, summary),
         _agreement(metrics, summary),
         size_section(metrics),
@@ -47,7 +52,10 @@ def report(
 
 
 def _headline(
-    metrics: Metrics, summary: Mapping[str, float | int], intervals: Intervals
+    metrics: Metrics,
+    summary: Mapping[str, float | int],
+    intervals: Intervals,
+    about_intervals: str,
 ) -> html.Html:
     cards = [
         (title, html.number(summary[name]), _interval(intervals, name))
@@ -85,8 +93,7 @@ def _headline(
         "At a glance",
         html.cards(cards),
         *(html.element("p", note) for note in notes),
-        intro="Fractions lie between 0 and 1; square brackets hold 95 % confidence intervals, "
-        "from resampling images or their groups.",
+        intro=f"Fractions lie between 0 and 1. {about_intervals}",
     )
 
 
@@ -116,7 +123,7 @@ def _matching(metrics: Metrics, summary: Mapping[str, float | int]) -> html.Html
                 x_limits=(0, 1.01),
                 y_limits=(0, 1.03),
             ),
-            "Precision against recall, of predictions at all scores.",
+            "Precision against recall, of all predictions in the file, whatever their score.",
         ),
         html.figure(
             plots.lines(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
+from mito_instance.cli.quantify_report_pages import names_of_files
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.strata import Stratum, area_strata, border_strata
 from mito_instance.visualize import html, plots
@@ -71,8 +71,9 @@ def image_section(metrics: Metrics) -> html.Html:
         "n_false": "false",
     }
     columns += [html.Column(title, is_number=True) for title in names.values()]
+    files = names_of_files([image.image for image in metrics.images])
     rows = [
-        [PurePath(image.image).name, image.frame + 1, *(found[name] for name in names)]
+        [files[image.image], image.frame + 1, *(found[name] for name in names)]
         for image, found in zip(metrics.images, metrics.image_figures(), strict=True)
     ]
     return html.section("Images", html.table(columns, rows), intro="A click on a heading sorts.")

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
+from mito_instance.batch.outputs import FileNames
 from mito_instance.evaluation.associations import Kind
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.image_result import SideResult
+from mito_instance.evaluation.tables import kind_word
 from mito_instance.instances import ImageInstances
-from mito_instance.io.imagej_roi_writer import RoiStyle, write_roi_zip
+from mito_instance.io.imagej_roi_writer import RoiStyle, is_untouched, write_roi_zip
 
 STYLES: Mapping[Kind, RoiStyle] = {
-    "one-to-one": RoiStyle(1, (80, 220, 60)),
-    "split": RoiStyle(2, (255, 140, 0)),
-    "merge": RoiStyle(3, (255, 0, 255)),
-    "many-to-many": RoiStyle(4, (150, 130, 255)),
-    "missed": RoiStyle(5, (255, 60, 60)),
-    "false": RoiStyle(6, (0, 200, 255)),
+    "one-to-one": RoiStyle(1, (0, 185, 138)),
+    "split": RoiStyle(2, (251, 138, 0)),
+    "merge": RoiStyle(3, (224, 123, 208)),
+    "many-to-many": RoiStyle(4, (31, 95, 255)),
+    "missed": RoiStyle(5, (208, 48, 0)),
+    "false": RoiStyle(6, (255, 255, 101)),
 }
-"""ROI group and colour of each class."""
+"""ROI group and colour of each class; told apart without seeing red or green, too."""
+
+logger = logging.getLogger(__name__)
 
 _UNSAFE = re.compile(r"[^\w .+-]")
 _MAX_NAME = 100
@@ -29,6 +34,9 @@ _MAX_NAME = 100
 
 def write_error_rois(folder: Path, metrics: Metrics) -> None:
     """Write ``NAME_true.zip`` and ``NAME_pred.zip`` for each image file.
+
+    Zips of an earlier evaluation that nobody has changed are replaced, or removed where they are of
+    no image now; those that somebody has are kept, with a warning.
 
     The ROIs are those that were scored, pixel by pixel, named ``merge-0007`` by their class and
     their number in ``associations.csv``, with the class as colour and as ROI group. ROIs of
@@ -44,39 +52,54 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
     by_file: dict[str, list[int]] = {}
     for position, result in enumerate(metrics.images):
         by_file.setdefault(result.image, []).append(position)
+    stems = FileNames([Path(image) for image in by_file]).stems
     taken: set[str] = set()
+    names = {image: _free_name(stems[Path(image)], taken) for image in by_file}
+    for old in folder.glob("*_*.zip") if folder.is_dir() else ():
+        is_ours = old.stem.endswith(("_true", "_pred")) and is_untouched(old)
+        if is_ours and old.stem.rpartition("_")[0] not in names.values():
+            old.unlink()
     for image, positions in by_file.items():
-        name = _free_name(image, taken)
+        name = names[image]
         truth = [
-            _classed(metrics.pairs[position][0], metrics.images[position].true)
+            _classed(metrics.pairs[position][0], metrics.images[position].true, metrics)
             for position in positions
         ]
         # The frame is the truth's; a prediction is paired only if it has the same.
         pred = [
-            _classed(metrics.pairs[position][1], metrics.images[position].pred)
+            _classed(metrics.pairs[position][1], metrics.images[position].pred, metrics)
             for position in positions
         ]
         styles = {style.group: style for style in STYLES.values()}
-        write_roi_zip(folder / f"{name}_true.zip", truth, styles=styles)
-        write_roi_zip(folder / f"{name}_pred.zip", pred, styles=styles)
+        for side, pages in (("true", truth), ("pred", pred)):
+            path = folder / f"{name}_{side}.zip"
+            if path.exists() and not is_untouched(path):
+                logger.warning(
+                    "%s: was not written by this program, or changed since; it is kept, and does "
+                    "not show this evaluation",
+                    path,
+                )
+            else:
+                write_roi_zip(path, pages, styles=styles)
 
 
-def _classed(image: ImageInstances, side: SideResult) -> ImageInstances:
+def _classed(image: ImageInstances, side: SideResult, metrics: Metrics) -> ImageInstances:
     """The scored instances with their class as name, category and nothing else of their own."""
     groups = tuple(STYLES[kind].group for kind in side.kinds)
     return replace(
         image.select(side.indices),
         names=tuple(
-            f"{kind}-{index + 1:04d}" for kind, index in zip(side.kinds, side.indices, strict=True)
+            f"{kind_word(kind, metrics)}-{index + 1:04d}"
+            for kind, index in zip(side.kinds, side.indices, strict=True)
         ),
         category_ids=groups,
         groups=groups,
     )
 
 
-def _free_name(image: str, taken: set[str]) -> str:
+def _free_name(stem: str, taken: set[str]) -> str:
     """A file name without surprises that no image before has."""
-    stem = _UNSAFE.sub("_", PurePath(image).stem)[:_MAX_NAME] or "image"
+    stem = _UNSAFE.sub("_", stem)[-_MAX_NAME:] or "image"
     name, number = stem, 2
     while name.casefold() in taken:
         name = f"{stem}_{number}"

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mito_instance.batch.outputs import FileNames
+    from mito_instance.batch.outputs import FileNames, refuse_changed
     from mito_instance.instances import ImageInstances
     from mito_instance.io.coco import read_coco
     from mito_instance.io.imagej_roi_writer import write_roi_zip
@@ -59,11 +59,12 @@ def _export(args: argparse.Namespace) -> int:
     images: dict[Path, list[ImageInstances]] = {}
     for image in read_coco(args.coco):
         images.setdefault(Path(image.image), []).append(image)
-    names = FileNames(list(images))
+    stems = FileNames(list(images)).stems
+    zips = {path: args.output / f"{stem}.zip" for path, stem in stems.items()}
+    refuse_changed(zips.values())
     n_rois = 0
     for path, pages in tqdm(images.items(), desc="ROI zips", unit="image", disable=None):
-        zip_path = args.output / f"{names.stems[path]}.zip"
-        n_rois += write_roi_zip(zip_path, pages, is_stack=_is_stack(path, pages[0].frame))
+        n_rois += write_roi_zip(zips[path], pages, is_stack=_is_stack(path, pages[0].frame))
     print(f"{args.output}: {n_rois} ROIs in {len(images)} zips", file=sys.stderr)
     return OK
 

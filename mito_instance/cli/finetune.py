@@ -148,6 +148,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.annotations.image_files import page_of
     from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.finetune_parts import (
         check_instances,
@@ -171,13 +172,14 @@ def _finetune(args: argparse.Namespace) -> int:
     if args.output.exists() and start.resolve() == args.output.resolve():
         raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
     images, status = read_outlined(args)
+    pages = {page_of(image) for image in images}
     logs = args.output / "training"
     make_folder(logs)
     if args.region is not None:
         images, status = cut_to_regions(args.region, images, logs / "images", status)
     check_instances(images)
-    train, val = (images, []) if args.cross_validate else divide(args, images)
-    others = read_others(args.also or (), [*train, *val])
+    train, val = (images, []) if args.cross_validate else divide(args, images, pages)
+    others = read_others(args.also or (), pages | {page_of(image) for image in val})
     notes = notes_of(train, val, others)
     judged = val
     validate = validation_of(val) if val else None

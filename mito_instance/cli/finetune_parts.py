@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from mito_instance.io.coco import read_coco, write_coco
 logger = logging.getLogger(__name__)
 
 _MOST_NAMES = 50
+PageOf = tuple[Path, int]
+"""A page, as `page_of` gives it."""
 
 
 def check_instances(images: Sequence[ImageInstances]) -> None:
@@ -40,13 +42,14 @@ def check_instances(images: Sequence[ImageInstances]) -> None:
 
 
 def divide(
-    args: argparse.Namespace, images: list[ImageInstances]
+    args: argparse.Namespace, images: list[ImageInstances], pages: Collection[PageOf]
 ) -> tuple[list[ImageInstances], list[ImageInstances]]:
     """Images to train on and to validate on; says which.
 
     Args:
         args: ``val``, ``seed``, ``pixel_size_nm``.
         images: all outlined images.
+        pages: the pages that they are of, or were cut from.
 
     Returns:
         Training and validation images; the latter are empty where there are too few to spare.
@@ -60,7 +63,7 @@ def divide(
             replace(image, pixel_size=given or image.pixel_size) for image in read_coco(args.val)
         ]
         judged = [as_mitochondria(image) for image in match_files(judged)]
-        _check_apart(judged, images, "--val and among the images to adapt to", "measured")
+        _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
         return images, judged
     train, val = hold_out(images, np.random.default_rng(args.seed))
     if val:
@@ -77,12 +80,12 @@ def divide(
     return train, val
 
 
-def read_others(paths: Sequence[Path], images: Sequence[ImageInstances]) -> list[ImageInstances]:
+def read_others(paths: Sequence[Path], pages: Collection[PageOf]) -> list[ImageInstances]:
     """Images of ``--also``, their masks as mitochondria and nothing else.
 
     Args:
         paths: COCO JSON files.
-        images: those to adapt to or to validate on; no other may be among them, or what is held
+        pages: those to adapt to or to validate on; no other may be among them, or what is held
             out would be learned.
 
     Raises:
@@ -94,7 +97,7 @@ def read_others(paths: Sequence[Path], images: Sequence[ImageInstances]) -> list
     if paths and not any(map(len, others)):
         raise AnnotationError(f"{paths[0]}: --also: no outlined mitochondrion in it; leave it out")
     _check_apart(
-        others, images, "--also and among the images to adapt to or to validate on", "held out"
+        others, pages, "--also and among the images to adapt to or to validate on", "held out"
     )
     return others
 
@@ -156,10 +159,9 @@ def notes_of(
 
 
 def _check_apart(
-    images: Sequence[ImageInstances], own: Sequence[ImageInstances], where: str, use: str
+    images: Sequence[ImageInstances], pages: Collection[PageOf], where: str, use: str
 ) -> None:
     """Refuse an image on both sides: what is learned must not be what the model is judged by."""
-    pages = {page_of(image) for image in own}
     for image in images:
         if page_of(image) in pages:
             raise AnnotationError(

@@ -44,12 +44,13 @@ def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
             images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
     seen = set()
     for image in images:
-        if page_of(image) in seen:
+        page = page_of(image)
+        if page in seen:
             raise AnnotationError(
                 f"{image.image}: page {image.frame + 1} is given twice; leave one out, or it would "
                 "be learned and held out at once"
             )
-        seen.add(page_of(image))
+        seen.add(page)
     # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
     return [as_mitochondria(image) for image in match_files(images)], status
 

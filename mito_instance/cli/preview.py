@@ -83,6 +83,7 @@ def _preview(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from mito_instance.detection.config import load_config
+    from mito_instance.detection.config_ranges import check_training
     from mito_instance.detection.data import load_records
     from mito_instance.detection.preview import describe_augmentation, first_examples
     from mito_instance.visualize.overlays import draw_overlay
@@ -91,6 +92,7 @@ def _preview(args: argparse.Namespace) -> int:
     if args.train:
         overrides += ["DATASETS.TRAIN", repr(tuple(args.train))]
     cfg = load_config(args.config_file, ["MODEL.DEVICE", "cpu", *overrides])
+    check_training(cfg)
     if not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to show; pass --train JSON")
     count = args.rows * args.columns

@@ -67,7 +67,7 @@ class BatchReport:
         options = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in vars(args).items()
-            if name != "images" and value not in (None, False)
+            if name != "images" and value is not None and value is not False
         }
         self._run = {**record, "options": options}
         self._pages = ReportPages(exclude_border=args.exclude_border)
@@ -269,4 +269,6 @@ def _median(values: Sequence[float]) -> str:
 
 def _short(value: float, digits: int = 3) -> str:
     """A number to some significant digits, without an exponent where it is large."""
-    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}".removesuffix(".")

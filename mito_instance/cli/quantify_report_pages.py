@@ -157,14 +157,27 @@ def _float(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
+def names_of_files(images: Sequence[str]) -> dict[str, str]:
+    """Names of image files below their common folder: files of one name stay apart.
+
+    Args:
+        images: paths, of stacks several times.
+    """
+    common = common_folder([{"image": image} for image in images])
+    paths = {image: PurePath(image) for image in images}
+    return {
+        image: path.relative_to(common).as_posix() if common else str(path)
+        for image, path in paths.items()
+    }
+
+
 def page_names(rows: Sequence[Row]) -> list[str]:
     """Names of pages below their common folder; the number where a file has several."""
-    common = common_folder(rows)
+    files = names_of_files([str(row["image"]) for row in rows])
     stacks = {row["image"] for row in rows if row["frame"]}
     names = []
     for row in rows:
-        path = PurePath(str(row["image"]))
-        name = path.relative_to(common).as_posix() if common else str(path)
+        name = files[str(row["image"])]
         names.append(
             f"{name}, page {int(row['frame'] or 0) + 1}" if row["image"] in stacks else name
         )

@@ -27,7 +27,7 @@ curves and metrics.json go to OUTPUT_DIR; OUTPUT_DIR/model is what `mito quantif
 takes. KEY VALUE pairs override the config.
 
 With --eval-only, a model folder as MODEL.WEIGHTS brings its own config, and all is measured at
-its own thresholds, as `mito quantify` uses them; --config-file is for bare weights files."""
+its own thresholds, as `mito quantify` uses them."""
 
 _EXAMPLE = """\
 example:
@@ -38,7 +38,12 @@ example:
 def build_parser() -> CommandParser:
     """The arguments of ``train-net``."""
     parser = CommandParser("train-net", _DESCRIPTION, _EXAMPLE)
-    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--config-file",
+        type=Path,
+        metavar="FILE",
+        help="of the training; --eval-only needs none where MODEL.WEIGHTS is a model folder",
+    )
     parser.add_argument(
         "--train",
         action="append",
@@ -93,9 +98,12 @@ def _train(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.detection.config_ranges import check_training
     from mito_instance.detection.processes import launch_processes
 
     cfg = _config(args)
+    if not args.eval_only:
+        check_training(cfg)
     if args.eval_only and not cfg.DATASETS.TEST:
         raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
     if not args.eval_only and not cfg.DATASETS.TRAIN:
@@ -122,14 +130,20 @@ def _config(args: argparse.Namespace) -> Any:
         if paths:
             overrides += [key, repr(tuple(paths))]
     cfg = load_config(args.config_file, overrides)
-    if not args.eval_only or not cfg.MODEL.WEIGHTS:
-        return cfg
-    own = resolve_weights(cfg.MODEL.WEIGHTS).with_name(CONFIG_NAME)
-    if not own.is_file() or Path(cfg.MODEL.WEIGHTS).is_file():
-        return cfg
-    of_run = {"MODEL.WEIGHTS": cfg.MODEL.WEIGHTS, "OUTPUT_DIR": cfg.OUTPUT_DIR}
-    of_run["DATASETS.TEST"] = repr(tuple(cfg.DATASETS.TEST))
-    return load_config(own, [*(word for pair in of_run.items() for word in pair), *overrides])
+    if args.eval_only and cfg.MODEL.WEIGHTS and not Path(cfg.MODEL.WEIGHTS).is_file():
+        own = resolve_weights(cfg.MODEL.WEIGHTS).with_name(CONFIG_NAME)
+        if own.is_file():
+            of_run = {"MODEL.WEIGHTS": cfg.MODEL.WEIGHTS, "OUTPUT_DIR": cfg.OUTPUT_DIR}
+            of_run["DATASETS.TEST"] = repr(tuple(cfg.DATASETS.TEST))
+            words = [word for pair in of_run.items() for word in pair]
+            return load_config(own, [*words, *overrides])
+    if args.config_file is None:
+        given = f" (MODEL.WEIGHTS {cfg.MODEL.WEIGHTS!r} is none)" if args.eval_only else ""
+        raise ConfigError(
+            "--config-file: give the config of the training; only --eval-only of a model folder "
+            f"needs none{given}"
+        )
+    return cfg
 
 
 def _worker(args: argparse.Namespace) -> None:

@@ -56,15 +56,19 @@ class TrainingCheckpointer(SafeCheckpointer):
     def forget_last(self) -> None:
         """A training starts anew in this folder: ``--resume`` must not go on with the one before.
 
-        Its files stay until they are written over.
+        Its files stay until they are written over, and the name of its last checkpoint as well.
         """
         named = Path(self.save_dir) / "last_checkpoint"
         if self.save_to_disk and named.is_file():
+            former = named.with_name("last_checkpoint.before")
             logger.warning(
-                "%s: holds an earlier training; this one starts anew, and will replace its model",
+                "%s: holds an earlier training; this one starts anew, and replaces its curves and "
+                "model (to go back, stop now, rename %s to %s and pass --resume)",
                 self.save_dir,
+                former.name,
+                named.name,
             )
-            named.unlink()
+            named.replace(former)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint that ``--resume`` starts from."""

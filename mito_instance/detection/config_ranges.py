@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
@@ -11,7 +12,14 @@ from detectron2.config import CfgNode
 from mito_instance.errors import ConfigError
 
 _FROM, _ABOVE = "from", "above"
-_LIMITS: dict[str, tuple[str, float, float]] = {
+Limits = Mapping[str, tuple[str, float, float]]
+_LIMITS: Limits = {
+    "MITO.MIN_AREA_PX": (_FROM, 0, math.inf),
+    "MITO.MIN_OBJECTNESS": (_FROM, 0, 1),
+    "MITO.MIN_PROPOSALS": (_FROM, 0, math.inf),
+    "MITO.SCORE_THRESHOLD": (_FROM, 0, 1),
+}
+_OF_TRAINING: Limits = {
     "DATALOADER.NUM_WORKERS": (_FROM, 0, math.inf),
     "SOLVER.BASE_LR": (_ABOVE, 0, math.inf),
     "SOLVER.CHECKPOINT_PERIOD": (_FROM, 0, math.inf),
@@ -22,10 +30,6 @@ _LIMITS: dict[str, tuple[str, float, float]] = {
     "MITO.FOREGROUND.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
     "MITO.FOREGROUND.LOSS_WEIGHT": (_FROM, 0, math.inf),
     "MITO.HARD_BOX_FRACTION": (_ABOVE, 0, 1),
-    "MITO.MIN_AREA_PX": (_FROM, 0, math.inf),
-    "MITO.MIN_OBJECTNESS": (_FROM, 0, 1),
-    "MITO.MIN_PROPOSALS": (_FROM, 0, math.inf),
-    "MITO.SCORE_THRESHOLD": (_FROM, 0, 1),
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
 }
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
@@ -33,9 +37,7 @@ _LEAST_NM, _MOST_NM = 0.01, 1e5
 
 
 def check_ranges(cfg: CfgNode) -> None:
-    """Refuse values out of range, and keys that would do nothing.
-
-    ``MITO.AUGMENT`` has a check of its own, ``check_augmentations``.
+    """Refuse values out of range of the keys that every use of a model reads.
 
     Args:
         cfg: with all overrides.
@@ -43,16 +45,7 @@ def check_ranges(cfg: CfgNode) -> None:
     Raises:
         ConfigError: names the key, the rule and the value.
     """
-    for key, (kind, low, high) in _LIMITS.items():
-        value = _value(cfg, key)
-        if not (value > low if kind == _ABOVE else value >= low) or not value <= high:
-            bounds = f"{kind} {low:g}" + (f" to {high:g}" if high < math.inf else " on")
-            raise ConfigError(f"{key}: must be {bounds}, got {value:g}")
-    if not 0 <= cfg.MITO.EMA_DECAY < 1:
-        raise ConfigError(
-            "MITO.EMA_DECAY: must be from 0 to below 1 (such as 0.999; 0: no running mean), got "
-            f"{cfg.MITO.EMA_DECAY:g}"
-        )
+    _check(cfg, _LIMITS)
     pixel_nm = cfg.MITO.PIXEL_SIZE_NM
     if pixel_nm != 0 and not _LEAST_NM <= pixel_nm <= _MOST_NM:
         raise ConfigError(
@@ -65,6 +58,26 @@ def check_ranges(cfg: CfgNode) -> None:
         raise ConfigError(
             "MITO.CONTRAST_PERCENTILES: must be two percentages, one below and one above 50, such "
             f"as (0.5, 99.5), got {levels}"
+        )
+
+
+def check_training(cfg: CfgNode) -> None:
+    """Refuse values out of range of the keys that trainings alone read, and what does nothing.
+
+    A model predicts whatever they say. ``MITO.AUGMENT`` has a check of its own,
+    ``check_augmentations``.
+
+    Args:
+        cfg: with all overrides.
+
+    Raises:
+        ConfigError: names the key, the rule and the value.
+    """
+    _check(cfg, _OF_TRAINING)
+    if not 0 <= cfg.MITO.EMA_DECAY < 1:
+        raise ConfigError(
+            "MITO.EMA_DECAY: must be from 0 to below 1 (such as 0.999; 0: no running mean), got "
+            f"{cfg.MITO.EMA_DECAY:g}"
         )
     if cfg.SOLVER.LR_SCHEDULER_NAME not in _SCHEDULES:
         raise ConfigError(
@@ -80,5 +93,9 @@ def check_ranges(cfg: CfgNode) -> None:
         )
 
 
-def _value(cfg: CfgNode, key: str) -> Any:
-    return reduce(getattr, key.split("."), cfg)
+def _check(cfg: CfgNode, limits: Limits) -> None:
+    for key, (kind, low, high) in limits.items():
+        value: Any = reduce(getattr, key.split("."), cfg)
+        if not (value > low if kind == _ABOVE else value >= low) or not value <= high:
+            bounds = f"{kind} {low:g}" + (f" to {high:g}" if high < math.inf else " on")
+            raise ConfigError(f"{key}: must be {bounds}, got {value:g}")

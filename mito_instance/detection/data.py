@@ -51,7 +51,7 @@ def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
         ConfigError: if no file is named.
         AnnotationError: if a file is missing or damaged, holds no image, or an image that it
             names is not there or of another size, or has more categories than the network.
-        ImageError: if an image file is damaged.
+        ImageError: if an image file is damaged at its beginning.
     """
     if not paths:
         raise ConfigError("DATASETS: no COCO JSON named; pass --train FILE or DATASETS.TRAIN")

@@ -37,11 +37,3 @@ def gpu_names() -> list[str]:
 def n_cpu_threads() -> int:
     """Threads that the network's arithmetic runs on."""
     return torch.get_num_threads()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of a GPU, or of the computer, was not enough."""
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in str(error)  # torch on a CPU
-    )

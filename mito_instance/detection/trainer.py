@@ -26,10 +26,10 @@ from mito_instance.detection.checkpoints import (
     check_origin,
     rates_of_config,
 )
+from mito_instance.detection.config_ranges import check_training
 from mito_instance.detection.export import export_model, with_choices, write_card
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
-from mito_instance.detection.machine import is_out_of_memory
 from mito_instance.detection.model import build_network
 from mito_instance.detection.model_card import TrainingRecord
 from mito_instance.detection.network_predictor import NetworkPredictor
@@ -37,7 +37,7 @@ from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.validation import Best, Validation
 from mito_instance.detection.weights import WEIGHTS_NAME
-from mito_instance.errors import ConfigError
+from mito_instance.errors import ConfigError, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 # It logs a traceback of every loss that is not finite; we turn that into one line.
@@ -69,6 +69,7 @@ class Trainer(DefaultTrainer):
         self, cfg: CfgNode, validate: Validate | None, seed: int, notes: tuple[str, ...] = ()
     ) -> None:
         TrainerBase.__init__(self)
+        check_training(cfg)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.seed = seed
@@ -172,20 +173,13 @@ class Trainer(DefaultTrainer):
                 self.before_train()
                 while self.iter < self.max_iter and not self.is_exhausted:
                     self.before_step()
-                    self.run_step()
+                    self._run_step_in_memory()
                     self.after_step()
                     self.iter += 1
             except FloatingPointError as error:
                 raise ConfigError(
                     f"SOLVER.BASE_LR {self.cfg.SOLVER.BASE_LR:g}: the loss became infinite at "
                     f"step {self.iter + 1}; lower it, or lengthen SOLVER.WARMUP_ITERS"
-                ) from error
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise ConfigError(
-                    f"SOLVER.IMS_PER_BATCH {self.cfg.SOLVER.IMS_PER_BATCH}: not enough memory at "
-                    f"step {self.iter + 1}; lower it, or MITO.AUGMENT.CROP_PX"
                 ) from error
             finally:
                 self.after_train()
@@ -196,6 +190,17 @@ class Trainer(DefaultTrainer):
         """One step; its random numbers depend on nothing but its number."""
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().run_step()
+
+    def _run_step_in_memory(self) -> None:
+        try:
+            self.run_step()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"SOLVER.IMS_PER_BATCH {self.cfg.SOLVER.IMS_PER_BATCH}: not enough memory at step "
+                f"{self.iter + 1}; lower it, or MITO.AUGMENT.CROP_PX"
+            ) from error
 
     @property
     def is_exhausted(self) -> bool:

@@ -191,15 +191,16 @@ class SafeCheckpointer(DetectionCheckpointer):
         """The file on this computer; that of an address is fetched if it is not there yet."""
         if path.startswith(SHIPPED_PREFIX) or Path(path).is_dir():
             return str(resolve_weights(path))
-        if Path(path).is_file():
+        bare = path.partition("?")[0]  # ?matching_heuristics=True, as Detectron2 takes it
+        if Path(path).is_file() or Path(bare).is_file():
             return path
         try:
-            local = str(self.path_manager.get_local_path(path))
+            local = str(self.path_manager.get_local_path(bare))
         except (OSError, AssertionError, ValueError) as error:
             raise self._not_had(path, first_line(error)) from error
         if not Path(local).is_file():
             raise self._not_had(path, "no such file")
-        return local
+        return local + path.removeprefix(bare)
 
     @staticmethod
     def _not_had(path: str, reason: str) -> WeightsError:

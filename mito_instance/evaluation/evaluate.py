@@ -18,16 +18,16 @@ from mito_instance.evaluation.precision_recall import match_detections
 from mito_instance.evaluation.thresholds import (
     ThresholdResult,
     best_f1,
+    candidates_from,
     least_biased,
     sweep_scores,
 )
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
+from mito_instance.measure.region import counts_in
 
 Regions = Mapping[tuple[str, int], rle.RLE]
 """The annotated part of each image by (image, frame) of the truth."""
-
-MIN_INSIDE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,10 @@ def evaluate(
 
     All categories count as one. Instances below ``min_area_px`` are left out of the truth and
     of the predictions alike, and so are those of which less than half lies in the image's
-    region. What was found in crowd regions of the truth only is no error, and pixels there are
-    not compared. AP and AR use the predictions at all scores; everything else those with score >=
-    ``score_threshold``, which is what a user of the counts would see.
+    region (of exact halves, `measure.region.counts_in` decides). What was found in crowd
+    regions of the truth only is no error, and pixels there are not compared. AP and AR use the
+    predictions at all scores; everything else those with score >= ``score_threshold``, which is
+    what a user of the counts would see.
 
     Args:
         images_true: truth; instances may overlap.
@@ -168,11 +169,21 @@ def evaluate(
         images=tuple(results),
         pairs=pairing.pairs,
         unit="um2" if all(result.pixel_size for result in results) else "px",
-        sweep=sweep_scores(judged),
+        sweep=sweep_scores(judged, candidates_from(lowest_score(judged))),
         truth_incomplete=truth_incomplete,
         unpaired_true=tuple((image.image, image.frame) for image in pairing.unpaired_true),
         unpaired_pred=tuple((image.image, image.frame) for image in pairing.unpaired_pred),
     )
+
+
+def lowest_score(pairs: Sequence[ImagePair]) -> float:
+    """The lowest score of all predictions; NaN where none has one.
+
+    Args:
+        pairs: (truth, prediction) of each image.
+    """
+    scores = [pred.scores for _, pred in pairs if pred.scores is not None and len(pred)]
+    return min((float(of_image.min()) for of_image in scores), default=float("nan"))
 
 
 def differing_pixel_sizes(metrics: Metrics, tolerance: float = 0.01) -> list[str]:
@@ -201,12 +212,10 @@ def _paired(
 
 
 def _inside(image: ImageInstances, region: rle.RLE | None) -> npt.NDArray[np.bool_]:
-    """Which instances lie in the region with at least half of their pixels."""
+    """Which instances count in the region, as `mito quantify --region` counts them."""
     if region is None:
         return np.ones(len(image), dtype=bool)
-    inside = np.asarray([rle.intersection_px(mask, region) for mask in image.masks], np.int64)
-    kept: npt.NDArray[np.bool_] = inside >= MIN_INSIDE * areas_px(image.masks)
-    return kept
+    return np.asarray([counts_in(region, mask) for mask in image.masks], dtype=bool)
 
 
 def _above(pred: ImageInstances, score_threshold: float) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from mito_instance.annotations.regions import Regions
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import has_overlay
-from mito_instance.io.images import find_images, n_frames, read_pages
+from mito_instance.io.images import find_images, n_frames, read_page
 from mito_instance.masks import rle
 
 _ROI_SUFFIXES = frozenset({".zip", ".roi"})
@@ -113,23 +113,23 @@ def _mask_region(folder: Path, partners: dict[Path, Path], image: ImageInstances
     path = partners.get(Path(image.image))
     if path is None:
         raise AnnotationError(f"{image.image}: no region in {folder} has the name of this image")
-    for page in read_pages(path):
-        if page.n_frames > 1 and page.frame != image.frame:
-            continue
-        height, width = page.pixels.shape
-        if (height, width) != image.image_hw:
-            raise AnnotationError(
-                f"{path}: the region is {width} x {height} px but {image.image} is "
-                f"{image.image_hw[1]} x {image.image_hw[0]} px; check that they belong together"
-            )
-        # Half of the maximum, because JPEG spreads both values over their neighbours.
-        region = rle.encode(page.pixels > max(float(page.pixels.max()) / 2, 0.0))
-        if not rle.area_px(region):
-            raise AnnotationError(
-                f"{path}: the region has no pixel on page {image.frame + 1} of {image.image}"
-            )
-        return region
-    raise AnnotationError(
-        f"{path}: the region has no page {image.frame + 1}, which {image.image} has; "
-        "save one page for each page of the image, or a single one for all"
-    )
+    n_pages = n_frames(path)
+    if n_pages > 1 and image.frame >= n_pages:
+        raise AnnotationError(
+            f"{path}: the region has no page {image.frame + 1}, which {image.image} has; "
+            "save one page for each page of the image, or a single one for all"
+        )
+    pixels = read_page(path, image.frame if n_pages > 1 else 0).pixels
+    height, width = pixels.shape
+    if (height, width) != image.image_hw:
+        raise AnnotationError(
+            f"{path}: the region is {width} x {height} px but {image.image} is "
+            f"{image.image_hw[1]} x {image.image_hw[0]} px; check that they belong together"
+        )
+    # Half of the maximum, because JPEG spreads both values over their neighbours.
+    region = rle.encode(pixels > max(float(pixels.max()) / 2, 0.0))
+    if not rle.area_px(region):
+        raise AnnotationError(
+            f"{path}: the region has no pixel on page {image.frame + 1} of {image.image}"
+        )
+    return region

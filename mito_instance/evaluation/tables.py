@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.evaluation.associations import Kind
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.image_result import GroupResult, ImageResult
 from mito_instance.evaluation.strata import Stratum, area_strata, border_strata
@@ -19,11 +20,12 @@ from mito_instance.evaluation.thresholds import ThresholdResult
 from mito_instance.io.files import write_text_atomic
 from mito_instance.io.tables import write_table
 
+FEW_GROUPS = 10
 Intervals = Mapping[str, tuple[float, float]]
 
 TABLE: tuple[tuple[str, str], ...] = (
     ("Images and instances", "n_images n_true n_pred"),
-    ("COCO average precision of masks, all scores", "ap ap50 ap75 ar"),
+    ("COCO average precision of masks, all scores in the file", "ap ap50 ap75 ar"),
     (
         "One-to-one matches at IoU > 0.5 and > 0.75",
         "f1_50 precision_50 recall_50 f1_75 precision_75 recall_75 pq sq rq",
@@ -79,6 +81,24 @@ def format_table(summary: Mapping[str, float | int], intervals: Intervals | None
             between = "" if math.isnan(low) else f"  [{_end(low)}, {_end(high)}]"
             lines.append(f"  {name:<32}{_text(summary[name]):>10}{between}")
     return "\n".join(lines)
+
+
+def about_intervals(n_groups: int, n_images: int, are_given: bool) -> str:
+    """What the confidence intervals rest on, in one sentence.
+
+    Args:
+        n_groups: groups of images that were resampled.
+        n_images: images that were scored.
+        are_given: whether there are intervals.
+    """
+    units = f"{n_groups} image file{'s' if n_groups != 1 else ''}"
+    if n_groups != n_images:
+        units = f"{n_groups} group{'s' if n_groups != 1 else ''} of {n_images} images or pages"
+    if not are_given:
+        reason = "resampling needs at least two" if n_groups < 2 else "none were asked for"
+        return f"No confidence intervals: {units}; {reason}."
+    few = "; of fewer than about ten they are too narrow" if n_groups < FEW_GROUPS else ""
+    return f"Square brackets: 95 % confidence intervals from resampling {units}{few}."
 
 
 def metrics_document(
@@ -161,10 +181,21 @@ def write_associations(path: Path, metrics: Metrics) -> None:
         GROUP_COLUMNS,
         (
             _group_row(image, group, metrics.unit)
+            | {"kind": kind_word(group.association.kind, metrics)}
             for image in metrics.images
             for group in image.groups
         ),
     )
+
+
+def kind_word(kind: Kind, metrics: Metrics) -> str:
+    """What a class of errors is called: without a whole truth, nothing can be called false.
+
+    Args:
+        kind: the class.
+        metrics: of the evaluation.
+    """
+    return "unmatched" if kind == "false" and metrics.truth_incomplete else kind
 
 
 def _group_row(image: ImageResult, group: GroupResult, unit: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,18 @@ def sweep_scores(
         )
         for threshold, match, difference in zip(tried, matches, differences, strict=True)
     )
+
+
+def candidates_from(lowest: float) -> tuple[float, ...]:
+    """Thresholds that can be tried on predictions with scores from ``lowest`` on.
+
+    Lower ones would all give what the lowest score gives, and be named as if they had been tried.
+
+    Args:
+        lowest: the lowest score of all predictions, in [0, 1]; NaN without any.
+    """
+    first = math.floor(lowest * 100 + 1e-6) / 100 if lowest >= CANDIDATES[0] else CANDIDATES[0]
+    return (first, *(value for value in CANDIDATES if value > first))
 
 
 def least_biased(sweep: Sequence[ThresholdResult]) -> ThresholdResult | None:

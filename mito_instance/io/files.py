@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,18 @@ from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DISK_ERRORS = _DISK_FULL | {errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO, errno.ENAMETOOLONG}
 _MAX_SUFFIX = 16
+_SETTLED_NS = 3_000_000_000
+
+
+def is_settled(changed_ns: int) -> bool:
+    """Whether a file or folder would show a further change by its time of change.
+
+    Right after a change it might not: some file systems keep times as coarse as two seconds.
+
+    Args:
+        changed_ns: time of change in ns; one in the future is that of another clock.
+    """
+    return abs(time.time_ns() - changed_ns) > _SETTLED_NS
 
 
 @contextmanager

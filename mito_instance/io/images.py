@@ -160,6 +160,21 @@ def page_sizes_hw(path: Path) -> list[tuple[int, int]]:
         return pages.sizes_hw()
 
 
+def page_headers(path: Path) -> list[tuple[tuple[int, int], PixelSize | None]]:
+    """Height and width, and pixel size where it is known, of every page; no pixel is read.
+
+    Unlike `page_sizes_hw` it does not look whether the whole of a PNG or JPEG is there.
+
+    Raises:
+        ImageError: if the file is missing, empty, no image, or damaged at its beginning.
+    """
+    with _open_pages(path) as pages:
+        if isinstance(pages, RasterPage):
+            return [(pages.header_hw(), None)]
+        sizes_hw = pages.sizes_hw()
+        return [(size_hw, pages.pixel_size(frame)) for frame, size_hw in enumerate(sizes_hw)]
+
+
 def page_pixel_sizes(path: Path) -> list[PixelSize | None]:
     """Pixel size of every page of an image file, None where unknown, without decoding pixels.
 

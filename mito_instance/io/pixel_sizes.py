@@ -115,21 +115,27 @@ def pixel_sizes_by_name(
         Sizes with the source ``"user"`` by absolute path.
 
     Raises:
-        ConfigError: if a size is impossible, a name fits no image or two, or an image is given
-            two sizes.
+        ConfigError: if a size is impossible, a name fits two images, an image is given two sizes,
+            or all names fit none. Those of several that fit none are said in the log.
     """
     named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
+    unused = []
     for name, nm in given.items():
         where = f"pixel_size_nm[{str(name)!r}]"
         image = named.find(str(name), where)
         if image is None:
-            raise ConfigError(f"{where}: is none of the images; give the path of one")
+            unused.append(where)
+            continue
         if sizes.get(image, PixelSize(nm, "user")).nm != nm:
             raise ConfigError(
                 f"{where}: {nm:g} nm, but {sizes[image].nm:g} nm under another name; give one"
             )
         sizes[image] = PixelSize(nm, "user")
+    if unused and not sizes:
+        raise ConfigError(f"{unused[0]}: is none of the images; give the path of one")
+    if unused:
+        logger.warning("%s: is none of the images (%d such)", unused[0], len(unused))
     return sizes
 
 

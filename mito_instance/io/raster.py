@@ -22,6 +22,7 @@ _BMP = b"BM"
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _JPEG_SCAN = 0xDA
+_HEAD_BYTES = 1 << 16
 
 
 class RasterPage:
@@ -56,6 +57,30 @@ class RasterPage:
     def sizes_hw(self) -> list[tuple[int, int]]:
         """Height and width, as `raster_size_hw`."""
         return [raster_size_hw(self._path)]
+
+    def header_hw(self) -> tuple[int, int]:
+        """Height and width from the beginning of the file, whose rest is not looked at.
+
+        Raises:
+            ImageError: as `sizes_hw`, of what is wrong at the beginning.
+        """
+        try:
+            with self._path.open("rb") as stream:
+                head = stream.read(_HEAD_BYTES)
+        except OSError as error:
+            raise ImageError(
+                f"{self._path}: cannot be read ({error.strerror}); check the path"
+            ) from error
+        try:
+            if head.startswith(_PNG) and head[12:16] == b"IHDR":
+                width, height = struct.unpack_from(">II", head, 16)
+                return height, width
+            if head.startswith(_JPEG):
+                width, height, _ = jpeg_header(head)
+                return height, width
+        except (struct.error, IndexError, ValueError):
+            pass  # such as a JPEG with a long preface
+        return raster_size_hw(self._path)
 
     def pixel_size(self, frame: int) -> None:
         """None: these formats state print resolutions at most."""

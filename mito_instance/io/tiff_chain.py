@@ -6,19 +6,18 @@ import logging
 import os
 import struct
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
 import tifffile
 
+from mito_instance.io.files import is_settled
+
 logger = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 64
 """Files whose pages are remembered, so that a stack can be read page by page."""
-_SETTLED_NS = 3_000_000_000
-"""A file that was written later than this ago could change without a new time of change."""
 
 _lock = threading.Lock()
 _remembered: OrderedDict[tuple[str, int, int], Sequence[int]] = OrderedDict()
@@ -45,7 +44,7 @@ def full_pages(tif: tifffile.TiffFile, path: Path, stat: os.stat_result) -> Sequ
             _remembered.move_to_end(key)
             return _remembered[key]
     kept = _find(tif, path)
-    if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
+    if is_settled(stat.st_mtime_ns):
         with _lock:
             _remembered[key] = kept
             while len(_remembered) > MAX_REMEMBERED:

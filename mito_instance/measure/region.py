@@ -46,14 +46,19 @@ def within(instances: ImageInstances, region: RLE) -> tuple[npt.NDArray[np.bool_
         raise AnnotationError(
             f"{instances.image}: region has no pixel inside the image; draw it again"
         )
-    inside = [_counts(mask, region) for mask in instances.masks]
+    inside = [counts_in(region, mask) for mask in instances.masks]
     covered = rle_masks.union(list(instances.masks), instances.image_hw)
     covered_px = rle_masks.intersection_px(covered, region)
     return np.array(inside, dtype=bool), Extent(region_px, covered_px)
 
 
-def _counts(mask: RLE, region: RLE) -> bool:
-    """Whether an instance counts in a region."""
+def counts_in(region: RLE, mask: RLE) -> bool:
+    """Whether an instance counts in a region, as `within` says.
+
+    Args:
+        region: mask of an image.
+        mask: the instance, of the same image; an empty one counts nowhere.
+    """
     inside_px, half_px = rle_masks.intersection_px(mask, region), INSIDE * rle_masks.area_px(mask)
     if inside_px != half_px or half_px == 0:
         return inside_px > half_px

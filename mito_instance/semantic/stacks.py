@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ import numpy.typing as npt
 from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.files import is_settled
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
 
 logger = logging.getLogger(__name__)
 
 Place = tuple[Path, int]
 """A file and a 0-based page of it."""
-
-_SETTLED_NS = 3_000_000_000
-"""Times of change on some file systems are as coarse as two seconds."""
 
 
 def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
@@ -115,18 +112,17 @@ class SeriesOnDisk:
         """The series of the images beside a file."""
         key = (path.parent, path.suffix)
         known = self._folders.get(key)
-        now_ns = time.time_ns()
         try:
             changed_ns = path.parent.stat().st_mtime_ns
         except OSError:
             changed_ns = 0
         if known is not None and known.changed_ns == changed_ns:
             return known.series
+        settled = is_settled(changed_ns)  # before the folder is listed
         images = _images_beside(path)
         names = frozenset(image.name for image in images)
         series = known.series if known is not None and known.names == names else _series_of(images)
-        is_settled = now_ns - changed_ns > _SETTLED_NS
-        self._folders[key] = _Folder(changed_ns if is_settled else None, names, series)
+        self._folders[key] = _Folder(changed_ns if settled else None, names, series)
         return series
 
 

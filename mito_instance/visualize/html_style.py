@@ -6,12 +6,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --surface: #f4f6f8; --ink: #1a1f26; --muted: #56606c; --line: #d3d9e0;
-  --c1: #0b62c4; --c2: #c2410c; --c3: #15803d; --c4: #7c3aed; --c5: #b3123d; --c6: #8a6a00;
+  --c1: #0b62c4; --c2: #961b00; --c3: #0b9964; --c4: #ad7daf; --c5: #401a5c; --c6: #cf7900;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14171c; --surface: #1e232a; --ink: #e7eaee; --muted: #9da7b3; --line: #363d47;
-    --c1: #6db1ff; --c2: #ff9a5c; --c3: #5fd08a; --c4: #b79cff; --c5: #ff7c98; --c6: #e2c04b;
+    --c1: #56b4e9; --c2: #da3f06; --c3: #11d67e; --c4: #f3ffff; --c5: #805dfa; --c6: #ffed4b;
   }
 }
 * { box-sizing: border-box; }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.annotations.pairing import folders_and_name, pair_by_name
 from mito_instance.io.images import IMAGE_SUFFIXES
 
 
@@ -189,3 +189,30 @@ def test_two_folders_of_one_name_stay_ambiguous():
         "r/wt_cell.zip: could belong to a/wt/cell.tif and b/wt/cell.tif; "
         "rename the files so that one name fits",
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "partners", "expected", "alone"),
+    [
+        pytest.param(
+            ["raw/a.tif"], ["m/a.png", "m/raw_a.png"], {"a.tif": "a.png"}, ["raw_a.png"],
+            id="a-name-of-its-own-comes-first",
+        ),
+        pytest.param(
+            ["m1/wt/a.tif", "m2/wt/a.tif"], ["r/m2_wt_a.zip"], {"a.tif": "m2_wt_a.zip"}, [],
+            id="two-folders-deep",
+        ),
+    ],
+)  # fmt: skip
+def test_folders_in_front_of_a_name(tmp_path, images, partners, expected, alone):
+    pairing = pair_by_name(paths(tmp_path, *images), paths(tmp_path, *partners))
+    assert {image.name: partner.name for image, partner in pairing.pairs} == expected
+    assert [path.name for path in pairing.partners_alone] == alone
+
+
+def test_names_with_folders_are_never_hidden(tmp_path, monkeypatch):
+    (tmp_path / "wt").mkdir()
+    monkeypatch.chdir(tmp_path / "wt")
+    assert folders_and_name(Path("../a.tif"), "a", 1) == f"{tmp_path.name}_a"
+    assert folders_and_name(Path("../.hidden/a.tif"), "a", 1) == "hidden_a"
+    assert folders_and_name(Path("/a.tif"), "a", 3) == "a"

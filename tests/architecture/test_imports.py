@@ -87,6 +87,11 @@ except SystemExit as leave:
     assert report["cpu_s"] < START_LIMIT_S
 
 
+def test_every_command_is_a_tool():
+    tools = {path.stem.replace("_", "-") for path in (ROOT / "tools").glob("*.py")}
+    assert tools == set(COMMANDS)
+
+
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.stem)
 def test_help_of_scripts_comes_as_fast(tool):
     code = f"""

@@ -113,6 +113,12 @@ def test_whatever_a_page_raises_the_others_get_their_rows(
         pytest.param(
             "predict_page", RuntimeError("CUDA out of memory."), "smaller --tile-px", id="gpu"
         ),
+        pytest.param(
+            "predict_page",
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
+            "smaller --tile-px",
+            id="cpu",
+        ),
         pytest.param("predict_page", RuntimeError("shapes"), "RuntimeError: shapes", id="other"),
     ],
 )

@@ -13,6 +13,7 @@ from mito_instance.batch.outputs import Outputs
 from mito_instance.cli import quantify
 from mito_instance.errors import ConfigError
 from mito_instance.io.imagej_roi import read_rois
+from mito_instance.io.imagej_roi_writer import is_untouched
 from tests.dark_objects import DarkObjects, micrograph
 
 
@@ -134,11 +135,27 @@ def test_corrected_rois_are_never_replaced(images, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(quantify, "_load_model", lambda _args: pytest.fail("model was loaded"))
     assert run(images, "--rois", rois, *resume) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: {rois / 'a.zip'}: was not written by mito quantify, or changed since, and would "
-        "be replaced; keep corrected ROIs in another folder, such as corrected/, or choose another "
-        "--rois folder"
+        f"error: {rois / 'a.zip'}: was not written by this program, or changed since, and would "
+        "be replaced; keep corrected ROIs in another folder, such as corrected/, or write to "
+        "another one"
     )
     assert {path: path.read_bytes() for path in rois.iterdir()} == before
+
+
+def test_rois_corrected_while_a_run_goes_on_are_kept(images, tmp_path, monkeypatch, caplog):
+    rois = tmp_path / "rois"
+    run(images, "--rois", rois)
+
+    class Slow(DarkObjects):
+        def predict(self, tiles, min_score=0.0):
+            if is_untouched(rois / "a.zip"):
+                correct(rois / "a.zip")
+            return super().predict(tiles, min_score)
+
+    monkeypatch.setattr(quantify, "_load_model", lambda _args: Slow())
+    assert run(images, "--rois", rois) == 0
+    assert not is_untouched(rois / "a.zip")
+    assert "a.zip: was changed since this run began; it is kept" in caplog.text
 
 
 def test_corrected_rois_of_other_images_are_no_matter(images, tmp_path):

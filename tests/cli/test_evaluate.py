@@ -85,7 +85,18 @@ def test_table_goes_to_stdout_and_nothing_else(files, capfd):
     assert lines["n_split"] == "1"
     assert lines["f1_50"] == "0.5714"
     assert len(out.splitlines()) == len(lines) + 10
-    assert err == ""
+    (line,) = err.splitlines()
+    assert line.startswith("notice: the predictions have scores from 0.50 on: AP and the best")
+
+
+def test_predictions_down_to_low_scores_need_no_notice(tmp_path, capfd):
+    truth = write(tmp_path / "t.json", {"a.png": [(0, 0, 5, 5)]}, scored=False)
+    pred = write(tmp_path / "p.json", {"a.png": [(0, 0, 5, 5)]}, scored=True)
+    content = json.loads(Path(pred).read_text())
+    content["annotations"][0]["score"] = 0.0531
+    Path(pred).write_text(json.dumps(content))
+    assert main([truth, pred]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_files(files, tmp_path):
@@ -175,7 +186,7 @@ def test_predictions_for_part_of_the_truth_are_normal(tmp_path, capsys):
     )
     pred = write(tmp_path / "p.json", {"3.png": [(0, 0, 5, 5)]}, scored=True)
     assert main([truth, pred, "-o", str(tmp_path)]) == 0
-    (line,) = capsys.readouterr().err.splitlines()
+    *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("notice: true images without a prediction, not scored (14): ")
     assert line.endswith("and 4 more")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -189,7 +200,7 @@ def test_each_predicted_image_without_truth_is_named(tmp_path, capsys):
     assert main([truth, pred]) == 1
     out, err = capsys.readouterr()
     assert "n_true" in out
-    assert err == f"warning: {tmp_path / 'b.png'}: predicted, but not in the truth\n"
+    assert err.splitlines()[-1] == f"warning: {tmp_path / 'b.png'}: predicted, but not in the truth"
 
 
 def test_results_list(files, tmp_path, capsys):
@@ -286,7 +297,7 @@ def test_metrics_hold_what_is_behind_them(files, tmp_path):
     assert main([*files, "-o", str(tmp_path), "--pixel-size-nm", "50", "--seed", "3"]) == 0
     metrics = read(tmp_path)
     assert metrics["area_unit"] == "um2"
-    assert [row["score_threshold"] for row in metrics["score_sweep"]][:2] == [0.05, 0.1]
+    assert [row["score_threshold"] for row in metrics["score_sweep"]][:2] == [0.5, 0.55]
     # Scores are 0.9, 0.9, 0.7 and 0.5; the pieces of the split are those below 0.9.
     assert metrics["score_threshold_best_f1"] == 0.9
     assert metrics["score_threshold_unbiased_count"] == 0.7

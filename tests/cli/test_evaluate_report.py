@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import roifile
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import write_coco
+from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
 
 HW = (120, 160)
@@ -157,3 +158,63 @@ def test_a_click_sorts_and_the_policy_lets_our_script_run(files, tmp_path):
     )
     found = chromium(tmp_path, page, "--dump-dom")
     assert "<title>0,1 1,0 descending</title>" in found
+
+
+def test_images_of_one_name_stay_apart(tmp_path):
+    images = []
+    for folder in ("ko", "wt"):
+        (tmp_path / folder).mkdir()
+        images.append(instances(tmp_path / folder / "cell.png", [(5, 5, 40, 20)]))
+    images.append(instances(tmp_path / "ko" / "cell_2.png", [(5, 5, 9, 9)]))
+    write_coco(tmp_path / "truth.json", images)
+    paths = [str(tmp_path / "truth.json")] * 2
+    assert main([*paths, "-o", str(tmp_path / "o")]) == 0
+    zips = {path.name for path in (tmp_path / "o" / "rois").glob("*_true.zip")}
+    assert zips == {"ko_cell_true.zip", "wt_cell_true.zip", "cell_2_true.zip"}
+    report = (tmp_path / "o" / "report.html").read_text()
+    assert ">ko/cell.png<" in report
+    assert ">wt/cell.png<" in report
+
+
+def test_rois_of_an_earlier_evaluation(files, tmp_path, caplog):
+    """Untouched ones go with their image, changed ones stay."""
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    rois = tmp_path / "o" / "rois"
+    (rois / "a_true.zip").write_bytes(b"changed by hand")
+    (rois / "mine_true.zip").write_bytes(b"my own")
+    for name in ("truth", "pred"):
+        images = read_coco(tmp_path / f"{name}.json")
+        write_coco(tmp_path / f"{name}.json", images[:1])
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    assert {path.name for path in rois.iterdir()} == {"a_true.zip", "a_pred.zip", "mine_true.zip"}
+    assert (rois / "a_true.zip").read_bytes() == b"changed by hand"
+    assert "a_true.zip: was not written by this program, or changed since" in caplog.text
+
+
+def test_nothing_is_false_where_the_truth_is_incomplete(files, tmp_path):
+    folder = tmp_path / "o"
+    assert main([*files, "-o", str(folder)]) == 0
+    assert (folder / "false.json").is_file()
+    assert main([*files, "-o", str(folder), "--truth-incomplete"]) == 0
+    assert not (folder / "false.json").exists()
+    assert ",unmatched," in (folder / "associations.csv").read_text()
+    (name,) = (folder / "rois").glob("_img*_pred.zip")
+    assert [roi.name for roi in roifile.roiread(name)] == ["one-to-one-0001", "unmatched-0002"]
+
+
+def test_what_intervals_rest_on_is_said(files, tmp_path):
+    assert main([*files, "-o", str(tmp_path / "o")]) == 0
+    about = "resampling 2 image files; of fewer than about ten they are too narrow."
+    assert about in (tmp_path / "o" / "report.html").read_text()
+    assert json.loads((tmp_path / "o" / "metrics.json").read_text())["n_groups"] == 2
+    assert main([*files, "-o", str(tmp_path / "o"), "--group-regex", "(.)"]) == 0
+    about = "No confidence intervals: 1 group of 2 images or pages; resampling needs at least two."
+    assert about in (tmp_path / "o" / "report.html").read_text()
+
+
+def test_cut_scores_are_said(files, tmp_path, capsys):
+    assert main(files) == 0
+    output = capsys.readouterr()
+    assert "notice: the predictions have scores from 0.60 on: AP and the best score" in output.err
+    (line,) = [line for line in output.out.splitlines() if "score_threshold_best_f1" in line]
+    assert float(line.split()[1]) >= 0.6

@@ -99,3 +99,16 @@ def test_help_has_an_example(capsys):
         export_roi.build_parser().parse_args(["--help"])
     assert status.value.code == 0
     assert "example:\n  tools/export_roi.py" in capsys.readouterr().out
+
+
+def test_corrected_zips_are_not_replaced(folder, capsys):
+    write_coco(folder / "found.json", [page(folder, "a.png", square(3)), page(folder, "b.png")])
+    words = [str(folder / "found.json"), "-o", str(folder / "rois")]
+    assert export_roi.main(words) == 0
+    assert export_roi.main(words) == 0
+    (folder / "rois" / "b.zip").write_bytes(b"corrected")
+    before = (folder / "rois" / "a.zip").stat().st_mtime_ns
+    assert export_roi.main(words) == 2
+    assert "b.zip: was not written by this program, or changed since" in capsys.readouterr().err
+    assert (folder / "rois" / "b.zip").read_bytes() == b"corrected"
+    assert (folder / "rois" / "a.zip").stat().st_mtime_ns == before

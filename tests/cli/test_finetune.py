@@ -123,6 +123,16 @@ def test_parts_fill_the_same_share_of_an_epoch(start, truth, tmp_path):
     assert list(cfg.MITO.DATASET_REPEATS) == [1.0, 2.5]
 
 
+@pytest.mark.parametrize("option", ["--val", "--also"])
+def test_a_part_of_an_image_is_that_image(start, truth, tmp_path, capfd, option):
+    corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
+    roifile.ImagejRoi.frompoints(corners).tofile(tmp_path / "outlined.roi")
+    words = ["--coco", str(truth), "--region", str(tmp_path / "outlined.roi"), option, str(truth)]
+    words += ["-o", str(tmp_path / "model"), "--weights", str(start)]
+    assert finetune.main([*words, *SHORT]) == 2
+    assert f"is in {option} and among the images to adapt to" in capfd.readouterr().err
+
+
 def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
     corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
     roi = roifile.ImagejRoi.frompoints(corners)
@@ -149,7 +159,7 @@ def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):
     words = ["--coco", str(truth), "--val", str(other), "--pixel-size-nm", "8", "-o", str(tmp_path)]
     args = finetune.build_parser().parse_args(words)
     images, _ = read_outlined(args)
-    train, val = divide(args, images)
+    train, val = divide(args, images, ())
     assert {image.pixel_size.nm for image in [*train, *val]} == {8.0}
 
 

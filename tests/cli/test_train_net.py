@@ -54,8 +54,7 @@ def test_a_model_is_measured_as_it_is_used(truth, tmp_path, capfd):
     words = ["--config-file", str(CONFIG), "--train", str(truth), *TINY, "MODEL.WEIGHTS", ""]
     output = tmp_path / "run"
     assert train_net.main([*words, "OUTPUT_DIR", str(output), "MITO.SCORE_THRESHOLD", "0.06"]) == 0
-    words = ["--config-file", str(CONFIG.with_name("mask_rcnn_R_50_FPN.yaml")), "--eval-only"]
-    words += ["--val", str(truth), "MODEL.WEIGHTS", str(output / "model")]
+    words = ["--eval-only", "--val", str(truth), "MODEL.WEIGHTS", str(output / "model")]
     assert train_net.main([*words, "OUTPUT_DIR", str(tmp_path / "eval")]) == 0
     assert "score_threshold\t0.0600" in capfd.readouterr().out
     words += ["OUTPUT_DIR", str(tmp_path / "eval"), "MITO.SCORE_THRESHOLD", "0.7"]
@@ -81,6 +80,9 @@ def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
             ["--train", "{truth}"], ["MODEL.WEIGHTS", "gone.pth"], "gone.pth", id="missing-weights"
         ),
         pytest.param(["--train", "{truth}"], ["SOLVER.NO_KEY", "1"], "SOLVER.NO_KEY", id="bad-key"),
+        pytest.param(
+            ["--train", "{truth}"], ["MITO.EMA_DECAY", "1"], "MITO.EMA_DECAY: must", id="range"
+        ),
         pytest.param(
             ["--train", "{truth}", "--num-gpus", "2"],
             [],
@@ -122,3 +124,9 @@ def test_options_may_stand_anywhere_among_the_overrides(monkeypatch, words):
     assert train_net.main(["--config-file", "a.yaml", *words]) == 0
     assert parsed[0].resume
     assert parsed[0].opts == ["A.B", "1", "C.D", "-0.5"]
+
+
+def test_a_training_needs_a_config(truth, tmp_path, capfd):
+    words = ["--train", str(truth), "OUTPUT_DIR", str(tmp_path / "run"), *TINY]
+    assert train_net.main(words) == 2
+    assert "error: --config-file: give the config of the training" in capfd.readouterr().err

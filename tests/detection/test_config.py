@@ -3,6 +3,7 @@ import pytest
 pytest.importorskip("detectron2")
 
 from mito_instance.detection.config import load_config
+from mito_instance.detection.config_ranges import check_training
 from mito_instance.detection.precision import Precision, choose_device
 from mito_instance.errors import ConfigError
 
@@ -165,14 +166,20 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 )
 def test_a_value_out_of_range_is_one_line(light_config, key, value):
     with pytest.raises(ConfigError, match=f"^{key}") as caught:
-        load_config(light_config, [key, value])
+        check_training(load_config(light_config, [key, value]))
     assert "\n" not in str(caught.value)
 
 
 def test_a_3d_network_pastes_nothing_and_says_so(light_config):
     config = light_config.with_name("semantic") / "unet3d.yaml"
     with pytest.raises(ConfigError, match="COPY_PASTE_MAX: nothing is pasted into the patches"):
-        load_config(config, ["MITO.AUGMENT.COPY_PASTE_MAX", "4"])
+        check_training(load_config(config, ["MITO.AUGMENT.COPY_PASTE_MAX", "4"]))
+
+
+def test_a_model_predicts_whatever_its_training_was(light_config):
+    """Keys that trainings alone read do not keep an older model from being used."""
+    words = ["SEED", "42", "MITO.EMA_DECAY", "1", "SOLVER.MAX_ITER", "0"]
+    assert load_config(light_config, words).SEED == 42
 
 
 @pytest.mark.parametrize("name", ["2026_07_28", "7", "1e3", "it's", "[a]", "None", "a b", '"', ""])

@@ -80,6 +80,7 @@ def test_weights_that_cannot_be_had_are_one_line(light_config, overrides, monkey
         RuntimeError(
             "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
         ),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
         MemoryError(),
     ],
 )

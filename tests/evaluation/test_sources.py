@@ -309,3 +309,15 @@ def test_a_region_must_fit_its_image(files):
 def test_no_image_no_region(files):
     write_rois(files / "r.zip", [LEFT_HALF])
     assert read_regions(files / "r.zip", []) == ({}, [])
+
+
+def test_what_two_regions_cut_in_half_counts_in_one(files):
+    """As `mito quantify --region` has it: the first pixel of an exact half decides."""
+    truth = read_source(files / "truth.json").images[:1]
+    cut = [ImageInstances(truth[0].image, HW, masks([(16, 20, 8, 5)]))]
+    found = []
+    for x, width in ((0, 20), (20, HW[1] - 20)):
+        region = rle.place(np.ones((HW[0], width), dtype=bool), x, 0, HW)
+        regions = {(truth[0].image, truth[0].frame): region}
+        found.append(evaluate(cut, cut, regions=regions).summary()["n_true"])
+    assert found == [1, 0]

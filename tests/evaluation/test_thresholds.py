@@ -6,6 +6,7 @@ import pytest
 from mito_instance.evaluation.thresholds import (
     best_f1,
     best_score_threshold,
+    candidates_from,
     least_biased,
     sweep_scores,
 )
@@ -56,3 +57,19 @@ def test_nothing_found_at_any_threshold():
 def test_the_best_has_a_good_f1_and_the_least_count_error():
     assert best_score_threshold([TRUTH], [PRED]) == 0.3
     assert best_score_threshold([TRUTH], [PRED], candidates=[0.5, 0.7]) == 0.7
+
+
+@pytest.mark.parametrize(
+    ("lowest", "first"),
+    [
+        (0.337, (0.33, 0.35)),
+        (0.29, (0.29, 0.3)),
+        (0.0, (0.05, 0.1)),
+        (0.05, (0.05, 0.1)),
+        (float("nan"), (0.05, 0.1)),
+        (0.995, (0.99,)),
+        (1.0, (1.0,)),
+    ],
+)
+def test_thresholds_below_every_score_are_not_tried(lowest, first):
+    assert candidates_from(lowest)[:2] == first

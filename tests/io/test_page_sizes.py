@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from mito_instance.errors import ImageError
-from mito_instance.io.images import page_pixel_sizes, page_sizes_hw, read_pages
+from mito_instance.io.images import page_headers, page_pixel_sizes, page_sizes_hw, read_pages
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
@@ -44,3 +44,31 @@ def test_pixel_sizes_of_pages(tmp_path):
     assert page_pixel_sizes(path)[1].nm == pytest.approx(5.0)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 7), np.uint8))
     assert page_pixel_sizes(tmp_path / "a.png") == [None]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+def test_headers(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(path), np.zeros((5, 7), np.uint8))
+    assert page_headers(path) == [((5, 7), None)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_header_is_read_without_the_rest(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    pixels = np.random.default_rng(0).integers(0, 255, (400, 300), dtype=np.uint8)
+    assert cv2.imwrite(str(path), pixels)
+    path.write_bytes(path.read_bytes()[:5000])
+    assert page_headers(path) == [((400, 300), None)]
+    path.write_bytes(path.read_bytes()[:15])
+    with pytest.raises(ImageError, match=r"a\.(png|jpg): the image is damaged or cut off"):
+        page_headers(path)
+
+
+def test_a_jpeg_with_a_long_preface(tmp_path):
+    path = tmp_path / "a.jpg"
+    assert cv2.imwrite(str(path), np.zeros((5, 7), np.uint8))
+    data = path.read_bytes()
+    comment = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    path.write_bytes(data[:2] + 2 * comment + data[2:])
+    assert page_headers(path) == [((5, 7), None)]
