@@ -78,7 +78,8 @@ class Outputs:
         if self.overlays is not None:
             _check_overlays(self.overlays, images)
         if self.rois is not None:
-            _check_rois(self.rois, images)
+            stems = FileNames(images).stems.values()
+            refuse_changed(self.rois / f"{stem}.zip" for stem in stems)
         for folder in folders:
             make_folder(folder)
 
@@ -196,11 +197,6 @@ def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
 def _target(path: Path) -> Path:
     """What a path leads to; also where links go round in a circle."""
     return Path(os.path.realpath(path))
-
-
-def _check_rois(folder: Path, images: Sequence[Path]) -> None:
-    """Refuse to replace ROIs that somebody may have corrected."""
-    refuse_changed(folder / f"{stem}.zip" for stem in FileNames(images).stems.values())
 
 
 def refuse_changed(zips: Iterable[Path]) -> None:

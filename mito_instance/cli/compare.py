@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.cli.command import OK, CommandParser, run, whole_number
-from mito_instance.cli.image_groups import grouping
+from mito_instance.cli.image_groups import MAX_RESAMPLES, MAX_SEED, grouping
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
     from mito_instance.evaluation.compare import Difference, Evaluation
     from mito_instance.visualize.html import Html
 
-_MAX_RESAMPLES = 1_000_000
-_MAX_SEED = 2**63 - 1
 
 _DESCRIPTION = """\
 Compares evaluations of several predictions of the same images: every figure of the first, of
@@ -61,13 +59,13 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--bootstrap",
-        type=whole_number(0, _MAX_RESAMPLES),
+        type=whole_number(0, MAX_RESAMPLES),
         default=1000,
         metavar="N",
         help="resamples for the intervals (default: 1000; 0 for none)",
     )
     parser.add_argument(
-        "--seed", type=whole_number(0, _MAX_SEED), default=0, metavar="N", help="default: 0"
+        "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N", help="default: 0"
     )
     return parser
 

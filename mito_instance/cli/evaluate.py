@@ -17,7 +17,7 @@ from mito_instance.cli.command import (
     run,
     whole_number,
 )
-from mito_instance.cli.image_groups import grouping
+from mito_instance.cli.image_groups import MAX_RESAMPLES, MAX_SEED, grouping
 from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _NAMED = 10
 _LOW_SCORE, _LOW_ENOUGH = 0.05, 0.1
 _MAX_AREA_PX = 10**9
-_MAX_RESAMPLES = 1_000_000
-_MAX_SEED = 2**63 - 1
 
 _DESCRIPTION = """\
 Scores predicted mitochondria against a truth and prints a table: COCO AP, F1, PQ, foreground
@@ -120,13 +118,13 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--bootstrap",
-        type=whole_number(0, _MAX_RESAMPLES),
+        type=whole_number(0, MAX_RESAMPLES),
         default=1000,
         metavar="N",
         help="resamples for the confidence intervals (default: 1000; 0 for none)",
     )
     parser.add_argument(
-        "--seed", type=whole_number(0, _MAX_SEED), default=0, metavar="N", help="default: 0"
+        "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N", help="default: 0"
     )
     parser.add_argument(
         "--volume",

@@ -94,6 +94,7 @@ def gallery(metrics: Metrics, pictures: tuple[bool, bool]) -> html.Html:
     shown: dict[tuple[int, GroupResult], html.Html] = {}
     # In the order of the images, so that each is read once and only one is in memory.
     examples = sorted((e for group in worst.values() for e in group), key=lambda e: e.position)
+    names = names_of_files([image.image for image in metrics.images])
     n_without = 0
     position, micrograph = -1, None
     for example in examples:
@@ -101,7 +102,7 @@ def gallery(metrics: Metrics, pictures: tuple[bool, bool]) -> html.Html:
             position = example.position
             micrograph = _micrograph(metrics, position, pictures)
             n_without += micrograph is None
-        shown[position, example.group] = _figure(metrics, example, micrograph)
+        shown[position, example.group] = _figure(metrics, example, micrograph, names)
     parts: list[html.Html] = []
     for kind, group in worst.items():
         parts.append(html.element("h3", TITLES[kind]))
@@ -117,7 +118,10 @@ def gallery(metrics: Metrics, pictures: tuple[bool, bool]) -> html.Html:
 
 
 def _figure(
-    metrics: Metrics, example: _Example, micrograph: npt.NDArray[np.uint8] | None
+    metrics: Metrics,
+    example: _Example,
+    micrograph: npt.NDArray[np.uint8] | None,
+    names: Mapping[str, str],
 ) -> html.Html:
     """Three pictures and what they show."""
     truth, pred = metrics.pairs[example.position]
@@ -142,8 +146,7 @@ def _figure(
             ),
         ),
     ]
-    files = names_of_files([image.image for image in metrics.images])
-    name = files[result.image] + (f", page {result.frame + 1}" if result.frame else "")
+    name = names[result.image] + (f", page {result.frame + 1}" if result.frame else "")
     panels = [
         html.element(
             "div",

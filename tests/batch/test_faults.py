@@ -19,7 +19,7 @@ import tifffile
 from mito_instance.batch import page_work
 from mito_instance.cli import quantify
 from mito_instance.io.coco import read_coco
-from tests.dark_objects import DarkObjects, micrograph
+from tests.dark_objects import micrograph
 
 RUN = """
 import resource, sys
@@ -30,11 +30,6 @@ status = quantify.main(sys.argv[2:])
 print("peak_kib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 sys.exit(status)
 """
-
-
-@pytest.fixture(autouse=True)
-def predictor(monkeypatch):
-    monkeypatch.setattr(quantify, "_load_model", lambda _args: DarkObjects())
 
 
 @pytest.fixture

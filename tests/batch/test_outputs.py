@@ -17,11 +17,6 @@ from mito_instance.io.imagej_roi_writer import is_untouched
 from tests.dark_objects import DarkObjects, micrograph
 
 
-@pytest.fixture(autouse=True)
-def predictor(monkeypatch):
-    monkeypatch.setattr(quantify, "_load_model", lambda _args: DarkObjects())
-
-
 @pytest.fixture
 def images(tmp_path):
     folder = tmp_path / "images"

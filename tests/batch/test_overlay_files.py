@@ -22,11 +22,6 @@ SQUARES = [[(5, 5, 10)], [], [(9, 9, 20), (70, 30, 30)], [(1, 1, 40)]]
 STACK = np.stack([micrograph(*squares) for squares in SQUARES])
 
 
-@pytest.fixture(autouse=True)
-def predictor(monkeypatch):
-    monkeypatch.setattr(quantify, "_load_model", lambda _args: DarkObjects())
-
-
 @pytest.fixture
 def images(tmp_path):
     folder = tmp_path / "images"
