@@ -28,8 +28,12 @@ SAME_OBJECT = 0.5
 EDGE_MARGIN_PX = 4
 """A network may stop a few pixels short of the edge that cuts its object."""
 
+MASK_CELLS = 28
+"""A mask of so many cells along its box may stop one of them short of that edge."""
+
 DUPLICATE = 0.7
-"""Intersection over the smaller mask from which the lower-scored of two objects goes."""
+"""Intersection over the smaller mask from which the lower-scored of two objects of a tile goes;
+of different tiles, `SAME_OBJECT` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,13 @@ def detections_of(
         x, y, box_width, box_height = rle.box_xywh(mask)
         if box_width == 0:
             continue
+        across = max(EDGE_MARGIN_PX, -(-box_width // MASK_CELLS))
+        down = max(EDGE_MARGIN_PX, -(-box_height // MASK_CELLS))
         cut = (
-            (x < EDGE_MARGIN_PX and tile.x > 0)
-            or (y < EDGE_MARGIN_PX and tile.y > 0)
-            or (x + box_width > tile.width - EDGE_MARGIN_PX and tile.x + tile.width < width)
-            or (y + box_height > tile.height - EDGE_MARGIN_PX and tile.y + tile.height < height)
+            (x < across and tile.x > 0)
+            or (y < down and tile.y > 0)
+            or (x + box_width > tile.width - across and tile.x + tile.width < width)
+            or (y + box_height > tile.height - down and tile.y + tile.height < height)
         )
         pixels = rle.crop(mask, (x, y, box_width, box_height))
         found.append(
@@ -146,10 +152,7 @@ def stitch(
     whole = _without_duplicates(d for d in ordered if d.complete)
     places = _Neighbourhood(whole)
     pieces = [
-        piece
-        for piece in ordered
-        if not piece.complete
-        and not any(_same_object(piece, other) for _, other in places.near(piece))
+        piece for piece in ordered if not piece.complete and not _is_seen_complete(piece, places)
     ]
     objects = _without_duplicates(
         sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x))
@@ -211,11 +214,33 @@ def _inner_edges(tiles: Sequence[Tile], image_hw: tuple[int, int]) -> npt.NDArra
 
 
 def _best_view(inner: npt.NDArray[np.int64], detection: Detection) -> int:
-    """Number of the tile whose inner edges are farthest from a detection; the first of such."""
+    """Number of the tile whose inner edges are farthest from a detection; the first of such.
+
+    The nearest edge decides. Where it is as near in several tiles, as that which cuts the object
+    in tiles side by side, the second nearest does, and so on.
+    """
     x0, y0, x1, y1 = detection.box_xyxy
-    left, top = x0 - inner[:, 0], y0 - inner[:, 1]
-    right, bottom = inner[:, 2] - x1, inner[:, 3] - y1
-    return int(np.minimum(np.minimum(left, top), np.minimum(right, bottom)).argmax())
+    distances = np.stack(
+        [x0 - inner[:, 0], y0 - inner[:, 1], inner[:, 2] - x1, inner[:, 3] - y1], axis=1
+    )
+    distances[(distances > 0) & (distances < EDGE_MARGIN_PX)] = 0
+    distances.sort(axis=1)
+    return int(np.lexsort(-distances[:, ::-1].T)[0])
+
+
+def _is_seen_complete(piece: Detection, complete: _Neighbourhood) -> bool:
+    """Whether another tile shows most of what it sees of a piece in complete detections.
+
+    A small detection inside the piece is not enough, nor the tip of a neighbour.
+    """
+    shared: dict[Tile, int] = {}
+    for _, other in complete.near(piece):
+        if other.tile != piece.tile:
+            shared[other.tile] = shared.get(other.tile, 0) + _intersection(piece, other)
+    return any(
+        common > 0 and common >= SAME_OBJECT * _seen_of(piece, tile)
+        for tile, common in shared.items()
+    )
 
 
 def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
@@ -230,10 +255,8 @@ def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
 
 
 def _is_duplicate(detection: Detection, other: Detection) -> bool:
-    smaller = min(detection.area_px, other.area_px)
-    if _intersection(detection, other) >= DUPLICATE * smaller:
-        return True
-    return detection.tile != other.tile and _same_object(detection, other)
+    share = DUPLICATE if detection.tile == other.tile else SAME_OBJECT
+    return _intersection(detection, other) >= share * min(detection.area_px, other.area_px)
 
 
 def _join(pieces: list[Detection]) -> list[Detection]:
@@ -271,17 +294,19 @@ def _union(group: list[Detection]) -> Detection:
 
 def _same_object(first: Detection, second: Detection) -> bool:
     """Whether two detections agree where both their tiles look."""
-    tile, other = first.tile, second.tile
-    x0, y0 = max(tile.x, other.x), max(tile.y, other.y)
-    x1 = min(tile.x + tile.width, other.x + other.width)
-    y1 = min(tile.y + tile.height, other.y + other.height)
-    if x1 <= x0 or y1 <= y0:
-        return False
     common = _intersection(first, second)
     if common == 0:
         return False
-    inside = [int(_window(detection, (x0, y0, x1, y1)).sum()) for detection in (first, second)]
-    return common >= SAME_OBJECT * min(inside)
+    return common >= SAME_OBJECT * min(_seen_of(first, second.tile), _seen_of(second, first.tile))
+
+
+def _seen_of(detection: Detection, tile: Tile) -> int:
+    """Pixels of a detection that lie in its own tile and in another."""
+    own = detection.tile
+    x0, y0 = max(own.x, tile.x), max(own.y, tile.y)
+    x1 = min(own.x + own.width, tile.x + tile.width)
+    y1 = min(own.y + own.height, tile.y + tile.height)
+    return int(np.count_nonzero(_window(detection, (x0, y0, x1, y1)))) if x0 < x1 and y0 < y1 else 0
 
 
 def _window(detection: Detection, box_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mito_instance.errors import ConfigError
 from mito_instance.inference.pipeline import predict_page
-from mito_instance.inference.tiling import MIN_OVERLAP_PX
+from mito_instance.inference.tiling import MIN_OVERLAP_PX, tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.masks import rle
@@ -111,7 +111,6 @@ def test_detections_under_the_threshold_are_no_instances(tmp_path):
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3)))[::2])
 def test_the_result_does_not_depend_on_the_order_of_detections(order, tmp_path):
     from mito_instance.inference.stitching import detections_of, stitch
-    from mito_instance.inference.tiling import tiles_of
 
     labels = draw_scene(np.random.default_rng(5), 128, 300, 12, 60)
     tiles = tiles_of(labels.shape, 128, 40)
@@ -215,6 +214,87 @@ def test_a_ring_around_an_object_across_seams(tmp_path):
     cv2.ellipse(labels, (210, 150), (150, 90), 0, 0, 360, 2, -1)
     found = predict_page(Oracle(), page_of(labels, tmp_path), tile_px=128)
     assert pixel_sets(found) == truth_sets(labels)
+
+
+PAGE_HW = (1500, 1500)
+EDGE, START = 896, 604
+"""Tiles of that page are 896 px wide and high and begin at 0 and 604."""
+
+
+class Scripted(Oracle):
+    """Finds given boxes in given tiles: {(x, y) of the tile: [(x0, y0, x1, y1, score)]}."""
+
+    tile_px, tile_overlap_px = 1024, 256
+
+    def __init__(self, script):
+        tiles = tiles_of(PAGE_HW, self.tile_px, self.tile_overlap_px)
+        assert {(tile.x, tile.width) for tile in tiles} == {(0, EDGE), (START, EDGE)}
+        self.script = iter((tile, script.get((tile.x, tile.y), [])) for tile in tiles)
+
+    def predict(self, tiles, min_score=0.0):
+        results = []
+        for pixels in tiles:
+            tile, boxes = next(self.script)
+            masks = []
+            for x0, y0, x1, y1, _ in boxes:
+                assert tile.x <= x0 < x1 <= tile.x + EDGE
+                assert tile.y <= y0 < y1 <= tile.y + EDGE
+                mask = np.ones((y1 - y0, x1 - x0), dtype=bool)
+                masks.append(rle.place(mask, x0 - tile.x, y0 - tile.y, pixels.shape))
+            scores = np.array([score for *_, score in boxes])
+            results.append(ImageInstances("tile", pixels.shape, tuple(masks), scores))
+        return results
+
+
+def boxes_found(script, tmp_path):
+    page = page_of(np.zeros(PAGE_HW, np.uint8), tmp_path)
+    found = predict_page(Scripted(script), page, score_threshold=0.3)
+    boxes = [rle.box_xywh(mask) for mask in found.masks]
+    return [
+        (x, y, x + width, y + height, round(score, 2))
+        for (x, y, width, height), score in zip(boxes, found.scores.tolist(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("speck_x", [700, 1000])
+def test_a_speck_inside_a_long_object_does_not_replace_it(speck_x, tmp_path):
+    script = {
+        (0, 0): [(300, 290, EDGE, 350, 0.95)],
+        (START, 0): [(START, 290, 1200, 350, 0.95), (speck_x, 300, speck_x + 50, 345, 0.34)],
+    }
+    assert boxes_found(script, tmp_path) == [(300, 290, 1200, 350, 0.95)]
+
+
+def test_the_tip_of_a_neighbour_does_not_replace_a_piece(tmp_path):
+    neighbour = (EDGE - 4, 330, 1000, 340, 0.9)  # the left tile sees 4 px of it
+    script = {
+        (0, 0): [(300, 290, EDGE, 336, 0.95)],
+        (START, 0): [(START, 290, 1200, 330, 0.95), neighbour],
+    }
+    assert boxes_found(script, tmp_path) == [(300, 290, 1200, 336, 0.95), neighbour]
+
+
+@pytest.mark.parametrize("gap", [0, 3, 5, 15])
+def test_a_mask_that_stops_a_cell_short_of_the_edge_is_joined(gap, tmp_path):
+    script = {
+        (0, 0): [(450, 300, EDGE - gap, 340, 0.9)],
+        (START, 0): [(START, 300, 1300, 340, 0.9)],
+    }
+    assert boxes_found(script, tmp_path) == [(450, 300, 1300, 340, 0.9)]
+
+
+def test_of_tiles_that_cut_an_object_alike_the_one_that_sees_more_around_it_decides(tmp_path):
+    y0, y1 = EDGE - 26, EDGE - 2  # 266 px inside the lower tiles
+    below = {
+        (0, START): [(400, y0, EDGE, y1, 0.9)],
+        (START, START): [(START, y0, 1200, y1, 0.9)],
+    }
+    assert boxes_found(below, tmp_path) == [(400, y0, 1200, y1, 0.9)]
+    above = {
+        (0, 0): [(400, y0, EDGE, y1, 0.9)],
+        (START, 0): [(START, y0, 1200, y1, 0.9)],
+    }
+    assert boxes_found(above, tmp_path) == []
 
 
 def test_an_overlap_that_joins_nothing_is_an_error(tmp_path):
