@@ -8,18 +8,25 @@ from mito_instance.annotations.check_images import number
 from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
 from mito_instance.errors import AnnotationError
 from mito_instance.io import coco_values
+from mito_instance.io.coco_crowds import CVAT_MARKS_THEM, may_be_brush_mask
 
+_SINGLE = "written as single instances"
 _WRITTEN_AS_TEXT = {"0": False, "1": True}
 
 
-def check_scores(entries: list[Any], findings: Findings) -> bool:
+def check_scores(entries: list[Any], findings: Findings, *, crowds_are_instances: bool) -> bool:
     """Whether every annotation carries a usable score; crowd regions need none.
 
     Args:
         entries: ``annotations`` of the file.
         findings: grows.
+        crowds_are_instances: whether crowd regions are annotations as all others.
     """
-    objects = [entry for entry in entries if isinstance(entry, dict) and not crowd_mark(entry)]
+    objects = [
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and (crowds_are_instances or not crowd_mark(entry))
+    ]
     scored = [entry for entry in objects if entry.get("score") is not None]
     is_usable = bool(scored)
     for entry in objects:
@@ -54,13 +61,22 @@ def crowd_mark(entry: dict[str, Any]) -> bool | None:
         return _WRITTEN_AS_TEXT.get(given) if isinstance(given, str) else None
 
 
-def check_crowd(entry: dict[str, Any], where: str, findings: Findings) -> bool:
+def check_crowd(
+    entry: dict[str, Any],
+    image_hw: tuple[int, int],
+    where: str,
+    findings: Findings,
+    *,
+    crowds_are_instances: bool,
+) -> bool:
     """Whether an annotation is left out for being a crowd region, or perhaps one.
 
     Args:
         entry: the annotation.
+        image_hw: height and width of its image in pixels.
         where: the annotation, for the messages.
         findings: grows.
+        crowds_are_instances: whether a repair keeps crowd regions as single instances.
     """
     is_crowd = crowd_mark(entry)
     given = entry.get("iscrowd")
@@ -72,5 +88,8 @@ def check_crowd(entry: dict[str, Any], where: str, findings: Findings) -> bool:
             LEFT_OUT if is_crowd is None else f"read as {int(is_crowd)}",
         )
     if is_crowd:
-        findings.add("crowd", where, "a crowd region is no single instance", LEFT_OUT)
-    return is_crowd is not False
+        text = "a crowd region is no single instance"
+        if may_be_brush_mask(entry.get("segmentation"), image_hw):
+            text += f"; {CVAT_MARKS_THEM}: if it is one, give --fix and --crowds-are-instances"
+        findings.add("crowd", where, text, _SINGLE if crowds_are_instances else LEFT_OUT)
+    return is_crowd is None or (is_crowd and not crowds_are_instances)

@@ -71,7 +71,11 @@ class _Annotation:
 
 
 def check_coco(
-    path: Path, min_area_px: int = MIN_AREA_PX, progress: Progress = lambda items, _: items
+    path: Path,
+    min_area_px: int = MIN_AREA_PX,
+    progress: Progress = lambda items, _: items,
+    *,
+    crowds_are_instances: bool = False,
 ) -> CheckResult:
     """Check a COCO JSON, however broken.
 
@@ -82,6 +86,7 @@ def check_coco(
         path: the JSON file.
         min_area_px: instances under this area are noted as specks; they are kept.
         progress: wraps the entries that are worked on; gets their name, too.
+        crowds_are_instances: the repair keeps crowd regions, each as a single instance.
 
     Raises:
         AnnotationError: if the file cannot be read, or is no JSON object.
@@ -98,10 +103,16 @@ def check_coco(
     category_names = check_categories(document, findings)
     sizes = _mask_sizes(annotations)
     images = check_images(path, progress(image_entries, "images"), findings, sizes)
-    is_scored = check_scores(annotations, findings)
+    is_scored = check_scores(annotations, findings, crowds_are_instances=crowds_are_instances)
     entries = progress(annotations, "annotations")
     kept = _check_annotations(
-        entries, images, set(category_names), findings, min_area_px, is_scored=is_scored
+        entries,
+        images,
+        set(category_names),
+        findings,
+        min_area_px,
+        is_scored=is_scored,
+        crowds_are_instances=crowds_are_instances,
     )
     new_ids = check_used_categories(
         {item.category_id for items in kept.values() for item in items}, category_names, findings
@@ -151,6 +162,7 @@ def _check_annotations(
     min_area_px: int,
     *,
     is_scored: bool,
+    crowds_are_instances: bool,
 ) -> dict[Identifier, list[_Annotation]]:
     """Annotations that can be kept, by image."""
     kept: dict[Identifier, list[_Annotation]] = {key: [] for key in images}
@@ -169,7 +181,9 @@ def _check_annotations(
             continue
         image = images[key]
         where = f"{image.where} {where}"
-        if check_crowd(entry, where, findings):
+        if check_crowd(
+            entry, image.image_hw, where, findings, crowds_are_instances=crowds_are_instances
+        ):
             _check_crowd_mask(entry, image, where, findings)
             continue
         if not image.is_usable:

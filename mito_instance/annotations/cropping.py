@@ -10,6 +10,7 @@ import tifffile
 
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.contrast import STRETCHED_NOTE, stretch_contrast
 from mito_instance.io.files import atomic_path
 from mito_instance.io.images import read_page
 from mito_instance.masks import rle
@@ -42,13 +43,22 @@ def rectangle_of(region: RLE, name: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def crop_image(image: ImageInstances, box: tuple[int, int, int, int], path: Path) -> ImageInstances:
-    """Write a part of an image as TIFF, with its grey levels as they are.
+def crop_image(
+    image: ImageInstances,
+    box: tuple[int, int, int, int],
+    path: Path,
+    percentiles: tuple[float, float],
+) -> ImageInstances:
+    """Write a part of an image as 8-bit TIFF that looks as it does in the whole image.
+
+    The whole image is stretched before it is cut, and what reads the TIFF leaves the grey levels
+    as they are: a model learns from the part what prediction shows it of the whole.
 
     Args:
         image: image or page with its instances.
         box: (x, y, width, height) in pixels, inside the image.
         path: TIFF to write.
+        percentiles: of the whole image, that become 0 and 255, as in prediction.
 
     Returns:
         The part with what of its instances lies in it.
@@ -58,15 +68,20 @@ def crop_image(image: ImageInstances, box: tuple[int, int, int, int], path: Path
         ConfigError: if the TIFF cannot be written.
     """
     x, y, width, height = box
-    pixels = read_page(Path(image.image), image.frame).pixels[y : y + height, x : x + width]
+    page = read_page(Path(image.image), image.frame).pixels
+    pixels = stretch_contrast(page, percentiles)[y : y + height, x : x + width]
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, np.ascontiguousarray(pixels))
+        tifffile.imwrite(
+            temporary, np.ascontiguousarray(pixels), description=STRETCHED_NOTE, metadata=None
+        )
     cut = [rle.crop(mask, box) for mask in image.masks]
+    crowds = [rle.crop(mask, box) for mask in image.crowds]
     kept = [number for number, mask in enumerate(cut) if mask.any()]
     return replace(
         image.select(kept),
         image=str(path),
         image_hw=(height, width),
         masks=tuple(rle.encode(cut[number]) for number in kept),
+        crowds=tuple(rle.encode(part) for part in crowds if part.any()),
         frame=0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -88,7 +88,7 @@ def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions)
     work = partial(_converted, options=options)
     for (_, mask), converted in in_order(pairs, work, N_THREADS):
         try:
-            pages = converted.result()
+            pages, stack = converted.result()
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
             continue
@@ -102,7 +102,7 @@ def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions)
                     f"{'; '.join(found.report.repairs)}; correct the mask or leave out --strict"
                 )
             if options.instances == "components-3d":
-                volume.add(instances, len(pages), found, kept, conversion)
+                volume.add(instances, stack, found, kept, conversion)
             conversion.images.append(instances)
             conversion.reports.append(found.report)
     volume.close(conversion)
@@ -110,11 +110,36 @@ def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions)
     return conversion
 
 
+@dataclass(slots=True)
+class _Linked:
+    """Slices that are linked in depth; of each, the positions of the components that are kept."""
+
+    tracks: SliceTracks
+    positions: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+    def add(self, found: MaskInstances, kept: npt.NDArray[np.bool_]) -> None:
+        """Link the next slice."""
+        if found.parts is not None:
+            first, end = self.tracks.add_slice(found.parts)
+            self.positions.append(np.arange(first, end)[kept])
+
+
 def _converted(
     pair: tuple[Path, Path], options: MaskOptions
-) -> list[tuple[ImageInstances, MaskInstances, npt.NDArray[np.bool_]]]:
-    """What comes of one image and its mask."""
-    return list(_pages_with_instances(*pair, options))
+) -> tuple[list[tuple[ImageInstances, MaskInstances, npt.NDArray[np.bool_]]], _Linked | None]:
+    """What comes of one image and its mask; pages of a stack linked, if they shall be.
+
+    These are linked here, so that not all of their label images are held.
+    """
+    pages = []
+    is_stack = options.instances == "components-3d" and n_frames(pair[0]) > 1
+    stack = _Linked(SliceTracks(options.connectivity)) if is_stack else None
+    for instances, found, kept in _pages_with_instances(*pair, options):
+        if stack is not None:
+            stack.add(found, kept)
+            found = replace(found, parts=None)
+        pages.append((instances, found, kept))
+    return pages, stack
 
 
 def _note_sums(conversion: Conversion, options: MaskOptions) -> None:
@@ -217,49 +242,47 @@ class _Volume:
     """The slices that are being linked in depth."""
 
     connectivity: int
-    tracks: SliceTracks | None = None
+    linked: _Linked | None = None
     first_image: int = 0
     next_id: int = 1
-    positions: list[npt.NDArray[np.int64]] | None = None
     following: Slice | None = None
 
     def add(
         self,
         instances: ImageInstances,
-        n_pages: int,
+        stack: _Linked | None,
         found: MaskInstances,
         kept: npt.NDArray[np.bool_],
         conversion: Conversion,
     ) -> None:
         """Link the next page; a stack, or a name out of the series, begins a new volume."""
         place = Slice(instances.image, instances.frame)
-        if n_pages == 1:
+        if stack is None:
             (place,) = slices_of([instances])
-        if self.tracks is None or place != self.following:
+        if self.linked is None or place != self.following:
             self.close(conversion)
-            self.tracks, self.positions = SliceTracks(self.connectivity), []
+            self.linked = stack or _Linked(SliceTracks(self.connectivity))
             self.first_image = len(conversion.images)
-        if found.parts is not None and self.positions is not None:
-            first, end = self.tracks.add_slice(found.parts)
-            self.positions.append(np.arange(first, end)[kept])
+        if stack is None:
+            self.linked.add(found, kept)
         self.following = Slice(place.stack, place.number + 1)
 
     def close(self, conversion: Conversion) -> None:
         """Give the instances of the volume their numbers."""
-        if self.tracks is None or self.positions is None:
+        if self.linked is None:
             return
-        ids = self.tracks.track_ids(self.next_id)
-        used = {int(ids[i]) for positions in self.positions for i in positions}
-        for number, positions in enumerate(self.positions, start=self.first_image):
+        ids = self.linked.tracks.track_ids(self.next_id)
+        used = {int(ids[i]) for positions in self.linked.positions for i in positions}
+        for number, positions in enumerate(self.linked.positions, start=self.first_image):
             page = conversion.images[number]
             track_ids = tuple(int(ids[position]) for position in positions)
             conversion.images[number] = replace(page, track_ids=track_ids)
         first = Path(conversion.images[self.first_image].image).name
         conversion.notices.append(
-            f"{first}: {len(used)} 3D components in {len(self.positions)} slices (track_id)"
+            f"{first}: {len(used)} 3D components in {len(self.linked.positions)} slices (track_id)"
         )
         self.next_id = max(self.next_id, int(ids.max(initial=0)) + 1)
-        self.tracks = self.positions = self.following = None
+        self.linked = self.following = None
 
 
 def _size_hw(pixels: npt.NDArray[Any]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,7 +160,9 @@ def pair_by_table(pairs: Sequence[tuple[Path, Path]]) -> RoiPairing:
 
 
 def convert_roi_pairs(
-    pairs: Iterable[tuple[Path, RoiSet]], pixel_size: PixelSize | None = None
+    pairs: Iterable[tuple[Path, RoiSet]],
+    pixel_size: PixelSize | None = None,
+    empty_pages: Collection[tuple[str, int]] = (),
 ) -> Conversion:
     """Instances of every image of the pairs; a bad ROI or file is named and the others go on.
 
@@ -169,9 +171,12 @@ def convert_roi_pairs(
     Args:
         pairs: image and ROI set.
         pixel_size: of all images, in place of what the files say.
+        empty_pages: name without suffix and 0-based page of those that are without instances where
+            they carry no ROI, unless an ROI of their stack failed: it might have been theirs.
     """
     conversion = Conversion()
     for image, roi_set in pairs:
+        n_failures = len(conversion.failures)
         try:
             images_hw, pixel_sizes = page_sizes_hw(image), page_pixel_sizes(image)
             rois = _read_set(roi_set, conversion)
@@ -179,10 +184,18 @@ def convert_roi_pairs(
             conversion.failures.append(str(error))
             continue
         by_page = _by_page(image, rois, images_hw, conversion)
-        if rois and not by_page:
+        has_failures = len(conversion.failures) > n_failures
+        if has_failures and not by_page:
             continue  # every ROI failed and is named; that is not an image without instances
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
+        if not has_failures and len(images_hw) > 1:
+            pages = {page for page in range(len(images_hw)) if (image.stem, page) in empty_pages}
+            if found_nothing := pages - by_page.keys():
+                by_page.update((page, []) for page in found_nothing)
+                conversion.notices.append(
+                    f"{image}: {len(found_nothing)} pages carry no ROI; nothing was found there"
+                )
         if len(images_hw) == 1:
             by_page.setdefault(0, [])
         elif len(by_page) < len(images_hw):

@@ -2,52 +2,132 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mito_instance.annotations.splits import GroupBy, SplitOptions, split_images
+from mito_instance.annotations.series import series_of
+from mito_instance.annotations.splits import SplitOptions, split_images
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 
 LEAST_IMAGES = 5
+LEAST_TO_TRAIN_ON = LEAST_IMAGES - 1
 VAL_SHARE = 0.2
 MOST_FOLDS = 3
+_GAP = 1
+_DRAWS = 20
+
+Images = Sequence[ImageInstances]
 
 
 def hold_out(
-    images: Sequence[ImageInstances], rng: np.random.Generator
-) -> tuple[list[ImageInstances], list[ImageInstances]]:
+    images: Images, rng: np.random.Generator, sources: Images | None = None
+) -> tuple[list[ImageInstances], list[ImageInstances], str]:
     """Training and validation images; the latter are empty where there are too few to spare.
 
-    Single images are drawn alone, stacks stay whole, and one stack alone is cut in two runs of
-    slices with one slice left out between them.
+    Single images are drawn alone, and stacks stay whole. One stack alone is cut in two runs of
+    slices with one slice left out between them, and so are files whose names are numbered:
+    unrelated ones lose one image by that.
 
     Args:
         images: annotated images or pages.
         rng: source of the draw.
+        sources: pages that the images are parts of, in the same order, if they are: these tell
+            what is a stack.
 
     Returns:
-        Images to train on and to validate on. Validation images show at least one instance in
-        all, and so do training images, or nothing is held out.
+        Images to train on, images to validate on, and why there are none of the latter (empty if
+        there are). Both parts show at least one instance, and at least `LEAST_TO_TRAIN_ON` images
+        are trained on, or nothing is held out.
     """
-    everything: tuple[list[ImageInstances], list[ImageInstances]] = (list(images), [])
+    n_shown = sum(map(bool, map(len, images)))
+    shown = f"mitochondria in {n_shown} of {len(images)} images, too few to train and to measure on"
+    reason = ""
+    train: Images = ()
+    val: Images = ()
     if len(images) < LEAST_IMAGES:
-        return everything
+        reason = f"{len(images)} images, {LEAST_IMAGES} would be needed, or --cross-validate"
+    elif n_shown < 2:
+        reason = shown
+    else:
+        named = [
+            replace(image, image=source.image, frame=source.frame)
+            for image, source in zip(images, sources or images, strict=True)
+        ]
+        part_of = {
+            (image.image, image.frame): part for image, part in zip(named, images, strict=True)
+        }
+        train, val = (
+            [part_of[image.image, image.frame] for image in part] for part in _divided(named, rng)
+        )
+        if len(train) < LEAST_TO_TRAIN_ON:
+            reason = (
+                f"{len(train)} of {len(images)} images would be left to train on, "
+                f"{LEAST_TO_TRAIN_ON} would be needed, or --cross-validate"
+            )
+        elif not (sum(map(len, train)) and sum(map(len, val))):
+            reason = shown
+    return (list(images), [], reason) if reason else (list(train), list(val), "")
+
+
+def _divided(images: Images, rng: np.random.Generator) -> tuple[Images, Images]:
+    """Training and validation images; none where a gap would leave none."""
     files = {image.image for image in images}
-    by: GroupBy = "image"
-    gap = 0
+    options = SplitOptions(val=VAL_SHARE, by="stack")
     if len(files) == 1:
-        gap = 1
-    elif len(files) < len(images):
-        by = "stack"
+        options = SplitOptions(val=VAL_SHARE, by="image", gap=_GAP)
+    elif len(files) == len(images):
+        if len({place.stack for place in series_of(images, apart=True)}) < len(images):
+            return _divided_series(images, rng)
+        options = SplitOptions(val=VAL_SHARE, by="image", gap=0)
     try:
-        parts = split_images(images, SplitOptions(val=VAL_SHARE, by=by, gap=gap), rng).parts
+        parts = split_images(images, options, rng).parts
     except ConfigError:
-        return everything
-    if not all(sum(map(len, part)) for part in parts.values()):
-        return everything
-    return list(parts["train"]), list(parts["val"])
+        return (), ()
+    return parts["train"], parts["val"]
+
+
+def _divided_series(images: Images, rng: np.random.Generator) -> tuple[Images, Images]:
+    """Training and validation images of numbered series.
+
+    The series are lined up in random order, each forwards or backwards, and the line is cut in
+    two where the instances before it come nearest to the share; images beside those before the cut
+    are left out. Of several such draws, the one that comes nearest and leaves out least is taken.
+    """
+    places = series_of(images, apart=True)
+    series: dict[str, list[int]] = defaultdict(list)
+    for position in sorted(range(len(images)), key=lambda position: places[position].number):
+        series[places[position].stack].append(position)
+    members = list(series.values())
+    weights = np.array([len(image) for image in images]) / sum(map(len, images))
+    best: tuple[float, list[int], list[int]] = (np.inf, [], [])
+    for _ in range(_DRAWS):
+        line = [
+            position
+            for number in rng.permutation(len(members))
+            for position in members[number][:: int(rng.choice((1, -1)))]
+        ]
+        reached = np.cumsum(weights[line])[:-1]
+        n_val = 1 + int(np.argmin(np.abs(reached - VAL_SHARE)))
+        beside = {
+            (places[position].stack, places[position].number + step)
+            for position in line[:n_val]
+            for step in range(-_GAP, _GAP + 1)
+        }
+        train = [
+            position
+            for position in line[n_val:]
+            if (places[position].stack, places[position].number) not in beside
+        ]
+        n_left_out = len(line) - n_val - len(train)
+        cost = abs(float(reached[n_val - 1]) - VAL_SHARE) + n_left_out / len(line)
+        if cost < best[0]:
+            best = (cost, sorted(train), sorted(line[:n_val]))
+    _, train, val = best
+    return [images[position] for position in train], [images[position] for position in val]
 
 
 def folds(

@@ -113,22 +113,27 @@ def convert_mask_folder(
     """One instance from each mask file of a folder; instances may overlap.
 
     Args:
-        folder: PNG, JPEG, BMP or TIFF files of one page each; others are left alone.
+        folder: PNG, JPEG, BMP or TIFF files of one page each; others are left alone. An empty
+            folder says that the image has no instance.
         image_hw: height and width of the image in pixels.
         image: the image, for messages.
         options: how masks become instances.
 
     Raises:
-        AnnotationError: if a file has another size than the image or several pages.
+        AnnotationError: if a file has another size than the image or several pages, or no file
+            is a mask.
     """
     masks: list[RLE] = []
     did: dict[str, list[str]] = {}
     repairs: dict[str, list[str]] = {}
-    files = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
+    if visible and not files:
+        raise AnnotationError(
+            f"{folder}: holds no PNG, JPEG, BMP or TIFF but {len(visible)} other files, such as "
+            f"{visible[0].name}; save each mask as PNG, or empty the folder if {image} has no "
+            "instance"
+        )
     for path in find_images(files) if files else []:
         pages = list(read_mask_pages(path))
         if len(pages) != 1:

@@ -41,8 +41,8 @@ class Pairing:
         pairs: image and partner, in the order of the images.
         images_alone: images that no partner was found for.
         partners_alone: partners that no image was found for.
-        ambiguous: one line for each image or partner that several could belong to; these are
-            in none of the other lists.
+        ambiguous: one line for each image or partner that several could belong to, or for all
+            if their numbers do not fit; these are in none of the other lists.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
@@ -63,7 +63,8 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
     else the number at the end, where all images have one name before it and all partners have
     one too (``images.010``, ``mitos_3D.010``), unless a partner bears the whole name of another
-    image (``Image_1``, ``Image_2``, ``Image_1_Mask_2``). Where several partners or several images
+    image (``Image_1``, ``Image_2``, ``Image_1_Mask_2``), or there are as many partners as images
+    but with other numbers: one of both may count from 0. Where several partners or several images
     share a name, none of them is paired. The same letter written in two ways in Unicode is the
     same.
 
@@ -78,9 +79,11 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     for key in (_stem, _stem_any_case, _core):
         _match(left_images, left_partners, key, pairs, ambiguous)
     if not pairs and not ambiguous:
-        _match_affix(left_images, left_partners, pairs)
+        _match_affix(left_images, left_partners, pairs, ambiguous)
     is_open = not pairs and not ambiguous and _one_series(images) and _one_series(partners)
     if is_open and not _number_contradicts(images, partners):
+        if shift := _shifted_numbers(images, partners):
+            return Pairing((), (), (), (shift,))
         _match(left_images, left_partners, _number, pairs, ambiguous)
     return Pairing(
         tuple((image, pairs[image]) for image in images if image in pairs),
@@ -142,23 +145,17 @@ def _match_folder(
         partners.remove(partner)
 
 
-def _match_affix(images: list[Path], partners: list[Path], pairs: dict[Path, Path]) -> None:
+def _match_affix(
+    images: list[Path], partners: list[Path], pairs: dict[Path, Path], ambiguous: list[str]
+) -> None:
     """Pair files whose names differ by one and the same text in front or behind."""
     if len(images) * len(partners) > _MAX_COMPARISONS:
         return
-    found: dict[tuple[str, str], list[tuple[Path, Path]]] = defaultdict(list)
-    stems = [(partner, _stem_any_case(partner)) for partner in partners]
-    for image in images:
-        name = _stem_any_case(image)
-        for partner, longer in stems:
-            if (affix := _affix(name, longer)) is not None:
-                found[affix].append((image, partner))
-    if len(found) != 1:
-        return
-    for image, partner in next(iter(found.values())):
-        pairs[image] = partner
-        images.remove(image)
-        partners.remove(partner)
+    names, longer = ([_stem_any_case(path) for path in side] for side in (images, partners))
+    affixes = {_affix(name, text) for name in names for text in longer} - {None}
+    if len(affixes) == 1:
+        key = partial(_without_affix, affix=affixes.pop())
+        _match(images, partners, key, pairs, ambiguous, image_key=_stem_any_case)
 
 
 def _affix(name: str, longer: str) -> tuple[str, str] | None:
@@ -167,6 +164,30 @@ def _affix(name: str, longer: str) -> tuple[str, str] | None:
     if not is_in or _ENDS_IN_WORD.search(before) or _BEGINS_WITH_WORD.search(behind):
         return None
     return before, behind
+
+
+def _without_affix(path: Path, affix: tuple[str, str] | None) -> str:
+    """The name without what stands before and behind it; empty where the affix is another."""
+    before, behind = affix or ("", "")
+    longer = _stem_any_case(path)
+    name = longer[len(before) : len(longer) - len(behind)]
+    return name if _affix(name, longer) == affix else ""
+
+
+def _shifted_numbers(images: Sequence[Path], partners: Sequence[Path]) -> str:
+    """The line that says why equally many numbers do not fit; empty where they can be paired.
+
+    Where one side counts from 0 and the other from 1, equal numbers would be wrong pairs.
+    """
+    of_images, of_partners = ({int(_number(path)) for path in side} for side in (images, partners))
+    shared = of_images & of_partners
+    if len(of_images) != len(of_partners) or len(shared) in (0, len(of_images)):
+        return ""
+    return (
+        f"{images[0].parent}: {len(images)} images are numbered {min(of_images)} to "
+        f"{max(of_images)}, but as many partners in {partners[0].parent} {min(of_partners)} to "
+        f"{max(of_partners)}; number both alike, or remove what has no partner"
+    )
 
 
 def _number_contradicts(images: Sequence[Path], partners: Sequence[Path]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -14,6 +14,7 @@ from mito_instance.io.images import SUFFIX_PATTERN
 _SUFFIX = re.compile(rf"\.(?:{SUFFIX_PATTERN})$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*?)([0-9]+)$", re.DOTALL)
 _MAX_DIGITS = 40
+_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{1,{_MAX_DIGITS}}}(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,9 @@ class Slice:
     """Place of an image in its stack.
 
     Args:
-        stack: what all slices of the stack share: a file, or a folder and a name without the
-            trailing number.
-        number: the page, or the trailing number of the name; neighbours differ by 1.
+        stack: what all slices of the stack share: a file, or a folder and a name without its
+            number.
+        number: the page, or the number in the name; neighbours differ by 1.
     """
 
     stack: str
@@ -37,20 +38,74 @@ def slices_of(images: Sequence[ImageInstances]) -> list[Slice]:
     whose names are equal but for the number at the end (``z001.png``, ``z002.png``); a name
     without such a number is a stack of its own.
 
+    This is for what must be neighbours for certain, as what a network sees side by side; where
+    none may be overlooked, `series_of` is.
+
     Args:
         images: images or pages; may be empty.
     """
+    return [
+        Slice(image.image, image.frame) if is_page else _slice(image)
+        for image, is_page in zip(images, _are_pages(images), strict=True)
+    ]
+
+
+def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[Slice]:
+    """The stack and place of each image, wherever in its name the number is.
+
+    Pages of one file are one stack. Of files with one page, those in one folder are one stack
+    whose names are equal but for numbers (``z001_em.png``, ``z002_em.png``). Of several numbers,
+    that with the most different values is the slice's; of equals the one whose values lie closest
+    together, as a time does not, and of such the last. Names that differ in another number as
+    well (``z001_x0_y1.png``) are tiles or channels of a slice, or other specimens: names do not
+    tell. They are one stack, in which those of one slice have its number.
+
+    Args:
+        images: images or pages; may be empty.
+        apart: whether names that differ in another number as well are stacks of their own.
+    """
+    found = [Slice(image.image, image.frame) for image in images]
+    paths = [PurePath(image.image) for image in images]
+    names = [_without_suffix(path.name) for path in paths]
+    alike: dict[tuple[PurePath, str], list[int]] = defaultdict(list)
+    for position, is_page in enumerate(_are_pages(images)):
+        if not is_page and _NUMBER.search(names[position]):
+            pattern = _NUMBER.sub("\0", names[position])
+            alike[paths[position].parent, pattern].append(position)
+    for (folder, pattern), members in alike.items():
+        numbers = [[int(number) for number in _NUMBER.findall(names[i])] for i in members]
+        columns = list(zip(*numbers, strict=True))
+        place = max(range(len(columns)), key=lambda column: (*_variety(columns[column]), column))
+        for position, number in zip(members, columns[place], strict=True):
+            shared = pattern.replace("\0", "#")
+            if apart:
+                run = list(_NUMBER.finditer(names[position]))[place]
+                shared = f"{names[position][: run.start()]}#{names[position][run.end() :]}"
+            found[position] = Slice(str(folder / shared), number)
+    return found
+
+
+def _are_pages(images: Sequence[ImageInstances]) -> list[bool]:
+    """Whether each image is a page of a file of several."""
     n_entries = Counter(image.image for image in images)
-    return [_slice(image, n_entries[image.image] > 1 or image.frame > 0) for image in images]
+    return [n_entries[image.image] > 1 or image.frame > 0 for image in images]
 
 
-def _slice(image: ImageInstances, is_page: bool) -> Slice:
-    if is_page:
-        return Slice(image.image, image.frame)
-    path = PurePath(image.image)
-    name = path.name
+def _variety(numbers: Sequence[int]) -> tuple[int, int]:
+    """How many values there are, and how close together (0 where all are equal)."""
+    return len(set(numbers)), min(numbers) - max(numbers)
+
+
+def _without_suffix(name: str) -> str:
+    """Name of a file without its endings."""
     while (shorter := _SUFFIX.sub("", name)) not in (name, ""):
         name = shorter
+    return name
+
+
+def _slice(image: ImageInstances) -> Slice:
+    path = PurePath(image.image)
+    name = _without_suffix(path.name)
     found = _NUMBERED.match(name)
     if not found or len(found.group(2)) > _MAX_DIGITS:
         return Slice(image.image, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.annotations.assignment import assign_groups
-from mito_instance.annotations.series import Slice, slices_of
+from mito_instance.annotations.series import Slice, series_of, slices_of
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 
@@ -107,11 +107,13 @@ def split_images(
     Raises:
         ConfigError: if there are fewer groups than parts, or the gap leaves a part empty.
     """
-    slices = slices_of(images)
+    # Names of specimens have numbers, too: only that at the end is a slice's then.
+    slices = slices_of(images) if options.by == "specimen" else series_of(images)
     groups = _groups(images, slices, options)
     if options.by == "image" and options.gap:
-        parts = _cut_stacks(images, groups, options, rng)
+        parts = _cut_stacks(images, slices, groups, options, rng)
     else:
+        _check_enough(groups, options)
         parts = _assigned(images, list(groups.values()), options, rng)
     kept = _without_gaps(slices, parts, options.gap)
     names = list(options.shares)
@@ -174,11 +176,6 @@ def _assigned(
 ) -> dict[int, str]:
     """The part of each image, by whole groups."""
     names, shares = list(options.shares), list(options.shares.values())
-    if len(groups) < len(names):
-        raise ConfigError(
-            f"{len(names)} parts need as many groups, got {len(groups)} by {options.by}; "
-            f"{_remedy(options)}"
-        )
     n_instances = [sum(len(images[i]) for i in group) for group in groups]
     chosen = assign_groups(n_instances, [len(group) for group in groups], shares, rng)
     return {
@@ -186,19 +183,32 @@ def _assigned(
     }
 
 
-def _remedy(options: SplitOptions) -> str:
-    if options.by == "image":
-        return "annotate more images"
-    if options.by == "specimen" and options.group_pattern is None:
-        return "give --group-regex, or --by stack, or --by image with a --gap"
-    return (
-        "give --by image with a --gap to cut stacks into runs of slices, or --by image --gap 0 if "
-        "these are unrelated images with numbered names"
+def _check_enough(groups: Collection[str], options: SplitOptions) -> None:
+    """Refuse fewer groups than parts; the error says what a group is and which there are."""
+    n_parts = len(options.shares)
+    if len(groups) >= n_parts:
+        return
+    mice = "--group-regex '(mouse[0-9]+)'"
+    kind, remedy = "", "annotate more images"
+    if options.by == "stack":
+        kind = "a multi-page file, or a folder's images whose names are equal but for numbers"
+        remedy = (
+            f"give --by image --gap N to cut stacks into runs of slices, --by specimen {mice} if "
+            "the names tell specimens, or --by image --gap 0 if these are unrelated images"
+        )
+    elif options.by == "specimen":
+        pattern = options.group_pattern
+        kind = "a folder" if pattern is None else f"what {pattern!r} finds in the path"
+        remedy = f"give {mice} for what the names call specimens, or --by image --gap N"
+    meaning = f" ({kind}; here {', '.join(groups)})" if kind and groups else ""
+    raise ConfigError(
+        f"{n_parts} parts need as many groups, got {len(groups)} by {options.by}{meaning}; {remedy}"
     )
 
 
 def _cut_stacks(
     images: Sequence[ImageInstances],
+    slices: Sequence[Slice],
     stacks: Mapping[str, list[int]],
     options: SplitOptions,
     rng: np.random.Generator,
@@ -206,12 +216,16 @@ def _cut_stacks(
     """The part of each image: long stacks are cut into runs, short ones stay whole."""
     shares = options.shares
     n_gaps = len(shares) - 1
-    least = _MIN_SLICES_PER_GAP * options.gap * n_gaps
-    long = [members for members in stacks.values() if len(members) > max(least, n_gaps)]
-    short = [members for members in stacks.values() if len(members) <= max(least, n_gaps)]
+    least = max(_MIN_SLICES_PER_GAP * options.gap * n_gaps, n_gaps)
+    long: list[list[int]] = []
+    short: list[list[int]] = []
+    for members in stacks.values():
+        n_slices = len({slices[i].number for i in members})
+        (long if n_slices > least else short).append(members)
     if not long and len(short) < len(shares):  # too few to fill every part: they are cut
         long, short = short, []
     if not short and max((len(members) for members in long), default=0) < len(shares):
+        _check_enough([""] * len(long), options)
         return _assigned(images, long, options, rng)
     parts: dict[int, str] = {}
     for members in long:

@@ -17,6 +17,7 @@ COMMANDS = {
     "preview": "what a training would see: augmented crops on one sheet",
     "train-net": "train or evaluate a model",
     "quantify": "count and measure mitochondria in micrographs",
+    "measure": "count and measure mitochondria that are outlined already",
     "evaluate": "compare predictions with the truth",
     "compare": "differences between evaluations of several predictions",
     "check": "problems of a COCO JSON, and their repair",

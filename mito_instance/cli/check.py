@@ -50,6 +50,12 @@ def build_parser() -> CommandParser:
         "cannot be repaired is left out, each case named, or left as it is",
     )
     parser.add_argument(
+        "--crowds-are-instances",
+        action="store_true",
+        help="with --fix: write each crowd region (iscrowd 1) as a single instance; CVAT marks "
+        "masks of its brush as crowd regions (default: they are left out)",
+    )
+    parser.add_argument(
         "--min-area-px",
         type=whole_number(0, _MAX_AREA_PX),
         default=25,
@@ -89,8 +95,15 @@ def _check(args: argparse.Namespace) -> int:
     path: Path = args.json
     if args.fix is not None and os.path.realpath(args.fix) == os.path.realpath(path):
         raise ConfigError(f"{args.fix}: --fix must not overwrite its input; give another file")
+    if args.crowds_are_instances and args.fix is None:
+        raise ConfigError(
+            "--crowds-are-instances says what --fix writes; give --fix OUT.json as well"
+        )
     result = check_coco(
-        path, args.min_area_px, lambda items, what: tqdm(items, desc=what, disable=None)
+        path,
+        args.min_area_px,
+        lambda items, what: tqdm(items, desc=what, disable=None),
+        crowds_are_instances=args.crowds_are_instances,
     )
     _print_findings(result, args.max_lines)
     _print_summary(path, result)

@@ -79,7 +79,8 @@ def build_parser() -> CommandParser:
         type=whole_number(0, _MAX_AREA_PX),
         default=0,
         metavar="N",
-        help="leave instances under N pixels out of the truth and out of the predictions "
+        help="leave instances under N pixels out of the truth and out of the predictions; a "
+        "prediction whose IoU with a true instance is above 0.5 counts where that does "
         "(default: 0, keep all)",
     )
     parser.add_argument(
@@ -164,8 +165,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
         return evaluate_volume(args)
     truth = read_source(args.truth, args.images)
-    pred = named_like(read_source(args.pred, args.images, truth=args.truth), truth)
     images_true = _calibrated(truth, args.pixel_size_nm)
+    pred = named_like(read_source(args.pred, args.images, args.truth, images_true), truth)
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []
     if args.region is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import platform
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,25 +50,39 @@ def write_outputs(
     if metrics.truth_incomplete:  # what has no partner may be a mitochondrion, and no look-alike
         (folder / "false.json").unlink(missing_ok=True)
     else:
-        write_false(folder / "false.json", metrics)
+        write_false(folder / "false.json", metrics, pictures)
     write_text_atomic(folder / "report.html", report(metrics, intervals, about, run, pictures))
 
 
-def write_false(path: Path, metrics: Metrics) -> None:
+def write_false(path: Path, metrics: Metrics, pictures: tuple[bool, bool]) -> None:
     """Write the false detections as COCO JSON: look-alikes that a training can be shown.
+
+    A training needs the micrographs: where neither side names them, a notice says so, and a file
+    of an earlier evaluation is removed.
 
     Args:
         path: the file; images without any are in it as well.
         metrics: of an evaluation.
+        pictures: whether the truth and the prediction name their micrographs; the truth's name
+            is written where it does.
 
     Raises:
         ConfigError: if the file cannot be written.
     """
+    if not any(pictures):
+        path.unlink(missing_ok=True)
+        print(
+            f"notice: {path} is not written: neither side names the micrographs; give them by "
+            "--images",
+            file=sys.stderr,
+        )
+        return
     images = []
-    for (_, pred), result in zip(metrics.pairs, metrics.images, strict=True):
+    for (truth, pred), result in zip(metrics.pairs, metrics.images, strict=True):
         side = result.pred
         kinds = zip(side.indices, side.kinds, strict=True)
-        images.append(pred.select([index for index, kind in kinds if kind == "false"]))
+        false = pred.select([index for index, kind in kinds if kind == "false"])
+        images.append(replace(false, image=truth.image if pictures[0] else pred.image))
     write_coco(path, images)
 
 

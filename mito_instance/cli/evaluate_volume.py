@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -63,7 +64,8 @@ def evaluate_volume(args: argparse.Namespace) -> int:
                 f"{path}: --volume needs label stacks, whose ids run through the pages; give a "
                 "TIFF stack or a folder of label images"
             )
-    overlaps = count_overlaps(label_pages(args.truth), label_pages(args.pred))
+    notices: list[str] = []
+    overlaps = count_overlaps(label_pages(args.truth, notices), label_pages(args.pred, notices))
     metrics = evaluate_overlaps(overlaps)
     summary = _summary(metrics)
     if args.output is not None:
@@ -76,6 +78,8 @@ def evaluate_volume(args: argparse.Namespace) -> int:
     for name, value in summary.items():
         shown = f"{value}" if isinstance(value, int) else f"{value:.4f}"
         print(f"{name:<22}{shown.replace('nan', 'undefined'):>12}")
+    for line in notices:
+        print(f"notice: {line}", file=sys.stderr)
     return OK
 
 

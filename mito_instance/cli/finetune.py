@@ -30,9 +30,10 @@ background. Where only a part of an image is outlined, --region gives that part.
 any ROI says that its image shows none.
 
 From five images on, about a fifth of them is held back: the best model on these is kept (of a
-semantic baseline, the last one), and its score threshold is chosen on them. With fewer there is no
-validation, and the score threshold remains that of the model at the start (a semantic baseline's
-are chosen on the training images).
+semantic baseline, the last one), and its score threshold is chosen on them. Of slices of one stack,
+and of images with numbered names, which may be such, a neighbour of what is held back is left out:
+there it is from six on. With fewer there is no validation, and the score threshold remains that of
+the model at the start (a semantic baseline's are chosen on the training images).
 
 With --also, images that were outlined earlier are learned beside yours, so that the network does
 not learn these few by heart.
@@ -152,12 +153,13 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.finetune_parts import (
         check_instances,
+        cut_to_regions,
         divide,
         notes_of,
         read_others,
         write_parts,
     )
-    from mito_instance.cli.outlined_images import cut_to_regions, read_outlined
+    from mito_instance.cli.outlined_images import read_outlined
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
@@ -175,16 +177,20 @@ def _finetune(args: argparse.Namespace) -> int:
     pages = {page_of(image) for image in images}
     logs = args.output / "training"
     make_folder(logs)
+    sources = images
+    overrides = [word for pair in args.overrides for word in pair]
     if args.region is not None:
-        images, status = cut_to_regions(args.region, images, logs / "images", status)
+        percentiles = load_config(start / CONFIG_NAME, overrides).MITO.CONTRAST_PERCENTILES
+        images, sources, status = cut_to_regions(
+            args.region, images, logs / "images", status, tuple(percentiles)
+        )
     check_instances(images)
-    train, val = (images, []) if args.cross_validate else divide(args, images, pages)
+    train, val = (images, []) if args.cross_validate else divide(args, images, pages, sources)
     others = read_others(args.also or (), pages | {page_of(image) for image in val})
     notes = notes_of(train, val, others)
     judged = val
     validate = validation_of(val) if val else None
     steps = args.steps or n_steps(len(train) + len(others))
-    overrides = [word for pair in args.overrides for word in pair]
     if args.cross_validate:
         overrides += ["TEST.EVAL_PERIOD", "0"]
 

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mito_instance.annotations.holdout import LEAST_IMAGES, hold_out
+from mito_instance.annotations.cropping import crop_image, rectangle_of
+from mito_instance.annotations.holdout import hold_out
 from mito_instance.annotations.image_files import match_files, page_of
+from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
+from mito_instance.cli.command import SOME_FAILED
+from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.outlined_images import as_mitochondria
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.io.files import make_folder
+from mito_instance.io.images import n_frames
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +47,62 @@ def check_instances(images: Sequence[ImageInstances]) -> None:
         )
 
 
+def cut_to_regions(
+    region: Path,
+    images: list[ImageInstances],
+    folder: Path,
+    status: int,
+    percentiles: tuple[float, float],
+) -> tuple[list[ImageInstances], list[ImageInstances], int]:
+    """The outlined part of each image, written as TIFF; names the images that have none.
+
+    The parts of a file of several pages, and those of files of one folder and format, are in a
+    folder of their own, with the number of the page or the name of the file: what were neighbours
+    are neighbours still.
+
+    Args:
+        region: as ``mito quantify --region``: a file for all images, or a folder.
+        images: with their instances.
+        folder: for the folders of the TIFFs; those of an earlier run stay as they are.
+        status: the exit status so far.
+        percentiles: grey levels at these percentiles of the whole image become 0 and 255.
+
+    Returns:
+        The parts, the images that they are of, and the exit status.
+
+    Raises:
+        AnnotationError: if no part is left.
+        ConfigError: if the folder cannot be written.
+    """
+    regions = Regions(region, list(dict.fromkeys(Path(image.image) for image in images)))
+    folders: dict[tuple[Path, str | None], Path] = {}
+    parts, sources, failures = [], [], []
+    for image in images:
+        path = Path(image.image)
+        try:
+            n_pages = n_frames(path)
+            mask = regions.mask(path, image.frame, n_pages, image.image_hw)
+            box = rectangle_of(mask, image.image)
+            key = (path, None) if n_pages > 1 else (path.parent, path.suffix)
+            page = f"_{image.frame + 1:04d}" if n_pages > 1 else ""
+            if key not in folders:
+                folders[key] = _new_folder(folder)
+            target = folders[key] / f"{path.stem}{page}.tif"
+            parts.append(crop_image(image, box, target, percentiles))
+            sources.append(image)
+        except (AnnotationError, ImageError) as error:
+            failures.append(str(error))
+    say_lines("failed", failures)
+    if not parts:
+        raise AnnotationError(f"--region: nothing to learn from: {failures[0]}")
+    return parts, sources, SOME_FAILED if failures else status
+
+
 def divide(
-    args: argparse.Namespace, images: list[ImageInstances], pages: Collection[PageOf]
+    args: argparse.Namespace,
+    images: list[ImageInstances],
+    pages: Collection[PageOf],
+    sources: Sequence[ImageInstances] | None = None,
 ) -> tuple[list[ImageInstances], list[ImageInstances]]:
     """Images to train on and to validate on; says which.
 
@@ -50,6 +110,7 @@ def divide(
         args: ``val``, ``seed``, ``pixel_size_nm``.
         images: all outlined images.
         pages: the pages that they are of, or were cut from.
+        sources: what each was cut from, if they are parts.
 
     Returns:
         Training and validation images; the latter are empty where there are too few to spare.
@@ -65,18 +126,13 @@ def divide(
         judged = [as_mitochondria(image) for image in match_files(judged)]
         _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
         return images, judged
-    train, val = hold_out(images, np.random.default_rng(args.seed))
+    train, val, reason = hold_out(images, np.random.default_rng(args.seed), sources)
     if val:
         names = ", ".join(Path(image.image).name for image in val[:5])
         more = f" and {len(val) - 5} more" if len(val) > 5 else ""
         logger.info("validation on %d of %d images: %s%s", len(val), len(images), names, more)
     else:
-        logger.info(
-            "no validation (%d images, %d would be needed, or --cross-validate); check the first "
-            "results by eye",
-            len(images),
-            LEAST_IMAGES,
-        )
+        logger.info("no validation (%s); check the first results by eye", reason)
     return train, val
 
 
@@ -156,6 +212,15 @@ def notes_of(
         if names:
             notes.append(f"{use} (instances): {', '.join(names)}.")
     return tuple(notes)
+
+
+def _new_folder(parent: Path) -> Path:
+    """An empty folder: other images in it would pass for neighbours."""
+    number = 0
+    while (folder := parent / f"{number:03d}").exists():
+        number += 1
+    make_folder(folder)
+    return folder
 
 
 def _check_apart(

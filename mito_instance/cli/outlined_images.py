@@ -1,16 +1,15 @@
-"""Outlined images of a command: from ROI sets or COCO files, whole or the part that is outlined."""
+"""Outlined images of a command: from ROI sets or COCO files."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
-from mito_instance.errors import AnnotationError, ConfigError, ImageError
+from mito_instance.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
@@ -60,42 +59,6 @@ def as_mitochondria(image: ImageInstances) -> ImageInstances:
     return replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
 
 
-def cut_to_regions(
-    region: Path, images: list[ImageInstances], folder: Path, status: int
-) -> tuple[list[ImageInstances], int]:
-    """The outlined part of each image, written as TIFF; names the images that have none.
-
-    Args:
-        region: as ``mito quantify --region``: a file for all images, or a folder.
-        images: with their instances.
-        folder: for the TIFFs.
-        status: the exit status so far.
-
-    Raises:
-        AnnotationError: if no part is left.
-    """
-    from mito_instance.annotations.cropping import crop_image, rectangle_of
-    from mito_instance.annotations.regions import Regions
-    from mito_instance.io.images import page_sizes_hw
-
-    paths = list(dict.fromkeys(Path(image.image) for image in images))
-    regions = Regions(region, paths)
-    parts, failures = [], []
-    for number, image in enumerate(images):
-        path = Path(image.image)
-        try:
-            n_frames = len(page_sizes_hw(path))
-            mask = regions.mask(path, image.frame, n_frames, image.image_hw)
-            box = rectangle_of(mask, image.image)
-            parts.append(crop_image(image, box, folder / f"{number:03d}_{path.stem}.tif"))
-        except (AnnotationError, ImageError) as error:
-            failures.append(str(error))
-    say_lines("failed", failures)
-    if not parts:
-        raise AnnotationError(f"--region: nothing to learn from: {failures[0]}")
-    return parts, SOME_FAILED if failures else status
-
-
 def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
     """Images of ``--rois``; says what could not be used."""
     from mito_instance.annotations.from_rois import (
@@ -116,6 +79,6 @@ def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
     failures = [*pairing.failures, *conversion.failures]
     if not conversion.images:
         reason = failures[0] if failures else "no image has an ROI set of its name"
-        raise AnnotationError(f"--rois: nothing to learn from: {reason}")
+        raise AnnotationError(f"--rois: nothing can be used: {reason}")
     say_lines("failed", failures)
     return conversion.images, SOME_FAILED if failures else OK

@@ -26,15 +26,7 @@ def build_parser() -> CommandParser:
     parser = CommandParser("quantify", _DESCRIPTION, _EXAMPLE)
     parser.add_argument("images", nargs="+", help="files, folders or globs")
     results = parser.add_argument_group("results besides counts.csv on stdout")
-    results.add_argument(
-        "--objects", type=Path, metavar="CSV", help="one row a mitochondrion: area, shape, place"
-    )
-    results.add_argument(
-        "--overlays",
-        type=Path,
-        metavar="DIR",
-        help="a PNG an image, a TIFF a stack, with outlines and numbers",
-    )
+    add_results(results)
     results.add_argument(
         "--rois", type=Path, metavar="DIR", help="an ImageJ ROI zip an image, to correct in Fiji"
     )
@@ -47,22 +39,8 @@ def build_parser() -> CommandParser:
         metavar="HTML",
         help="all results, with pictures and plots, in one file for a browser",
     )
-    results.add_argument(
-        "--summary",
-        type=Path,
-        metavar="CSV",
-        help="one row a group of images: means and standard deviations over images",
-    )
-    results.add_argument(
-        "--group-by",
-        metavar="RULE",
-        help="groups of the summary: 'folder', or a regular expression with one group that is "
-        "searched in the path, such as '(wt|ko)_' (default: one group; the summary goes to "
-        "summary.csv beside the objects)",
-    )
-    results.add_argument("--log", type=Path, metavar="FILE", help="JSON lines, one a page")
     _add_model(parser.add_argument_group("model"))
-    _add_measuring(parser.add_argument_group("pixel size and what is counted"))
+    add_measuring(parser.add_argument_group("pixel size and what is counted"))
     work = parser.add_argument_group("work")
     work.add_argument(
         "--resume",
@@ -70,13 +48,7 @@ def build_parser() -> CommandParser:
         metavar="DIR",
         help="keep finished pages in DIR, and take from there what is done already",
     )
-    work.add_argument(
-        "--workers",
-        type=whole_number(1, 64),
-        default=2,
-        metavar="N",
-        help="threads; all but one read, measure and draw beside the network (default: 2)",
-    )
+    add_workers(work)
     work.add_argument(
         "--dry-run",
         action="store_true",
@@ -132,7 +104,46 @@ def _orientations(text: str) -> int:
     return int(text)
 
 
-def _add_measuring(measuring: argparse._ArgumentGroup) -> None:
+def add_results(results: argparse._ArgumentGroup) -> None:
+    """The tables and pictures of instances, wherever these come from."""
+    results.add_argument(
+        "--objects", type=Path, metavar="CSV", help="one row a mitochondrion: area, shape, place"
+    )
+    results.add_argument(
+        "--overlays",
+        type=Path,
+        metavar="DIR",
+        help="a PNG an image, a TIFF a stack, with outlines and numbers",
+    )
+    results.add_argument(
+        "--summary",
+        type=Path,
+        metavar="CSV",
+        help="one row a group of images: means and standard deviations over images",
+    )
+    results.add_argument(
+        "--group-by",
+        metavar="RULE",
+        help="groups of the summary: 'folder', or a regular expression with one group that is "
+        "searched in the path, such as '(wt|ko)_' (default: one group; the summary goes to "
+        "summary.csv beside the objects)",
+    )
+    results.add_argument("--log", type=Path, metavar="FILE", help="JSON lines, one a page")
+
+
+def add_workers(work: argparse._ArgumentGroup) -> None:
+    """How many threads there are."""
+    work.add_argument(
+        "--workers",
+        type=whole_number(1, 64),
+        default=2,
+        metavar="N",
+        help="threads; all but one read, measure and draw beside the network (default: 2)",
+    )
+
+
+def add_measuring(measuring: argparse._ArgumentGroup) -> None:
+    """What is counted, and how large a pixel is."""
     measuring.add_argument(
         "--pixel-size-nm",
         type=checked_number(1e-3, 1e6),

@@ -22,8 +22,9 @@ validated on was not trained on.
 
 --by specimen never divides a specimen: the folder of the image, or what --group-regex finds in
 its path. --by stack never divides a stack: a multi-page file, or the images of a folder whose
-names are equal but for the number at the end. --by image cuts each long stack into one run of
-slices a part, and draws short stacks and single images; with --gap 0 every image is drawn alone.
+names are equal but for numbers (z001_em.png; z001_x0_y1.png with all tiles). --by image cuts each
+long stack into one run of slices a part, and draws short stacks and single images; with --gap 0
+every image is drawn alone.
 
 Neighbouring slices are almost copies: slices of one stack that differ by --gap or less in their
 number never come into different parts; those in between are left out and counted. The parts come

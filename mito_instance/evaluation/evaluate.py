@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation import figures
 from mito_instance.evaluation.coco_ap import AveragePrecision, average_precision
+from mito_instance.evaluation.counted import best_partners, counted_predictions
 from mito_instance.evaluation.crowds import judged_predictions, outside_crowds
 from mito_instance.evaluation.image_result import ImageResult, areas_px, score_image
 from mito_instance.evaluation.pairing import ImagePair, Pairing, pair_images
@@ -105,10 +106,11 @@ def evaluate(
 ) -> Metrics:
     """Score predictions against a truth, on the images that stand in both.
 
-    All categories count as one. Instances below ``min_area_px`` are left out of the truth and
-    of the predictions alike, and so are those of which less than half lies in the image's
-    region (of exact halves, `measure.region.counts_in` decides). What was found in crowd
-    regions of the truth only is no error, and pixels there are not compared. AP and AR use the
+    All categories count as one. True instances below ``min_area_px`` are left out, and so are
+    those of which less than half lies in the image's region (of exact halves,
+    `measure.region.counts_in` decides). Predictions are left out by the same limits, but one of
+    a true instance counts if that does (`counted_predictions`). What was found in crowd regions
+    of the truth only is no error, and pixels there are not compared. AP and AR use the
     predictions at all scores; everything else those with score >= ``score_threshold``, which is
     what a user of the counts would see.
 
@@ -144,11 +146,14 @@ def evaluate(
     for truth, pred in tqdm(
         pairing.pairs, desc="evaluate", unit="image", disable=not progress, leave=False
     ):
+        pair = truth, pred
         region = (regions or {}).get((truth.image, truth.frame))
-        large_true = areas_px(truth.masks) >= min_area_px
-        large_pred = areas_px(pred.masks) >= min_area_px
+        large_true, large_pred = (areas_px(side.masks) >= min_area_px for side in pair)
         kept_true = large_true & _inside(truth, region)
         kept_pred = large_pred & _inside(pred, region)
+        partners = None if kept_true.all() and kept_pred.all() else best_partners(pair)
+        large_pred = counted_predictions(pair, large_true, large_pred, partners)
+        kept_pred = counted_predictions(pair, kept_true, kept_pred, partners)
         ranked.append((truth.select(kept_true), pred.select(kept_pred)))
         # AP has a rule of its own for what lies in crowd regions.
         counted_pred = np.flatnonzero(kept_pred)[judged_predictions(ranked[-1])]
@@ -156,7 +161,7 @@ def evaluate(
         above = _above(pred, score_threshold)
         results.append(
             score_image(
-                (truth, pred),
+                pair,
                 np.flatnonzero(kept_true),
                 counted_pred[above[counted_pred]],
                 match_detections(ranked[-1]),

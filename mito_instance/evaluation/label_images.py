@@ -8,21 +8,28 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.annotations.mask_polarity import background_value
 from mito_instance.annotations.mask_values import integer_labels
 from mito_instance.errors import AnnotationError
 from mito_instance.io.mask_pages import MaskPage, read_mask_pages
+from mito_instance.masks.histogram import value_counts
 
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
 
-def read_label_pages(path: Path) -> Iterator[tuple[MaskPage, npt.NDArray[np.int64]]]:
+def read_label_pages(
+    path: Path, notices: list[str]
+) -> Iterator[tuple[MaskPage, npt.NDArray[np.int64]]]:
     """Pages of a label image, one at a time, with the labels of each.
 
     Labels are what `read_mask_pages` gives, as in ``mito convert-masks``: of a palette of colours
     the indices, of a page in colour a number for each colour, which holds for that page alone.
+    Under an inverting lookup table they are the values that are stored. Where no pixel is 0, the
+    value that surrounds the rest is the background (`background_value`).
 
     Args:
         path: PNG, BMP or TIFF.
+        notices: grows by a line if a page had no 0.
 
     Yields:
         Each page and its labels (H, W); 0 is background.
@@ -32,10 +39,21 @@ def read_label_pages(path: Path) -> Iterator[tuple[MaskPage, npt.NDArray[np.int6
     """
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise _changed_by_jpeg(str(path))
+    without_zero: list[str] = []
     for page in read_mask_pages(path):
         if page.is_jpeg:
             raise _changed_by_jpeg(page.where)
-        yield page, integer_labels(page.values, page.where)
+        labels = integer_labels(page.stored, page.where)
+        if labels.all() and (background := background_value(labels, *value_counts(labels))):
+            labels[labels == background] = 0
+            without_zero.append(page.where)
+        yield page, labels
+    if without_zero:
+        more = f" and {len(without_zero) - 1} more pages" if len(without_zero) > 1 else ""
+        notices.append(
+            f"{without_zero[0]}{more}: no pixel is 0; the value that surrounds the rest is "
+            "background"
+        )
 
 
 def _changed_by_jpeg(where: str) -> AnnotationError:

@@ -12,7 +12,8 @@ from mito_instance.annotations.regions import Regions
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import has_overlay
-from mito_instance.io.images import find_images, n_frames, read_page
+from mito_instance.io.images import find_images, n_frames
+from mito_instance.io.mask_pages import read_stored_page
 from mito_instance.masks import rle
 
 _ROI_SUFFIXES = frozenset({".zip", ".roi"})
@@ -27,7 +28,8 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
 
     ImageJ ROIs (a ``.roi``, a zip, a TIFF with an overlay, or a folder of these) or binary masks (a
     file or a folder). A file applies to every image; the files of a folder belong to images by
-    name. Several ROIs are united; a mask's region is what is brighter than half of its maximum.
+    name. Several ROIs are united; a mask's region is what is brighter than half of its maximum,
+    under an inverting lookup table what ImageJ takes for selected, though it looks black.
     A one-page mask, and an ROI without a slice position, applies to every page; a single image
     has one page whatever its ROIs say.
 
@@ -119,7 +121,7 @@ def _mask_region(folder: Path, partners: dict[Path, Path], image: ImageInstances
             f"{path}: the region has no page {image.frame + 1}, which {image.image} has; "
             "save one page for each page of the image, or a single one for all"
         )
-    pixels = read_page(path, image.frame if n_pages > 1 else 0).pixels
+    pixels = read_stored_page(path, image.frame if n_pages > 1 else 0)
     height, width = pixels.shape
     if (height, width) != image.image_hw:
         raise AnnotationError(

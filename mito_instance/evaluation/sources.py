@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
@@ -37,14 +37,20 @@ class Source:
     names_pictures: bool = True
 
 
-def read_source(path: Path, images: Path | None = None, truth: Path | None = None) -> Source:
+def read_source(
+    path: Path,
+    images: Path | None = None,
+    truth: Path | None = None,
+    images_true: Sequence[ImageInstances] = (),
+) -> Source:
     """Instances of a COCO JSON, of label images or of ImageJ ROI files.
 
     Label images hold one integer an instance, 0 is background; the ids need not be
     consecutive, and each connected part of an id is an instance. Palettes and colours are read
     as in ``mito convert-masks``.
     A stack has one label image a page. ROIs know no image size, so that they need ``images``,
-    to which they belong by name.
+    to which they belong by name. A page of a stack that carries no ROI is left out; but one that
+    stands in ``images_true`` is a page without predictions.
 
     Args:
         path: a JSON, a label image or a folder of them, or ROI zips and ``.roi`` files or a
@@ -52,6 +58,7 @@ def read_source(path: Path, images: Path | None = None, truth: Path | None = Non
         images: the micrographs. Needed by ROIs; label images take their names from them, so
             that ``cell_01_labels.tif`` is paired with ``cell_01.png``.
         truth: COCO JSON that a bare results list was made for; None for the truth itself.
+        images_true: images of the truth; none for the truth itself.
 
     Raises:
         MitoInstanceError: if nothing can be read; a bad file among others is a failure.
@@ -60,7 +67,7 @@ def read_source(path: Path, images: Path | None = None, truth: Path | None = Non
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
     if _is_of(path, _ROI_SUFFIXES):
-        return _read_rois(path, images)
+        return _read_rois(path, images, images_true)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return _read_labels(path, images)
     if truth is not None and is_results_list(path):
@@ -102,13 +109,14 @@ def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
     return path.suffix.lower() in suffixes
 
 
-def _read_rois(path: Path, images: Path | None) -> Source:
+def _read_rois(path: Path, images: Path | None, images_true: Sequence[ImageInstances]) -> Source:
     if images is None:
         raise ConfigError(
             f"{path}: ImageJ ROIs do not say how large their image is; give the images by --images"
         )
     pairing = pair_roi_sets(find_images([images]), find_roi_sets([path]))
-    conversion = convert_roi_pairs(pairing.pairs)
+    listed = {(PurePath(image.image).stem, image.frame) for image in images_true}
+    conversion = convert_roi_pairs(pairing.pairs, empty_pages=listed)
     return _source(conversion, pairing.failures, pairing.notices, path, names_pictures=True)
 
 
@@ -143,7 +151,7 @@ def _read_labels(path: Path, images: Path | None) -> Source:
 def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageInstances]:
     """The instances of each page of a label image."""
     pages: list[ImageInstances] = []
-    for page, labels in read_label_pages(path):
+    for page, labels in read_label_pages(path, notices):
         where = page.where
         rles, n_divided = label_rles(labels)
         if n_divided:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mito_instance.evaluation.counted import counted_predictions
 from mito_instance.evaluation.crowds import judged_predictions
 from mito_instance.evaluation.matching import MatchCounts, count_matches
 from mito_instance.evaluation.pairing import ImagePair, pair_images
@@ -124,16 +125,13 @@ def best_score_threshold(
     Args:
         images_true: truth.
         images_pred: predictions with scores, unthresholded.
-        min_area_px: smaller instances are left out on both sides.
+        min_area_px: smaller instances are left out, as by `evaluate`.
         candidates: thresholds to try; by default `CANDIDATES`.
 
     Returns:
         The threshold; 0.5 where nothing can be matched.
     """
-    large = [
-        (_of_area(truth, min_area_px), _of_area(pred, min_area_px))
-        for truth, pred in pair_images(images_true, images_pred).pairs
-    ]
+    large = [_of_area(pair, min_area_px) for pair in pair_images(images_true, images_pred).pairs]
     pairs = [(truth, pred.select(judged_predictions((truth, pred)))) for truth, pred in large]
     sweep = sweep_scores(pairs, CANDIDATES if candidates is None else candidates)
     top = best_f1(sweep)
@@ -143,11 +141,14 @@ def best_score_threshold(
     return min(good, key=lambda row: (row.count_mae, -row.score_threshold)).score_threshold
 
 
-def _of_area(image: ImageInstances, min_area_px: int) -> ImageInstances:
-    """The instances of at least an area."""
-    return image.select(
-        np.asarray([rle.area_px(mask) >= min_area_px for mask in image.masks], dtype=bool)
+def _of_area(pair: ImagePair, min_area_px: int) -> ImagePair:
+    """The instances that count where those under an area are left out."""
+    truth, pred = pair
+    large_true, large_pred = (
+        np.asarray([rle.area_px(mask) >= min_area_px for mask in side.masks], dtype=bool)
+        for side in pair
     )
+    return truth.select(large_true), pred.select(counted_predictions(pair, large_true, large_pred))
 
 
 def _number(value: float) -> float:

@@ -71,15 +71,19 @@ class VolumeMetrics:
     groups: tuple[Association, ...]
 
 
-def label_pages(path: Path) -> Iterator[Labels]:
+def label_pages(path: Path, notices: list[str]) -> Iterator[Labels]:
     """Pages of a label stack: a multi-page TIFF, or a folder of single pages in natural order.
+
+    Args:
+        path: the stack.
+        notices: grows as in `read_label_pages`.
 
     Raises:
         MitoInstanceError: if a page cannot be read, was compressed as JPEG, or holds no integers;
             or if it is in colour, whose numbers would not run through the pages.
     """
     for file in find_images([path]):
-        for page, labels in read_label_pages(file):
+        for page, labels in read_label_pages(file, notices):
             if page.form == COLOURS:
                 raise AnnotationError(
                     f"{page.where}: labels of a volume must be integers, got colours, which do not "

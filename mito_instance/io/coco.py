@@ -16,6 +16,7 @@ from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io import coco_values as values
 from mito_instance.io.coco_categories import MITOCHONDRION, category_entries, category_names_of
+from mito_instance.io.coco_crowds import crowd_warning, may_be_brush_mask
 from mito_instance.io.coco_polygons import rasterise
 from mito_instance.io.coco_values import Identifier
 from mito_instance.io.files import write_text_atomic
@@ -80,7 +81,8 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     pixel-corner convention (pixel (0, 0) lies between 0 and 1), are cut at the image border
     and rasterised as pycocotools does; several polygons of one annotation are united, so a
     polygon cannot describe a hole. Annotations with ``iscrowd`` 1 (regions to ignore) are no
-    instances but ``crowds``, which is told; empty masks are left out, with a warning.
+    instances but ``crowds``, which is told (see `crowd_warning`); empty masks are left out, with
+    a warning.
 
     Args:
         path: the JSON file.
@@ -113,7 +115,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
     track_ids: dict[Identifier, list[int]] = {key: [] for key in images}
     category_names = category_names_of(document)
     seen: set[Identifier] = set()
-    n_crowd = n_empty = 0
+    n_crowd = n_brush = n_empty = 0
     for position, entry in enumerate(annotations):
         where = f"{path}: annotations[{position}]"
         if "id" in entry and values.identifier(entry["id"], f"{where} id") in seen:
@@ -128,6 +130,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
         segmentation = entry.get("segmentation")
         if is_crowd[position]:
             n_crowd += 1
+            n_brush += may_be_brush_mask(segmentation, images[key].image_hw)
             if segmentation:
                 mask = _mask(segmentation, images[key].image_hw, f"{where} segmentation")
                 crowds[key].append(mask)
@@ -147,7 +150,7 @@ def read_coco(path: Path, *, by_id: bool = False) -> list[ImageInstances]:
         groups[key].append(values.group(entry.get("group")))
         track_ids[key].append(values.track_id(entry.get("track_id")))
     if n_crowd:
-        logger.warning("%s: %d crowd regions (iscrowd 1) are no instances", path, n_crowd)
+        logger.warning("%s", crowd_warning(path, n_crowd, n_brush))
     if n_empty:
         logger.warning("%s: %d annotations have no pixel in the image, left out", path, n_empty)
     return [

@@ -24,12 +24,13 @@ def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
             coordinates, and so on.
 
     Raises:
-        ValueError: if the operations and the coordinates do not add up.
+        ValueError: if the operations and the coordinates do not add up, or there are more than a
+            million vertices.
     Source: ImageJ 1.53t, ``ShapeRoi.getMask``: curves are flattened to 0.01 px.
     """
     numbers = path.astype(np.float64).tolist()
     vertices: list[tuple[float, float]] = []
-    place = 0
+    place = n_vertices = 0
     while place < len(numbers):
         operation = numbers[place]
         if operation not in _N_NUMBERS:
@@ -51,8 +52,10 @@ def path_rings(path: npt.NDArray[Any]) -> Iterator[Ring]:
         elif operation == _LINE:
             vertices.extend(points)
         else:
-            vertices.extend(flattened([vertices[-1], *points]))
-        if len(vertices) > _MAX_VERTICES:
+            points = flattened([vertices[-1], *points])
+            vertices.extend(points)
+        n_vertices += len(points)
+        if n_vertices > _MAX_VERTICES:
             raise ValueError(f"path of more than {_MAX_VERTICES} vertices")
     yield from _ring(vertices)
 

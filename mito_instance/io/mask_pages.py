@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mito_instance.errors import AnnotationError
 from mito_instance.io.grey import to_grey
-from mito_instance.io.images import read_pages
+from mito_instance.io.images import read_page, read_pages
 from mito_instance.io.raster import decode_raster, decode_raster_bytes
 from mito_instance.io.tiff import TiffPages, is_tiff
 
@@ -41,6 +41,8 @@ class MaskPage:
         values: (H, W), integer or float; grey levels, palette indices or numbers of colours.
         form: what the file holds, in words, such as ``8-bit`` or ``colours``.
         is_jpeg: whether the values went through JPEG compression.
+        is_inverted: whether ``values`` are what is stored, upside down: white is zero, or a palette
+            falls from white to black. ImageJ calls this an inverting lookup table.
     """
 
     path: Path
@@ -49,11 +51,17 @@ class MaskPage:
     values: npt.NDArray[Any]
     form: str
     is_jpeg: bool = False
+    is_inverted: bool = False
 
     @property
     def where(self) -> str:
         """File and, of a stack, page, for messages."""
         return f"{self.path} page {self.frame + 1}" if self.n_frames > 1 else str(self.path)
+
+    @property
+    def stored(self) -> npt.NDArray[Any]:
+        """The values (H, W) as stored, which ImageJ takes for them, however they look."""
+        return np.bitwise_not(self.values) if self.is_inverted else self.values
 
 
 def read_mask_pages(path: Path) -> Iterator[MaskPage]:
@@ -81,7 +89,8 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
     elif head.startswith(_PNG) and len(head) > _COLOUR_TYPE:
         is_indexed = head[_COLOUR_TYPE] == _INDEXED
         values, form = _indexed_values(path) if is_indexed else _values(decode_raster(path), path)
-        yield MaskPage(path, 0, 1, values, form)
+        is_inverted = is_indexed and _has_inverting_palette(path.read_bytes())
+        yield MaskPage(path, 0, 1, values, form, is_inverted=is_inverted)
     elif head and is_tiff(path):
         with TiffPages(path) as pages:
             for frame in range(len(pages)):
@@ -91,6 +100,26 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
             yield MaskPage(path, page.frame, page.n_frames, page.pixels, _depth(page.pixels))
 
 
+def read_stored_page(path: Path, frame: int = 0) -> npt.NDArray[Any]:
+    """Grey levels (H, W) of one page, as stored where they are shown upside down.
+
+    The objects of an ImageJ mask with an inverting lookup table look black and are 255.
+
+    Args:
+        path: an image file.
+        frame: 0-based page.
+
+    Raises:
+        ImageError: as `images.read_page`.
+    """
+    pixels, head = read_page(path, frame).pixels, _head(path)
+    is_inverted = head.startswith(_PNG) and _has_inverting_palette(path.read_bytes())
+    if is_tiff(path):
+        with TiffPages(path) as pages:
+            is_inverted = _is_turned(pixels, pages.channels(frame))
+    return np.bitwise_not(pixels) if is_inverted else pixels
+
+
 def _tiff_page(pages: TiffPages, frame: int, path: Path) -> MaskPage:
     """One page of a TIFF."""
     if pages.is_jpeg(frame):
@@ -98,10 +127,16 @@ def _tiff_page(pages: TiffPages, frame: int, path: Path) -> MaskPage:
     channels = pages.channels(frame)
     if channels.ndim == 3:
         values, form = _values(channels, path)
-    else:  # the photometric sense counts for grey pages only
-        values = pages.pixels(frame)
-        form = _depth(values)
-    return MaskPage(path, frame, len(pages), values, form)
+        return MaskPage(path, frame, len(pages), values, form)
+    values = pages.pixels(frame)  # the photometric sense counts for grey pages only
+    is_inverted = _is_turned(values, channels)
+    return MaskPage(path, frame, len(pages), values, _depth(values), is_inverted=is_inverted)
+
+
+def _is_turned(values: npt.NDArray[Any], stored: npt.NDArray[Any]) -> bool:
+    """Whether the values of a page are those that are stored, upside down."""
+    is_possible = stored.ndim == 2 and values.dtype.kind == "u" and stored.dtype.kind == "u"
+    return is_possible and np.array_equal(values, np.bitwise_not(stored))
 
 
 def _head(path: Path) -> bytes:
@@ -171,18 +206,29 @@ def _indexed_values(path: Path) -> tuple[npt.NDArray[Any], str]:
 def _as_grey_png(data: bytes) -> bytes:
     """The PNG with its indices declared to be grey levels, without its palette."""
     parts = [_PNG]
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        kind = data[position + 4 : position + 8]
-        content = data[position + 8 : position + 8 + length]
+    for kind, content in _chunks(data):
         if kind == b"IHDR":
             content = content[:9] + bytes([_GREY]) + content[10:]
         if kind in (b"IHDR", b"IDAT", b"IEND"):
             checksum = struct.pack(">I", zlib.crc32(kind + content))
-            parts += [struct.pack(">I", length), kind, content, checksum]
-        position += 12 + length
+            parts += [struct.pack(">I", len(content)), kind, content, checksum]
     return b"".join(parts)
+
+
+def _has_inverting_palette(data: bytes) -> bool:
+    """Whether the palette of a PNG is the one that ImageJ writes for an inverting lookup table."""
+    falling = bytes(grey for grey in range(255, -1, -1) for _ in range(3))
+    chunks = dict(_chunks(data))
+    return chunks.get(b"PLTE") == falling and b"tRNS" not in chunks
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each chunk of a PNG."""
+    position = len(_PNG)
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        yield data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
+        position += 12 + length
 
 
 def _depth(values: npt.NDArray[Any]) -> str:

@@ -360,6 +360,44 @@ def test_masks_of_crowd_regions_must_be_readable(folder, segmentation, expected)
     assert {item.repair for item in result.findings.items} == {"left out"}
 
 
+def test_crowd_regions_in_one_piece_may_be_brush_masks_of_cvat(folder):
+    two_pieces = rle.encode(box_mask(2, 3, 4, 4) | box_mask(12, 3, 4, 4))
+    entries = [
+        annotation(1, iscrowd=1),
+        annotation(2, iscrowd=1, segmentation=two_pieces),
+        annotation(3, iscrowd=1, segmentation=[SQUARE]),
+    ]
+    crowds = [i for i in check(folder, document(*entries)).findings.items if i.kind == "crowd"]
+    assert ["CVAT marks brush masks" in item.message for item in crowds] == [True, False, False]
+
+
+def test_crowd_regions_are_kept_as_instances_when_asked(folder):
+    mask = box_mask(2, 3, 6, 5)
+    counts = np.diff(np.flatnonzero(np.diff(mask.T.ravel(), prepend=0, append=0)), prepend=0)
+    counts = [*counts.tolist(), mask.size - int(counts.sum())]
+    crowd = {"counts": counts, "size": [HEIGHT, WIDTH]}  # as CVAT writes a brush mask
+    content = document(
+        annotation(1, iscrowd=1, segmentation=crowd, bbox=[2.0, 3.0, 6.0, 5.0], name="brush"),
+        annotation(2, (12, 3, 6, 5)),
+        annotation(3, (20, 3, 6, 5), iscrowd="no"),
+    )
+    result = check(folder, content, crowds_are_instances=True)
+    repairs = result.findings.repairs()
+    assert repairs["crowd", "written as single instances"] == 1
+    assert repairs["crowd-mark", "left out"] == 1  # nobody knows what it is
+    write_coco(folder / "fixed.json", result.images)
+    (image,) = read_coco(folder / "fixed.json")
+    assert (len(image), image.crowds, image.names) == (2, (), ("brush", ""))
+    assert np.array_equal(rle.decode(image.masks[0]), mask)
+
+
+def test_a_crowd_region_that_is_kept_needs_a_score_as_others_do(folder):
+    first, second = annotation(1, score=0.5), annotation(2, (12, 3, 6, 5), iscrowd=1)
+    result = check(folder, document(first, second), crowds_are_instances=True)
+    assert kinds(result) == ["score-partial", "crowd"]
+    assert (len(result.images[0]), result.images[0].scores) == (2, None)
+
+
 @pytest.mark.parametrize("iscrowd", [None, 0, 1, True, False, 1.0])
 def test_marks_of_crowds_that_are_read(folder, iscrowd):
     result = check(folder, document(annotation(iscrowd=iscrowd)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import tifffile
 
 from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
 from mito_instance.annotations.mask_options import MaskOptions
+from mito_instance.annotations.mask_parts import component_parts
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.masks import rle
@@ -138,6 +141,19 @@ def test_an_empty_folder_is_an_image_without_instances(tmp_path, image):
     (tmp_path / "masks" / "a").mkdir(parents=True)
     conversion = convert_mask_pairs([(image, tmp_path / "masks" / "a")], MaskOptions())
     assert areas(conversion) == []
+
+
+def test_a_folder_of_other_files_is_no_image_without_instances(tmp_path, image):
+    folder = tmp_path / "masks" / "a"
+    folder.mkdir(parents=True)
+    np.save(folder / "0.npy", two_squares())
+    (folder / "1.gif").write_bytes(b"GIF89a")
+    conversion = convert_mask_pairs([(image, folder)], MaskOptions())
+    assert conversion.images == []
+    assert conversion.failures == [
+        f"{folder}: holds no PNG, JPEG, BMP or TIFF but 2 other files, such as 0.npy; save each "
+        f"mask as PNG, or empty the folder if {image} has no instance"
+    ]
 
 
 def test_stacks_go_page_by_page(tmp_path):
@@ -301,6 +317,26 @@ def test_components_3d_keep_their_number_over_the_pages(tmp_path):
     assert "2 3D components in 3 slices" in conversion.notices[0]
     large = convert(tmp_path / "m.tif", image, instances="components-3d", min_area_px=2)
     assert [item.track_ids for item in large.images] == [(1,), (1,), (1, 1)]
+
+
+def test_components_3d_of_two_stacks_are_numbered_apart_and_hold_few_pages(tmp_path, monkeypatch):
+    pages, n_alive = [], []
+
+    def counted(*args):
+        parts = component_parts(*args)
+        pages.append(weakref.ref(parts))
+        n_alive.append(sum(page() is not None for page in pages))
+        return parts
+
+    monkeypatch.setattr("mito_instance.annotations.mask_conversion.component_parts", counted)
+    stack = np.stack([two_squares()] * 12)
+    pairs = []
+    for name in ("a.tif", "b.tif"):
+        image = save(tmp_path / "i" / name, np.zeros_like(stack))
+        pairs.append((image, save(tmp_path / "m" / name, stack)))
+    conversion = convert_mask_pairs(pairs, MaskOptions(instances="components-3d"))
+    assert [item.track_ids for item in conversion.images] == [(1, 2)] * 12 + [(3, 4)] * 12
+    assert (len(pages), max(n_alive) <= 8) == (24, True)
 
 
 def test_components_3d_link_numbered_files_and_stop_at_gaps(tmp_path):

@@ -105,6 +105,21 @@ def test_an_image_of_which_every_roi_failed_is_left_out(tmp_path):
     assert len(conversion.failures) == 1
 
 
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_so_is_one_of_which_every_roi_is_damaged(tmp_path, kind):
+    image = save_image(tmp_path / "a.png")
+    damaged = [square(2, 3)[:40], square(9, 3)[:40]]
+    if kind == "zip":
+        rois = save_zip(tmp_path / "a.zip", *damaged)
+    else:
+        rois = tmp_path / "a"
+        rois.mkdir()
+        for number, data in enumerate(damaged):
+            (rois / f"{number}.roi").write_bytes(data)
+    conversion = convert(image, rois)
+    assert (conversion.images, len(conversion.failures)) == ([], 2)
+
+
 def test_lines_are_listed_and_no_failure(tmp_path):
     image = save_image(tmp_path / "a.png")
     line = square(1, 1, roitype=roifile.ROI_TYPE.POLYLINE)

@@ -22,22 +22,86 @@ def images(*names, frames=1):
     [
         pytest.param(images(), 0, 0, id="none"),
         pytest.param(images("a.tif", "b.tif", "c.tif", "d.tif"), 4, 0, id="four-images"),
-        pytest.param(images(*(f"cell_{i}.tif" for i in range(5))), 4, 1, id="five-images"),
-        pytest.param(images(*(f"{i}.tif" for i in range(20))), 16, 4, id="twenty-images"),
+        pytest.param(images(*(f"cell_{i}.tif" for i in "abcde")), 4, 1, id="five-images"),
+        pytest.param(images(*(f"cell_{i}.tif" for i in range(5))), 5, 0, id="five-numbered"),
+        pytest.param(images(*(f"cell_{i}.tif" for i in range(6))), 4, 1, id="six-numbered"),
+        pytest.param(images(*(f"{i}.tif" for i in range(20))), 15, 4, id="twenty-numbered"),
+        pytest.param(images(*(f"{i}.tif" for i in range(0, 40, 2))), 16, 4, id="every-second"),
+        pytest.param(
+            images(*(f"{kind}_{i}.tif" for kind in ("ko", "wt") for i in range(3))),
+            4,
+            1,
+            id="two-short-series",
+        ),
+        pytest.param(
+            images(*(f"m{mouse}_c{cell}.tif" for mouse in range(3) for cell in range(3))),
+            6,
+            2,
+            id="cells-of-mice",
+        ),
+        pytest.param(images("a.tif", frames=5), 5, 0, id="five-pages"),
         pytest.param(images("a.tif", frames=10), 7, 2, id="one-stack-with-a-gap"),
         pytest.param(images("a.tif", "b.tif", frames=5), 5, 5, id="two-stacks"),
     ],
 )
-def test_a_fifth_is_held_out_where_there_are_enough(given, n_train, n_val):
-    train, val = hold_out(given, np.random.default_rng(0))
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fifth_is_held_out_where_there_are_enough(given, n_train, n_val, seed):
+    train, val, reason = hold_out(given, np.random.default_rng(seed))
     assert (len(train), len(val)) == (n_train, n_val)
+    assert bool(reason) == (not val)
     assert not {(i.image, i.frame) for i in train} & {(i.image, i.frame) for i in val}
 
 
-def test_a_part_without_any_instance_is_none():
-    empty = [ImageInstances(f"{i}.tif", (4, 4)) for i in range(9)]
-    train, val = hold_out([*empty, *images("a.tif")], np.random.default_rng(0))
-    assert (len(train), len(val)) == (10, 0)
+@pytest.mark.parametrize("name", ["z{:03d}.png", "z{:03d}_em.png", "5nm_s{:03d}_ch0.tif"])
+@pytest.mark.parametrize("seed", range(5))
+def test_neighbours_among_numbered_files_are_left_out(name, seed):
+    z_of = {name.format(z): z for z in range(10)}
+    train, val, _ = hold_out(images(*z_of), np.random.default_rng(seed))
+    assert min(abs(z_of[a.image] - z_of[b.image]) for a in train for b in val) == 2
+    assert len(train) + len(val) == 9
+
+
+def test_one_image_with_most_instances_is_learned():
+    given = [ImageInstances(f"{i}.tif", (4, 4), (MASK,) * (30 if i == 3 else 2)) for i in range(15)]
+    for seed in range(5):
+        train, val, _ = hold_out(given, np.random.default_rng(seed))
+        assert given[3] in train
+        assert len(val) >= 4
+
+
+def test_what_images_were_cut_from_tells_the_stacks():
+    parts = images(*"abcdefghij")
+    train, val, _ = hold_out(parts, np.random.default_rng(0), images("s.tif", frames=10))
+    assert (len(train), len(val)) == (7, 2)
+    places = [[parts.index(image) for image in part] for part in (train, val)]
+    assert min(abs(a - b) for a in places[0] for b in places[1]) == 2
+
+
+def empty(*names, frames=1):
+    return [ImageInstances(name, (4, 4), frame=frame) for name in names for frame in range(frames)]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        pytest.param(images(*"abcd"), "4 images, 5 would be needed, or --cross-validate", id="few"),
+        pytest.param(
+            [*empty(*"abcdefg"), *images("h")], "mitochondria in 1 of 8 images, too few", id="one"
+        ),
+        pytest.param(
+            [*empty("1", "2", "5", "6", "7"), *images("3", "4")],
+            "mitochondria in 2 of 7 images, too few",
+            id="beside-each-other",
+        ),
+        pytest.param(
+            images(*"12345"), "3 of 5 images would be left to train on, 4 would be", id="numbered"
+        ),
+    ],
+)
+def test_why_nothing_is_held_out_is_said(given, reason):
+    train, val, found = hold_out(given, np.random.default_rng(0))
+    assert (train, val) == (given, [])
+    assert found.startswith(reason)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ def paths(folder, *names):
             ["c1.png", "c2.png"], ["c1_anna.png", "c2_ben.png"], {}, id="different-affixes"
         ),
         pytest.param(["c1.png"], ["c10.png"], {}, id="affix-inside-a-number"),
+        pytest.param(
+            ["s0.tif", "s1.tif", "s2.tif"],
+            ["m1.png", "m2.png"],
+            {"s1.tif": "m1.png", "s2.tif": "m2.png"},
+            id="numbers-of-a-part",
+        ),
+        pytest.param(["s0.tif", "s1.tif"], ["m7.png", "m8.png"], {}, id="other-numbers"),
         pytest.param(["\u00e4.png"], ["a\u0308.png"], {"\u00e4.png": "a\u0308.png"}, id="unicode"),
     ],
 )
@@ -101,12 +108,43 @@ def test_pairs(images, partners, expected):
             "rename the files so that one name fits",
             id="one-number-three-times",
         ),
+        pytest.param(
+            ["c7.tif"],
+            ["c7_by-anna.png", "c7_by-anna.tif"],
+            "i/c7.tif: could belong to m/c7_by-anna.png and m/c7_by-anna.tif; "
+            "rename the files so that one name fits",
+            id="one-affix-twice",
+        ),
+        pytest.param(
+            ["c7.tif", "c7.png"],
+            ["c7_by-anna.png"],
+            "m/c7_by-anna.png: could belong to i/c7.tif and i/c7.png; "
+            "rename the files so that one name fits",
+            id="two-images-of-one-affix",
+        ),
+        pytest.param(
+            ["s0.tif", "s1.tif", "s2.tif"],
+            ["m1.png", "m2.png", "m3.png"],
+            "i: 3 images are numbered 0 to 2, but as many partners in m 1 to 3; "
+            "number both alike, or remove what has no partner",
+            id="a-series-that-begins-elsewhere",
+        ),
     ],
 )
 def test_ambiguous_names_are_refused_and_both_are_named(images, partners, message):
     pairing = pair_by_name(paths("i", *images), paths("m", *partners))
     assert pairing.ambiguous == (message,)
     assert pairing.pairs == pairing.images_alone == pairing.partners_alone == ()
+
+
+def test_names_twice_beside_an_affix_leave_the_others():
+    partners = paths("m", "c7_by-anna.zip", "c7_by-anna", "c8_by-anna.zip")
+    pairing = pair_by_name(paths("i", "c7.tif", "c8.tif"), partners)
+    assert [(image.name, partner.name) for image, partner in pairing.pairs] == [
+        ("c8.tif", "c8_by-anna.zip")
+    ]
+    (line,) = pairing.ambiguous
+    assert line.startswith("i/c7.tif: could belong to m/c7_by-anna.zip and m/c7_by-anna;")
 
 
 def test_pairs_are_in_the_order_of_the_images():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mito_instance.annotations.assignment import assign_groups
-from mito_instance.annotations.series import Slice, slices_of
+from mito_instance.annotations.series import Slice, series_of, slices_of
 from mito_instance.annotations.splits import SplitOptions, split_images
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
@@ -64,6 +64,82 @@ def test_slices(images, expected):
 def test_numbered_files_of_every_format_are_one_stack(suffix):
     images = [image(f"a/z{number:02d}{suffix}") for number in (1, 2)]
     assert slices_of(images) == [Slice("a/z#", 1), Slice("a/z#", 2)]
+
+
+@pytest.mark.parametrize(
+    ("files", "apart", "expected"),
+    [
+        pytest.param(["a/c.png", "c1/d.tif"], False, [("a/c.png", 0), ("c1/d.tif", 0)], id="none"),
+        pytest.param(
+            ["a/z9_em.png", "a/z010_em.png"], False, [("a/z#_em", 9), ("a/z#_em", 10)], id="inside"
+        ),
+        pytest.param(["a/z1.png", "b/z2.png"], False, [("a/z#", 1), ("b/z#", 2)], id="folders"),
+        pytest.param(
+            ["5nm_z1_x0.tif", "5nm_z2_x0.tif", "5nm_z2_x1.tif", "5nm_z3_x0.tif"],
+            False,
+            [("#nm_z#_x#", 1), ("#nm_z#_x#", 2), ("#nm_z#_x#", 2), ("#nm_z#_x#", 3)],
+            id="tiles",
+        ),
+        pytest.param(
+            ["m1_z5.tif", "m1_z6.tif", "m2_z7.tif"],
+            True,
+            [("m1_z#", 5), ("m1_z#", 6), ("m2_z#", 7)],
+            id="apart",
+        ),
+        pytest.param(
+            ["z1_140259.tif", "z2_140311.tif", "z3_140402.tif"],
+            False,
+            [("z#_#", 1), ("z#_#", 2), ("z#_#", 3)],
+            id="times",
+        ),
+        pytest.param(
+            ["m1_c1.tif", "m2_c2.tif"], False, [("m#_c#", 1), ("m#_c#", 2)], id="last-of-equals"
+        ),
+        pytest.param(
+            ["x#1_2.tif", "x1#_#.tif"], False, [("x##_#", 2), ("x##_#", 1)], id="number-signs"
+        ),
+        pytest.param(["1" * 50 + "_2"], False, [("1" * 50 + "_#", 2)], id="number-without-end"),
+    ],
+)
+def test_series(files, apart, expected):
+    found = series_of([image(file) for file in files], apart=apart)
+    assert found == [Slice(*place) for place in expected]
+
+
+def test_pages_are_a_series_of_their_own():
+    pages = [image("v1.tif"), image("v1.tif", frame=1), image("v2.tif", frame=3)]
+    assert series_of(pages) == [Slice("v1.tif", 0), Slice("v1.tif", 1), Slice("v2.tif", 3)]
+
+
+@pytest.mark.parametrize(
+    "names_of",
+    [
+        pytest.param(lambda z: [f"z{z:03d}_em.png"], id="before-a-word"),
+        pytest.param(lambda z: [f"EM_s{z:03d}_ch{c}.tif" for c in (0, 1)], id="channels"),
+        pytest.param(
+            lambda z: [f"z{z:03d}_x{x}_y{y}.png" for x in range(3) for y in range(3)], id="tiles"
+        ),
+        pytest.param(
+            lambda z: [f"x{x}_y{y}_z{z:03d}.png" for x in range(3) for y in range(3)],
+            id="tiles-before",
+        ),
+    ],
+)
+@pytest.mark.parametrize("gap", [1, 5])
+def test_neighbours_are_apart_wherever_the_number_is(names_of, gap):
+    z_of = {f"a/{name}": z for z in range(40) for name in names_of(z)}
+    parts = split([image(name) for name in z_of], val=0.2, by="image", gap=gap).parts
+    train, val = ({z_of[item.image] for item in parts[name]} for name in ("train", "val"))
+    assert min(abs(a - b) for a in train for b in val) > gap
+    with pytest.raises(ConfigError, match="got 1 by stack"):
+        split([image(name) for name in z_of])
+
+
+def test_how_long_a_stack_is_counts_its_slices_not_its_tiles():
+    tiles = [image(f"z{z}_x{x}_y{y}.png") for z in range(5) for x in range(4) for y in range(4)]
+    result = split([*tiles, *stack("a", range(100)), image("b.png")], val=0.3, by="image", gap=10)
+    assert {name for name, part in result.parts.items() if tiles[0] in part} != set()
+    assert any(set(names(tiles)) <= set(names(part)) for part in result.parts.values())
 
 
 def test_stacks_stay_whole_and_the_shares_are_met():
@@ -139,14 +215,21 @@ def test_a_pattern_that_tears_a_stack_apart_still_keeps_the_gap():
         pytest.param(
             stack("s", range(9)),
             {},
-            "by stack; give --by image .* or --by image --gap 0 if",
+            "got 1 by stack .a multi-page file, or a folder's images whose names are equal but for "
+            "numbers; here s.#.; give --by image --gap N .* or --by image --gap 0 if",
             id="one-stack",
         ),
         pytest.param(
             stack("s", range(9)),
             {"by": "specimen"},
-            "by specimen; give --group-regex",
+            r"got 1 by specimen .a folder; here s.; give --group-regex '\(mouse\[0-9\]\+\)'",
             id="one-specimen",
+        ),
+        pytest.param(
+            stack("s", range(9)),
+            {"by": "specimen", "group_pattern": "s/"},
+            "got 1 by specimen .what 's/' finds in the path; here s/.; .* or --by image --gap N",
+            id="one-specimen-by-pattern",
         ),
         pytest.param(
             stack("s", range(9)),
@@ -217,7 +300,8 @@ def test_no_group_crosses_no_slice_is_near_and_every_image_is_accounted_for(
     found += names(result.left_out)
     assert sorted(found) == sorted(names(images))
     assert all(result.parts.values())
-    place = dict(zip(names(images), slices_of(images), strict=True))
+    places = slices_of(images) if by == "specimen" else series_of(images)
+    place = dict(zip(names(images), places, strict=True))
     # No group crosses.
     if by != "image":
         groups = defaultdict(set)

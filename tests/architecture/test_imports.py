@@ -118,6 +118,7 @@ LIGHT_WORK = {
     ],
     "dry-run": ["quantify", "{folder}/a.png", "--dry-run"],
     "export-roi": ["export-roi", "{folder}/truth.json", "-o", "{folder}/rois"],
+    "measure": ["measure", "--coco", "{folder}/truth.json"],
 }  # fmt: skip
 
 

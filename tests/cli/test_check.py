@@ -10,6 +10,7 @@ import pytest
 
 from mito_instance.cli import main
 from mito_instance.io.coco import read_coco
+from mito_instance.masks import rle
 
 SQUARE = [2.0, 3.0, 8.0, 3.0, 8.0, 8.0, 2.0, 8.0]
 
@@ -101,6 +102,23 @@ def test_the_input_is_not_overwritten(tmp_path, capsys):
     assert main(["check", str(path), "--fix", str(path)]) == 2
     assert "must not overwrite" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_brush_masks_of_cvat_are_kept_as_instances(tmp_path, capsys):
+    mask = np.zeros((20, 30), bool)
+    mask[3:8, 2:8] = True
+    segmentation = rle.encode(mask)
+    path = write(tmp_path, iscrowd=1, segmentation=segmentation)
+    output = tmp_path / "fixed.json"
+    assert main(["check", str(path), "--crowds-are-instances"]) == 2
+    assert "give --fix OUT.json as well" in capsys.readouterr().err
+    assert main(["check", str(path), "--fix", str(output), "--crowds-are-instances"]) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "repaired crowd: written as single instances (1)",
+        f"{output}: 1 of 1 images, 1 of 1 annotations",
+    ]
+    assert len(read_coco(output)[0]) == 1
+    assert main(["check", str(output)]) == 0
 
 
 def test_nothing_left_after_repair(tmp_path, capsys):

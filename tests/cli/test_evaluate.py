@@ -16,6 +16,7 @@ from PIL import Image
 from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.io.imagej_roi_writer import write_roi_zip
 from mito_instance.masks import rle
 
 HW = (40, 60)
@@ -156,6 +157,33 @@ def test_false_detections_are_a_file_of_look_alikes(files, tmp_path):
     assert Path(first.image).name == "a.png"
     assert [rle.box_xywh(mask) for mask in first.masks] == [(40, 20, 8, 8)]
     assert len(second) == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "named"), [("truth", "truth"), ("pred", "pred"), ("both", "truth"), ("none", None)]
+)
+def test_look_alikes_name_the_micrographs(tmp_path, capsys, side, named):
+    sides = {}
+    for name, boxes in (("truth", [(0, 0, 9, 9)]), ("pred", [(40, 20, 8, 8)])):
+        (tmp_path / name).mkdir()
+        if side in (name, "both"):
+            sides[name] = write(tmp_path / name / "a.json", {"a.tif": boxes}, scored=False)
+        else:
+            labels = np.zeros(HW, np.uint8)
+            for x, y, width, height in boxes:
+                labels[y : y + height, x : x + width] = 1
+            tifffile.imwrite(tmp_path / name / "a.tif", labels)
+            sides[name] = str(tmp_path / name / "a.tif")
+    path = tmp_path / "o" / "false.json"
+    path.parent.mkdir()
+    path.write_text("of an earlier evaluation")
+    assert main([sides["truth"], sides["pred"], "-o", str(tmp_path / "o")]) == 0
+    if named is None:
+        assert not path.exists()
+        assert f"notice: {path} is not written: neither side names" in capsys.readouterr().err
+    else:
+        (image,) = read_coco(path)
+        assert (Path(image.image), len(image)) == (tmp_path / named / "a.tif", 1)
 
 
 def test_undefined_is_null_and_an_empty_cell(tmp_path, capsys):
@@ -367,6 +395,35 @@ def test_volume(tmp_path, capsys):
         (row,) = csv.DictReader(file)
     assert (row["kind"], row["true_labels"], row["pred_labels"]) == ("merge", "5 900", "3")
     assert (row["box_n_pages"], row["voxels_true"], row["voxels_pred"]) == ("2", "72", "72")
+
+
+def test_a_volume_whose_background_is_not_0_is_told(tmp_path, capsys):
+    pages = np.zeros((2, 20, 30), dtype=np.uint16)
+    pages[:, 4:9, 5:20] = 7
+    truth, pred = str(tmp_path / "t.tif"), str(tmp_path / "p.tif")
+    tifffile.imwrite(truth, pages, photometric="minisblack")
+    tifffile.imwrite(pred, pages + np.uint16(1), photometric="minisblack")
+    assert main([truth, pred, "--volume"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^f1_75 +1\.0000$", out, re.MULTILINE)
+    assert err == (
+        f"notice: {pred} page 1 and 1 more pages: no pixel is 0; the value that surrounds the "
+        "rest is background\n"
+    )
+
+
+def test_pages_of_a_stack_where_nothing_was_found_are_scored(tmp_path, capsys):
+    image = tmp_path / "s.tif"
+    tifffile.imwrite(image, np.zeros((3, *HW), np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    square = (rle.place(np.ones((5, 5), dtype=bool), 3, 3, HW),)
+    truth = [ImageInstances(str(image), HW, square, frame=frame) for frame in (0, 1)]
+    write_coco(tmp_path / "t.json", truth)
+    write_roi_zip(tmp_path / "s.zip", [truth[0], truth[1].select([])])
+    arguments = [str(tmp_path / "t.json"), str(tmp_path / "s.zip"), "--images", str(image)]
+    assert main([*arguments, "-o", str(tmp_path / "o")]) == 0
+    metrics = read(tmp_path / "o")
+    assert (metrics["n_images"], metrics["recall_50"], metrics["n_missed"]) == (2, 0.5, 1)
+    assert "1 pages carry no ROI; nothing was found there" in capsys.readouterr().err
 
 
 def test_volume_takes_no_jpeg(tmp_path, capsys):

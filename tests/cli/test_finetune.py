@@ -1,24 +1,29 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import roifile
+import tifffile
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
 from mito_instance.cli import export_roi, finetune  # noqa: E402
-from mito_instance.cli.finetune_parts import divide  # noqa: E402
+from mito_instance.cli.finetune_parts import cut_to_regions, divide  # noqa: E402
 from mito_instance.cli.outlined_images import read_outlined  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.data import MicrographMapper  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 from mito_instance.masks import rle  # noqa: E402
+from mito_instance.semantic.stacks import runs_of  # noqa: E402
 from mito_instance.synthetic import write_dataset  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "configs" / "mask_rcnn_light.yaml"
@@ -29,6 +34,7 @@ TINY = [
     "DATALOADER.NUM_WORKERS", "0", "MITO.FOREGROUND.ENABLED", "True",
     "MITO.AUGMENT.CROP_PX", "64", "MITO.SCORE_THRESHOLD", "0.35",
 ]  # fmt: skip
+REGION = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
 SHORT = ["--set", "SOLVER.IMS_PER_BATCH", "1", "--set", "MODEL.DEVICE", "cpu"]
 
 
@@ -44,7 +50,7 @@ def start(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data"), 5, seed=1, image_hw=(96, 96), count=2)
+    return write_dataset(tmp_path_factory.mktemp("data"), 6, seed=1, image_hw=(96, 96), count=2)
 
 
 def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
@@ -88,7 +94,7 @@ def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
     assert left == {"train", "metrics", "events"}
 
 
-def test_five_images_leave_one_for_validation(start, truth, tmp_path, capfd):
+def test_six_numbered_images_leave_one_for_validation(start, truth, tmp_path, capfd):
     output = tmp_path / "model"
     words = ["--coco", str(truth), "-o", str(output), "--weights", str(start), "--steps", "2"]
     assert finetune.main([*words, *SHORT]) == 0
@@ -111,7 +117,8 @@ def test_other_images_are_learned_beside(start, truth, tmp_path, capfd):
     assert counts == {"train": 4, "val": 1, "also": 2}
     card = (output / "MODEL_CARD.md").read_text()
     assert "half of what was shown (instances): `synthetic_000.tif` (3), " in card
-    assert "| `train.json` | training | 4 | 8 |" in card
+    n_learned = sum(map(len, read_coco(output / "training" / "train.json")))
+    assert f"| `train.json` | training | 4 | {n_learned} |" in card
     n_instances = sum(map(len, read_coco(others)))
     assert f"| `also.json` | training | 2 | {n_instances} |" in card
 
@@ -120,13 +127,12 @@ def test_parts_fill_the_same_share_of_an_epoch(start, truth, tmp_path):
     others = write_dataset(tmp_path / "others", 2, seed=7, image_hw=(96, 96), count=3)
     cfg = finetuning_config(start, tmp_path, [truth, others], None, steps=3)
     assert [Path(path) for path in cfg.DATASETS.TRAIN] == [truth, others]
-    assert list(cfg.MITO.DATASET_REPEATS) == [1.0, 2.5]
+    assert list(cfg.MITO.DATASET_REPEATS) == [1.0, 3.0]
 
 
 @pytest.mark.parametrize("option", ["--val", "--also"])
 def test_a_part_of_an_image_is_that_image(start, truth, tmp_path, capfd, option):
-    corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
-    roifile.ImagejRoi.frompoints(corners).tofile(tmp_path / "outlined.roi")
+    roifile.ImagejRoi.frompoints(REGION).tofile(tmp_path / "outlined.roi")
     words = ["--coco", str(truth), "--region", str(tmp_path / "outlined.roi"), option, str(truth)]
     words += ["-o", str(tmp_path / "model"), "--weights", str(start)]
     assert finetune.main([*words, *SHORT]) == 2
@@ -134,8 +140,7 @@ def test_a_part_of_an_image_is_that_image(start, truth, tmp_path, capfd, option)
 
 
 def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
-    corners = np.array([[8, 16], [88, 16], [88, 96], [8, 96]], dtype=float)
-    roi = roifile.ImagejRoi.frompoints(corners)
+    roi = roifile.ImagejRoi.frompoints(REGION)
     roi.tofile(tmp_path / "outlined.roi")
     output = tmp_path / "model"
     status = finetune.main(
@@ -150,8 +155,71 @@ def test_only_the_outlined_part_is_used(start, truth, tmp_path, capfd):
     original = next(image for image in whole if Path(image.image).stem in first.image)
     union = rle.decode(rle.union(original.masks, original.image_hw))[16:96, 8:88]
     np.testing.assert_array_equal(rle.decode(rle.union(first.masks, (80, 80))), union)
-    pixels = read_page(Path(original.image)).pixels[16:96, 8:88]
-    np.testing.assert_array_equal(read_page(Path(first.image)).pixels, pixels)
+    predictor = load_predictor(output)  # learned and validated on what prediction sees
+    seen = predictor.prepare(read_page(Path(original.image)).pixels)[16:96, 8:88]
+    np.testing.assert_array_equal(predictor.prepare(read_page(Path(first.image)).pixels), seen)
+    np.testing.assert_array_equal(MicrographMapper(predictor.cfg, 0)._image(first), seen)
+
+
+def cut(tmp_path, images):
+    """Parts of images, and the images, as of ``--region``."""
+    roifile.ImagejRoi.frompoints(REGION).tofile(tmp_path / "outlined.roi")
+    parts, sources, status = cut_to_regions(
+        tmp_path / "outlined.roi", images, tmp_path / "cut", 0, (0.5, 99.5)
+    )
+    assert status == 0
+    return parts, sources
+
+
+def outlined_stack(path, n_pages):
+    """Pages of 96×96 px with one mitochondrion each."""
+    tifffile.imwrite(path, np.zeros((n_pages, 96, 96), np.uint8), photometric="minisblack")
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[30:50, 30:60] = True
+    return [
+        ImageInstances(str(path), (96, 96), (rle.encode(mask),), frame=frame)
+        for frame in range(n_pages)
+    ]
+
+
+def test_parts_of_pages_are_neighbours_still(tmp_path):
+    pages = outlined_stack(tmp_path / "s.tif", 10)
+    parts, sources = cut(tmp_path, pages)
+    assert sources == pages
+    assert [Path(part.image).name for part in parts[:2]] == ["s_0001.tif", "s_0002.tif"]
+    assert runs_of(parts) == [list(range(10))]
+    args = finetune.build_parser().parse_args(["-o", str(tmp_path)])
+    train, val = divide(args, parts, (), sources)
+    assert (len(train), len(val)) == (7, 2)
+    assert min(abs(parts.index(a) - parts.index(b)) for a in train for b in val) == 2
+
+
+def test_parts_of_stacks_and_numbered_files_do_not_mix(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    images = [
+        *outlined_stack(tmp_path / "a" / "s.tif", 3),
+        *outlined_stack(tmp_path / "b" / "s.tif", 2),
+        *(outlined_stack(tmp_path / "b" / f"z{i}.tif", 1)[0] for i in (1, 2, 5)),
+    ]
+    parts, sources = cut(tmp_path, images)
+    assert len({part.image for part in parts}) == 8
+    assert sorted(runs_of(parts)) == [[0, 1, 2], [3, 4], [5, 6], [7]]
+    again, _ = cut(tmp_path, images)  # nothing of an earlier run is replaced, or its neighbour
+    assert not {Path(part.image).parent for part in parts} & {Path(i.image).parent for i in again}
+    args = finetune.build_parser().parse_args(["-o", str(tmp_path)])
+    _, val = divide(args, parts, (), sources)
+    held_out = {parts.index(part) for part in val}
+    assert held_out in ({0, 1, 2}, {3, 4}, {5, 6, 7})  # stacks stay whole
+
+
+def test_the_reason_for_no_validation_is_the_real_one(tmp_path, caplog):
+    pages = outlined_stack(tmp_path / "s.tif", 8)
+    images = [pages[0], *(replace(page, masks=(), category_ids=()) for page in pages[1:])]
+    args = finetune.build_parser().parse_args(["-o", str(tmp_path)])
+    with caplog.at_level("INFO"):
+        assert divide(args, images, ()) == (images, [])
+    assert "no validation (mitochondria in 1 of 8 images, too few to train and" in caplog.text
 
 
 def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):

@@ -49,9 +49,18 @@ def test_parts_table_and_relative_paths(tmp_path, capsys):
 def test_one_stack_cannot_be_split_by_stacks(tmp_path, capsys):
     assert main(["split", str(write(tmp_path, 9)), "-o", str(tmp_path / "split")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: 2 parts need as many groups, got 1 by stack")
+    assert error.startswith("error: 2 parts need as many groups, got 1 by stack (")
+    assert f"here {tmp_path / 'images' / '#'}); give --by image --gap N" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "split").exists()
+
+
+def test_one_folder_is_one_specimen(tmp_path, capsys):
+    words = [str(write(tmp_path, 9)), "--by", "specimen", "-o", str(tmp_path / "split")]
+    assert main(["split", *words]) == 2
+    error = capsys.readouterr().err
+    assert f"got 1 by specimen (a folder; here {tmp_path / 'images'}); give --group-regex" in error
+    assert "'(mouse[0-9]+)' for what the names call specimens, or --by image --gap N" in error
 
 
 def test_the_input_is_not_overwritten(tmp_path, capsys):

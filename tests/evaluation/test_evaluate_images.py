@@ -123,6 +123,39 @@ def test_small_instances_leave_truth_and_predictions():
     assert evaluate([truth], [pred], min_area_px=4).summary()["n_true"] == 2
 
 
+@pytest.mark.parametrize(
+    ("box_true", "box_pred", "kinds", "ap50", "foreground"),
+    [
+        pytest.param((0, 0, 6, 4), (0, 0, 5, 5), [], math.nan, (0, 0, 0), id="truth-under"),
+        pytest.param(
+            (0, 0, 5, 5), (0, 0, 6, 4), ["one-to-one"], 1, (20, 4, 5), id="prediction-under"
+        ),
+        pytest.param(
+            (0, 0, 6, 4), (40, 0, 5, 5), ["false"], math.nan, (0, 25, 0), id="false-and-truth-under"
+        ),
+        pytest.param((0, 0, 5, 5), (40, 0, 6, 4), ["missed"], 0, (0, 0, 25), id="false-under"),
+    ],
+)
+def test_a_prediction_counts_where_its_partner_does(box_true, box_pred, kinds, ap50, foreground):
+    """Boxes of 24 and 25 px, of which the limit leaves out the smaller one."""
+    metrics = evaluate([image([box_true])], [scored([box_pred])], min_area_px=25)
+    (result,), summary = metrics.images, metrics.summary()
+    assert [group.association.kind for group in result.groups] == kinds
+    assert summary["n_true"] == len(kinds) - kinds.count("false")
+    assert summary["n_pred"] == len(kinds) - kinds.count("missed")
+    assert summary["ap50"] == pytest.approx(ap50, nan_ok=True)
+    assert (result.foreground.tp, result.foreground.fp, result.foreground.fn) == foreground
+    assert [row.match.fp for row in metrics.sweep[:1]] == [kinds.count("false")]
+
+
+def test_an_object_on_the_edge_of_a_region_is_no_error():
+    region = {("a.png", 0): rle.place(np.ones((60, 50), dtype=bool), 0, 0, HW)}
+    outside, inside = (46, 0, 9, 10), (45, 0, 9, 10)  # 4 and 5 of 9 columns in the region
+    for truth, pred, n in ((outside, inside, 0), (inside, outside, 1)):
+        summary = evaluate([image([truth])], [scored([pred])], regions=region).summary()
+        assert (summary["n_true"], summary["n_pred"], summary["n_one_to_one"]) == (n, n, n)
+
+
 def test_score_threshold_leaves_ap_alone():
     truth = image([(0, 0, 5, 5), (20, 0, 5, 5)])
     pred = image([(0, 0, 5, 5), (20, 0, 5, 5)], [0.9, 0.4])

@@ -154,11 +154,74 @@ def test_colours_of_labels_are_told_apart(tmp_path, kind):
     (image,) = read_source(path).images
     assert sorted(rle.area_px(mask) for mask in image.masks) == [18, 32, 48]
     if "palette" in kind:
-        (page,) = label_pages(path)
+        (page,) = label_pages(path, [])
         assert np.array_equal(page, TOUCHING)
     else:
         with pytest.raises(AnnotationError, match=r"labels of a volume must be integers, got col"):
-            list(label_pages(path))
+            list(label_pages(path, []))
+
+
+def save_inverting(path, mask):
+    """A mask as ImageJ saves it under an inverting lookup table: its objects look black."""
+    if path.suffix == ".png":
+        image = Image.fromarray(mask, mode="P")
+        image.putpalette([grey for grey in range(255, -1, -1) for _ in range(3)])
+        image.save(path)
+    elif path.stem == "palette":
+        table = np.tile(np.arange(255, -1, -1, dtype=np.uint16) * 257, (3, 1))
+        tifffile.imwrite(path, mask, photometric="palette", colormap=table)
+    else:
+        tifffile.imwrite(path, mask, photometric="miniswhite")
+
+
+INVERTING = pytest.mark.parametrize("name", ["white.tif", "palette.tif", "palette.png"])
+
+
+@INVERTING
+@pytest.mark.parametrize("values", [(255, 255), (7, 200)])
+def test_labels_under_an_inverting_lookup_table_are_those_that_are_stored(tmp_path, name, values):
+    save_inverting(tmp_path / name, labels(values).astype(np.uint8))
+    source = read_source(tmp_path / name)
+    assert source.images[0].masks == masks()
+    assert "background" not in " ".join(source.notices)
+    (page,) = label_pages(tmp_path / name, [])
+    assert np.array_equal(page, labels(values))
+
+
+@INVERTING
+def test_a_region_under_an_inverting_lookup_table_is_what_imagej_selects(files, name):
+    x, y, width, height = LEFT_HALF
+    pixels = np.zeros(HW, dtype=np.uint8)
+    pixels[y : y + height, x : x + width] = 255
+    save_inverting(files / name, pixels)
+    regions, _ = read_regions(files / name, read_source(files / "truth.json").images)
+    assert {rle.box_xywh(region) for region in regions.values()} == {LEFT_HALF}
+
+
+@pytest.mark.parametrize("kind", ["colours-on-white", "from-1", "stack"])
+def test_where_no_label_is_0_the_surrounding_one_is_background(tmp_path, kind):
+    path, found = tmp_path / "a.tif", labels((2, 3)).astype(np.uint8)
+    if kind == "colours-on-white":
+        colours = np.array([[255] * 3, [9] * 3, [0, 0, 130], [0, 130, 0]], np.uint8)
+        tifffile.imwrite(path, colours[found], photometric="rgb")
+    else:
+        found = np.where(found == 0, np.uint8(1), found)
+        pages = np.stack([found] * 2) if kind == "stack" else found
+        tifffile.imwrite(path, pages, photometric="minisblack")
+    source = read_source(path)
+    assert all(image.masks == masks() for image in source.images)
+    where = f"{path} page 1 and 1 more pages" if kind == "stack" else f"{path}"
+    assert source.notices == (
+        f"{where}: no pixel is 0; the value that surrounds the rest is background",
+    )
+
+
+def test_where_nothing_surrounds_the_rest_every_label_is_an_instance(tmp_path):
+    halves = np.ones(HW, np.uint8)
+    halves[:, 20:] = 2
+    tifffile.imwrite(tmp_path / "a.tif", halves)
+    source = read_source(tmp_path / "a.tif")
+    assert (len(source.images[0]), source.notices) == (2, ())
 
 
 def test_label_images_keep_their_pixel_size(tmp_path):
@@ -304,6 +367,43 @@ def test_a_region_must_fit_its_image(files):
         read_regions(files / "small.tif", read_source(files / "truth.json").images)
     with pytest.raises(AnnotationError, match=r"none.zip: no such file"):
         read_regions(files / "none.zip", read_source(files / "truth.json").images)
+
+
+@pytest.fixture
+def stack(files):
+    """A stack of three pages and a truth that lists two of them."""
+    (files / "stacks").mkdir()
+    path = files / "stacks" / "s.tif"
+    tifffile.imwrite(path, np.zeros((3, *HW), np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    return path, [ImageInstances(str(path), HW, masks(), frame=frame) for frame in (0, 2)]
+
+
+def test_a_predicted_page_without_rois_is_scored_where_the_truth_has_it(files, stack):
+    path, truth = stack
+    positioned(files / "s.zip", [3])
+    pred = read_source(files / "s.zip", path, files / "truth.json", truth)
+    assert [(image.frame, len(image)) for image in pred.images] == [(0, 0), (2, 1)]
+    assert f"{path}: 1 pages carry no ROI; nothing was found there" in pred.notices
+    metrics = evaluate(truth, pred.images)
+    assert metrics.unpaired_pred == ()
+    assert (metrics.summary()["n_images"], metrics.summary()["n_true"]) == (2, 4)
+    of_truth = read_source(files / "s.zip", path)
+    assert [image.frame for image in of_truth.images] == [2]
+
+
+def test_an_empty_zip_of_a_stack_is_a_prediction_of_nothing(files, stack):
+    path, truth = stack
+    positioned(files / "s.zip", [])
+    pred = read_source(files / "s.zip", path, files / "truth.json", truth)
+    assert [(image.frame, len(image)) for image in pred.images] == [(0, 0), (2, 0)]
+
+
+def test_a_page_whose_rois_may_have_failed_is_not_empty(files, stack):
+    path, truth = stack
+    positioned(files / "s.zip", [3, 9])
+    pred = read_source(files / "s.zip", path, files / "truth.json", truth)
+    assert [image.frame for image in pred.images] == [2]
+    assert len(pred.failures) == 1
 
 
 def test_no_image_no_region(files):

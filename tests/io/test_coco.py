@@ -170,6 +170,21 @@ def test_what_is_no_instance_is_left_out_with_a_warning(tmp_path, caplog, change
     assert message in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "is_hinted"),
+    [
+        pytest.param({"size": [12, 20], "counts": [0, 12, 228]}, True, id="one-piece"),
+        pytest.param({"size": [12, 20], "counts": [0, 12, 24, 12, 192]}, False, id="two-pieces"),
+        pytest.param({"size": [12, 20], "counts": [240]}, False, id="empty"),
+        pytest.param([SQUARE], False, id="polygon"),
+    ],
+)
+def test_crowd_regions_like_those_of_cvat_are_told(tmp_path, caplog, segmentation, is_hinted):
+    read(tmp_path, annotation(iscrowd=1, segmentation=segmentation))
+    assert ("CVAT marks brush masks as crowd regions" in caplog.text) == is_hinted
+    assert ("--fix OUT.json --crowds-are-instances" in caplog.text) == is_hinted
+
+
 def test_crowd_regions_are_written_and_read_and_need_no_score(tmp_path):
     single, crowd = rle.encode(square_mask()), rle.encode(~square_mask())
     image = ImageInstances(

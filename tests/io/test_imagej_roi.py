@@ -211,6 +211,14 @@ def test_damaged_paths(path, message):
         list(path_rings(np.asarray(path, dtype=np.float64)))
 
 
+def test_the_limit_of_vertices_holds_for_the_whole_path(monkeypatch):
+    monkeypatch.setattr("mito_instance.io.imagej_path._MAX_VERTICES", 8)
+    triangle = [0, 0, 0, 1, 2, 0, 1, 2, 2, 4]
+    assert len(list(path_rings(np.asarray(triangle * 2, dtype=np.float64)))) == 2
+    with pytest.raises(ValueError, match="path of more than 8 vertices"):
+        list(path_rings(np.asarray(triangle * 3, dtype=np.float64)))
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

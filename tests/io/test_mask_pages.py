@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mito_instance.errors import AnnotationError, MitoInstanceError
-from mito_instance.io.mask_pages import read_mask_pages
+from mito_instance.io.mask_pages import read_mask_pages, read_stored_page
 
 LABELS = np.array([[0, 1, 1], [0, 2, 3]], np.uint8)
 
@@ -58,6 +58,33 @@ def test_a_palette_of_greys_is_read_as_it_looks(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(indexed_png(LABELS > 0, [[255] * 3, [0] * 3], 1))
     assert only(path).values.tolist() == [[255, 0, 0], [255, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_an_inverting_lookup_table_looks_dark_and_keeps_what_is_stored(tmp_path, name):
+    path = tmp_path / name
+    mask = (LABELS > 0) * np.uint8(255)
+    if name == "a.png":
+        path.write_bytes(indexed_png(mask, [[grey] * 3 for grey in range(255, -1, -1)]))
+    else:
+        tifffile.imwrite(path, mask, photometric="miniswhite")
+    page = only(path)
+    assert page.is_inverted
+    assert page.values.tolist() == (255 - mask).tolist()
+    assert page.stored.tolist() == read_stored_page(path).tolist() == mask.tolist()
+
+
+def test_what_is_not_inverted_is_stored_as_it_looks(tmp_path):
+    for name, pixels in (("a.png", LABELS), ("b.tif", LABELS), ("c.tif", LABELS > 0)):
+        path = tmp_path / name
+        if name == "a.png":
+            path.write_bytes(indexed_png(LABELS > 0, [[255] * 3, [0] * 3], 1))
+        else:
+            photometric = "miniswhite" if pixels.dtype == bool else "minisblack"
+            tifffile.imwrite(path, pixels, photometric=photometric)
+        page = only(path)
+        assert not page.is_inverted
+        assert page.stored.tolist() == page.values.tolist() == read_stored_page(path).tolist()
 
 
 def test_colours_are_numbered_and_black_is_0(tmp_path):

@@ -1,0 +1,97 @@
+"""``mito measure``: the tables of ``quantify`` of mitochondria that were outlined by hand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mito_instance.cli.command import CommandParser, run
+from mito_instance.cli.quantify import count_pages
+from mito_instance.cli.quantify_options import add_measuring, add_results, add_workers
+from mito_instance.errors import ConfigError
+
+_DESCRIPTION = """\
+Counts and measures mitochondria that are outlined already, by hand or by `mito quantify --rois`
+and corrected in Fiji: the same tables, with the same columns, as `mito quantify`. No model is
+needed. Prints one row an image (or page of a stack) as CSV on stdout.
+
+An image without outlines is left out and named. An ROI set without any ROI says that its image
+shows none; so does a page of a stack on which none of its set's ROIs lies."""
+
+_EXAMPLE = """\
+example:
+  mito measure --rois corrected/ --images images/ --objects objects.csv > counts.csv
+  mito measure --coco truth.json > counts.csv
+
+exit status: 0 all done, 1 some ROIs or images could not be used (each is named), 2 nothing could
+be done"""
+
+
+def build_parser() -> CommandParser:
+    """The arguments of ``measure``."""
+    parser = CommandParser("measure", _DESCRIPTION, _EXAMPLE)
+    data = parser.add_argument_group("outlined images (one of the two)")
+    data.add_argument(
+        "--rois",
+        type=Path,
+        nargs="+",
+        metavar="ROI",
+        dest="outlines",
+        help=".roi files, .zip of them, TIFFs with an overlay, or folders of these; paired with "
+        "the images by name, as in convert-roi",
+    )
+    data.add_argument(
+        "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
+    )
+    data.add_argument(
+        "--coco",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        dest="json_files",
+        help="COCO JSON files; of a stack, the pages that they list",
+    )
+    add_results(parser.add_argument_group("results besides counts.csv on stdout"))
+    add_measuring(parser.add_argument_group("pixel size and what is counted"))
+    add_workers(parser.add_argument_group("work"))
+    # Options of quantify that need a model, or write what is given here.
+    parser.set_defaults(
+        rois=None, coco=None, report=None, resume=None, score_threshold=None, tile_px=None
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+
+    Returns:
+        Exit code: 0 all done, 1 something could not be used, 2 nothing could be done.
+    """
+    return run(_measure, build_parser().parse_args(argv))
+
+
+def _measure(args: argparse.Namespace) -> int:
+    from mito_instance import __version__
+    from mito_instance.batch.outlined import OutlinedPages
+    from mito_instance.cli.outlined_images import read_outlined
+
+    if args.outlines is not None and args.json_files is not None:
+        raise ConfigError("--rois and --coco: give one of the two, and measure the others apart")
+    # The user's pixel size comes in when pages are measured, as in quantify.
+    images, status = read_outlined(
+        argparse.Namespace(
+            rois=args.outlines, images=args.images, coco=args.json_files, pixel_size_nm=None
+        )
+    )
+    paths = list(dict.fromkeys(Path(image.image) for image in images))
+    # A COCO JSON lists the pages that were looked at; an ROI set is of its whole stack.
+    pages = OutlinedPages(images, paths if args.json_files is None else ())
+    record = {
+        "description": "outlined mitochondria, measured by mito measure",
+        "mito_instance": __version__,
+    }
+    return max(status, count_pages(args, paths, lambda _: (pages, record)))

@@ -1,0 +1,138 @@
+"""The command measure: the tables of quantify, of instances that a person has outlined."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from mito_instance.calibration import PixelSize
+from mito_instance.cli import export_roi, measure
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco import write_coco
+from mito_instance.masks import rle
+
+HW = (20, 30)
+
+
+def square(x, y=3, side=4):
+    return rle.place(np.ones((side, side), bool), x, y, HW)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png", "drawn_nothing.png", "untouched.png"):
+        cv2.imwrite(str(images / name), np.full(HW, 90, np.uint8))
+    tifffile.imwrite(images / "stack.tif", np.zeros((3, *HW), np.uint8), imagej=True)
+    write_coco(
+        tmp_path / "truth.json",
+        [
+            page(tmp_path, "a.png", square(2), square(10, 16), scores=np.array([0.9, 0.8])),
+            page(
+                tmp_path, "b.png", square(2, side=5),
+                scores=np.array([0.7]), pixel_size=PixelSize(10.0, "user"),
+            ),
+            page(tmp_path, "drawn_nothing.png"),
+            page(tmp_path, "stack.tif", square(2), square(9), frame=1, scores=np.array([0.6, 0.5])),
+        ],
+    )  # fmt: skip
+    return tmp_path
+
+
+def page(folder, name, *masks, **fields):
+    return ImageInstances(str(folder / "images" / name), HW, tuple(masks), **fields)
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def counts(text):
+    rows = rows_of(text)
+    return {(row["image"].split("/")[-1], row["frame"]): row["count"] for row in rows}
+
+
+def roi_zips(folder):
+    assert export_roi.main([str(folder / "truth.json"), "-o", str(folder / "rois")]) == 0
+    return ["--rois", str(folder / "rois"), "--images", str(folder / "images")]
+
+
+def test_roi_zips_give_the_tables_of_quantify(folder, capsys):
+    words = roi_zips(folder)
+    capsys.readouterr()
+    objects = folder / "objects.csv"
+    assert measure.main([*words, "--objects", str(objects), "--pixel-size-nm", "5"]) == 0
+    out, err = capsys.readouterr()
+    assert counts(out) == {
+        ("a.png", "0"): "2",
+        ("b.png", "0"): "1",
+        ("drawn_nothing.png", "0"): "0",
+        ("stack.tif", "0"): "0",
+        ("stack.tif", "1"): "2",
+        ("stack.tif", "2"): "0",
+    }
+    assert "untouched.png: no ROI set; left out" in err
+    first = rows_of(out)[0]
+    assert first["area_total_px"] == "32"
+    assert float(first["area_total_um2"]) == pytest.approx(32 * 25e-6)
+    drawn = rows_of(objects.read_text())
+    assert len(drawn) == 5
+    assert {row["score"] for row in drawn} == {""}
+    assert [row["area_px"] for row in drawn] == ["16", "16", "25", "16", "16"]
+
+
+def test_a_json_gives_the_pages_that_it_lists(folder, capsys):
+    assert measure.main(["--coco", str(folder / "truth.json")]) == 1
+    out, err = capsys.readouterr()
+    rows = {(row["image"].split("/")[-1], row["frame"]): row for row in rows_of(out)}
+    assert rows["stack.tif", "1"]["count"] == "2"
+    assert rows["stack.tif", "2"]["status"] == "error"
+    assert "page 3 is not among the outlined ones" in rows["stack.tif", "2"]["message"]
+    assert "page 1 is not among the outlined ones" in err
+    assert rows["drawn_nothing.png", "0"]["count"] == "0"
+    assert rows["b.png", "0"]["pixel_size_nm"] == "10"
+    assert rows["b.png", "0"]["pixel_size_source"] == "coco"
+    assert rows["a.png", "0"]["area_total_um2"] == ""
+
+
+def test_summary_regions_and_overlays_are_as_in_quantify(folder, capsys):
+    words = roi_zips(folder)
+    cell = page(folder, "a.png", rle.place(np.ones((10, 10), bool), 0, 0, HW))
+    write_coco(folder / "cell.json", [cell])
+    assert export_roi.main([str(folder / "cell.json"), "-o", str(folder / "cells")]) == 0
+    capsys.readouterr()
+    status = measure.main([
+        *words[:2], "--images", str(folder / "images" / "a.png"),
+        "--region", str(folder / "cells" / "a.zip"),
+        "--summary", str(folder / "summary.csv"), "--group-by", "folder",
+        "--overlays", str(folder / "overlays"),
+    ])  # fmt: skip
+    assert status == 1  # the zips of the other images have no image here
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row["count"] == "1"
+    (group,) = rows_of((folder / "summary.csv").read_text())
+    assert group["group"] == str(folder / "images")
+    assert cv2.imread(str(folder / "overlays" / "a.png")) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "no outlined images"),
+        (["--rois", "x"], "--rois and --images belong together"),
+        (["--rois", "x", "--images", "y", "--coco", "z.json"], "give one of the two"),
+        (["--coco", "missing.json"], "missing.json"),
+    ],
+)
+def test_misuse_is_one_line(words, reason, capsys):
+    assert measure.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert reason in err
+    assert err.count("\n") == 1

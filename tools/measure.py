@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Counts and measures outlined mitochondria; see ``--help``."""
+
+from mito_instance.cli.measure import main
+
+raise SystemExit(main())
