@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mito_instance.annotations.holdout import folds
-from mito_instance.cli.validation import figures_of, validation_of
+from mito_instance.cli.validation import LeastArea, figures_of, validation_of
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
@@ -38,19 +38,19 @@ def cross_validate(images: Sequence[ImageInstances], train: TrainPart) -> Valida
     parts = folds(images)
     predicted: list[ImageInstances] = []
     foreground: list[float] = []
-    areas: list[int] = []
+    least: list[LeastArea] = []
     for number, (rest, held_out) in enumerate(parts, start=1):
         measure = validation_of(held_out, collected=predicted)
 
         def validate(predictor: Any, measure: Validate = measure) -> dict[str, float]:
             figures = measure(predictor)
-            areas.append(int(predictor.cfg.MITO.MIN_AREA_PX))
+            least.append(LeastArea.of(predictor))
             if "foreground_threshold" in figures:
                 foreground.append(figures["foreground_threshold"])
             return figures
 
         train(rest, held_out, f"part {number} of {len(parts)}", validate)
-    figures = figures_of(images, predicted, areas[0])
+    figures = figures_of(images, predicted, least[0])
     if foreground:
         figures["foreground_threshold"] = median(foreground)
     words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

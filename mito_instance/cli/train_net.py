@@ -106,6 +106,11 @@ def _train(args: argparse.Namespace) -> int:
         check_training(cfg)
     if args.eval_only and not cfg.DATASETS.TEST:
         raise ConfigError("--eval-only: nothing to measure on; pass --val JSON")
+    if args.eval_only and (args.num_gpus > 1 or args.num_machines > 1):
+        raise ConfigError(
+            f"--eval-only: one process measures, not those of --num-gpus {args.num_gpus} and "
+            f"--num-machines {args.num_machines}; leave these out"
+        )
     if not args.eval_only and not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
     make_folder(Path(cfg.OUTPUT_DIR))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from mito_instance.instances import ImageInstances
 
 FIGURES = (
@@ -25,6 +28,37 @@ FIGURES = (
     "count_mae",
     "count_bias",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LeastArea:
+    """The area from which instances count, in the pixels that a model sees.
+
+    Args:
+        area_px: ``MITO.MIN_AREA_PX`` of the model.
+        model_nm: its pixel size; None where images are taken as they are.
+    """
+
+    area_px: int
+    model_nm: float | None
+
+    @classmethod
+    def of(cls, predictor: Any) -> LeastArea:
+        """That of a predictor's model."""
+        return cls(int(predictor.cfg.MITO.MIN_AREA_PX), predictor.pixel_size_nm)
+
+    def is_kept(self, image: ImageInstances) -> npt.NDArray[np.bool_]:
+        """Which instances have it; where a pixel size is not known, a pixel is the model's."""
+        import numpy as np
+
+        from mito_instance.masks import rle
+
+        zoom = 1.0
+        if self.model_nm is not None and image.pixel_size is not None:
+            zoom = image.pixel_size.nm / self.model_nm
+        return np.asarray(
+            [rle.area_px(mask) * zoom**2 >= self.area_px for mask in image.masks], dtype=bool
+        )
 
 
 def validation_of(
@@ -63,8 +97,8 @@ def validation_of(
         if collected is not None:
             collected.extend(predicted)
         threshold = None if calibrate else predictor.score_threshold
-        min_area_px = int(predictor.cfg.MITO.MIN_AREA_PX)
-        return figures_of(truth, predicted, min_area_px, threshold) | choices
+        least = LeastArea.of(predictor)
+        return figures_of(truth, predicted, least, threshold) | choices
 
     return validate
 
@@ -72,7 +106,7 @@ def validation_of(
 def figures_of(
     truth: Sequence[ImageInstances],
     predicted: Sequence[ImageInstances],
-    min_area_px: int,
+    least: LeastArea,
     threshold: float | None = None,
 ) -> dict[str, float]:
     """How good predictions are.
@@ -80,19 +114,25 @@ def figures_of(
     Args:
         truth: images with all their instances.
         predicted: the same images with scores, unthresholded.
-        min_area_px: smaller instances are left out on both sides.
+        least: smaller instances are left out, as by `evaluate`.
         threshold: score from which a prediction counts; None: the one that suits these best.
 
     Returns:
         ``FIGURES`` and ``score_threshold``; figures that are undefined are left out.
     """
+    from mito_instance.evaluation.counted import counted_predictions
     from mito_instance.evaluation.evaluate import evaluate
+    from mito_instance.evaluation.pairing import pair_images
     from mito_instance.evaluation.thresholds import best_score_threshold
 
+    pairs = []  # the limit is another in images of another pixel size
+    for pair in pair_images(truth, predicted).pairs:
+        large_true, large_pred = map(least.is_kept, pair)
+        counted = counted_predictions(pair, large_true, large_pred)
+        pairs.append((pair[0].select(large_true), pair[1].select(counted)))
+    truth, predicted = ([pair[side] for pair in pairs] for side in (0, 1))
     if threshold is None:
-        threshold = best_score_threshold(truth, predicted, min_area_px=min_area_px)
-    summary = evaluate(
-        truth, predicted, min_area_px=min_area_px, score_threshold=threshold
-    ).summary()
+        threshold = best_score_threshold(truth, predicted)
+    summary = evaluate(truth, predicted, score_threshold=threshold).summary()
     figures = {name: float(summary[name]) for name in FIGURES} | {"score_threshold": threshold}
     return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -22,10 +22,16 @@ from mito_instance.detection.augment import (
     build_augmentations,
     build_copy_paste,
     check_augmentations,
-    crop_margin_px,
     log_uniform,
 )
-from mito_instance.detection.crops import cut_crop, cut_instance, window_around
+from mito_instance.detection.crops import (
+    cut_crop,
+    cut_instance,
+    edge_with_margin_px,
+    random_window,
+    surround,
+    window_around,
+)
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
@@ -112,34 +118,34 @@ class MicrographMapper:
 
         Returns:
             ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
-            possibly none; ``file_name``, ``frame``, ``zoom`` (pixels of the example to a pixel
-            of the file) and ``pixel_size_nm`` (of the example; None where unknown).
+            possibly none; ``valid``: bool (h, w), False beyond the file's image; ``file_name``,
+            ``frame``, ``zoom`` (pixels of the example to a pixel of the file) and
+            ``pixel_size_nm`` (of the example; None where unknown).
         """
         rng = np.random.default_rng([self.seed, position])
         image = self._image(record)
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
         scale = log_uniform(rng, tuple(self.cfg.MITO.AUGMENT.SCALE))
         zoom = scale * self._zoom_to_model(record)
-        window = self._window(image.shape, boxes, zoom, rng)
-        crop = cut_crop(image, record, boxes, window, zoom, self._edge_px)
+        window, beyond = random_window(self.cfg, image.shape, boxes, zoom, rng)
+        crop = cut_crop(image, record, boxes, window, zoom, edge_with_margin_px(self.cfg))
         copy_paste = build_copy_paste(self.cfg, rng)
         if copy_paste is not None:
             crop = self._paste(copy_paste, crop, record, scale, rng)
-        augmented = T.AugInput(crop.image)
+        augmented = T.AugInput(surround(crop.image, beyond))
         transform = build_augmentations(self.cfg, rng)(augmented)
-        masks = [transform.apply_segmentation(mask) for mask in crop.masks]
+        valid, *masks = (
+            transform.apply_segmentation(np.pad(mask, beyond))
+            for mask in (np.ones_like(crop.image), *crop.masks)
+        )
         example = _example(augmented.image, masks, crop.classes, self.cfg.MITO.MIN_AREA_PX)
         return example | {
+            "valid": torch.from_numpy(valid.astype(bool)),
             "file_name": record.image,
             "frame": record.frame,
             "zoom": zoom,
             "pixel_size_nm": None if record.pixel_size is None else record.pixel_size.nm / zoom,
         }
-
-    @property
-    def _edge_px(self) -> int:
-        """Edge of the crop with the margin that turns and deformations need."""
-        return int(self.cfg.MITO.AUGMENT.CROP_PX) + 2 * crop_margin_px(self.cfg)
 
     def _zoom_to_model(self, record: ImageInstances) -> float:
         """Factor that brings an image to ``MITO.PIXEL_SIZE_NM``; 1 where either is unknown."""
@@ -195,29 +201,6 @@ class MicrographMapper:
         while sum(cached.nbytes for cached in self.cache.values()) > CACHE_BYTES:
             self.cache.popitem(last=False)
         return image
-
-    def _window(
-        self,
-        image_hw: tuple[int, ...],
-        boxes: npt.NDArray[np.int64],
-        zoom: float,
-        rng: np.random.Generator,
-    ) -> tuple[int, int, int, int]:
-        """Random (x, y, width, height) in the image whose zoomed copy has the crop's size."""
-        edge = max(1, round(self._edge_px / zoom))
-        height, width = min(edge, image_hw[0]), min(edge, image_hw[1])
-        last_x, last_y = image_hw[1] - width, image_hw[0] - height
-        if len(boxes) and rng.random() < self.cfg.MITO.AUGMENT.CROP_ON_INSTANCE:
-            x, y, box_width, box_height = boxes[rng.integers(len(boxes))]
-            centre_x = rng.uniform(x, x + box_width) - rng.uniform(0.2, 0.8) * width
-            centre_y = rng.uniform(y, y + box_height) - rng.uniform(0.2, 0.8) * height
-            return (
-                int(np.clip(centre_x, 0, last_x)),
-                int(np.clip(centre_y, 0, last_y)),
-                width,
-                height,
-            )
-        return int(rng.integers(last_x + 1)), int(rng.integers(last_y + 1)), width, height
 
 
 def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from mito_instance.detection.model_card import DataFile
 from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingOrder(Sampler[tuple[int, int]]):
@@ -96,6 +99,8 @@ def read_data(
 ) -> tuple[list[ImageInstances], tuple[DataFile, ...]]:
     """Training images of all files, and what the model card says of each file.
 
+    Crowd regions among them, which no loss knows, are said.
+
     Args:
         cfg: reads ``DATASETS``.
         with_validation: whether ``DATASETS.TEST`` is described as well.
@@ -115,7 +120,22 @@ def read_data(
         files.append(DataFile.describe(Path(path), use, images))
         if use == "training":
             records += images
+    _report_crowds(records)
     return records, tuple(files)
+
+
+def _report_crowds(records: Sequence[ImageInstances]) -> None:
+    """Say that crowd regions teach what is none: exports that mark instances so are common."""
+    counts = [len(record.crowds) for record in records if record.crowds]
+    if counts and comm.is_main_process():
+        logger.warning(
+            "%d of %d training images have crowd regions (iscrowd 1), %d in all: LEARNED AS "
+            "BACKGROUND. CVAT exports every brush mask so; if they are instances, set iscrowd to 0 "
+            "(mito check --fix --crowds-are-instances)",
+            len(counts),
+            len(records),
+            sum(counts),
+        )
 
 
 def build_train_loader(

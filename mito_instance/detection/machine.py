@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from detectron2.config import CfgNode
+
+from mito_instance.errors import ConfigError, is_out_of_memory
 
 _FLAGS = ("amx_tile", "amx_bf16", "amx_int8", "avx512_bf16", "avx512f", "avx2")
 
@@ -37,3 +42,25 @@ def gpu_names() -> list[str]:
 def n_cpu_threads() -> int:
     """Threads that the network's arithmetic runs on."""
     return torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def explained_out_of_memory(cfg: CfgNode, step: int) -> Iterator[None]:
+    """A context in which too little memory is one line that says what to lower.
+
+    Args:
+        cfg: reads ``SOLVER.IMS_PER_BATCH``.
+        step: of the training that it is for, from 1.
+
+    Raises:
+        ConfigError: in place of the error of torch.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: not enough memory at step "
+            f"{step}; lower it, or MITO.AUGMENT.CROP_PX"
+        ) from error

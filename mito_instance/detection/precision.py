@@ -50,6 +50,17 @@ def cpu_has_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
+def gpu_has_bf16() -> bool:
+    """Whether the GPU multiplies bfloat16 matrices in hardware.
+
+    ``torch.cuda.is_bf16_supported`` counts emulation as well, which NVIDIA's GPUs below compute
+    capability 8.0 resort to. Of several GPUs the first is asked.
+    """
+    if torch.version.hip:
+        return bool(torch.cuda.is_bf16_supported())
+    return torch.cuda.get_device_capability(0)[0] >= 8
+
+
 @dataclass(frozen=True, slots=True)
 class Precision:
     """Arithmetic of the network's forward pass on one device.
@@ -83,7 +94,7 @@ class Precision:
             raise ConfigError("MITO.PRECISION: fp16 needs a GPU; use auto, bf16 or fp32 on a CPU")
         if requested == "auto":
             if device_type == "cuda":
-                requested = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+                requested = "bf16" if gpu_has_bf16() else "fp16"
             else:
                 requested = "bf16" if device_type == "cpu" and cpu_has_bf16() else "fp32"
         dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,18 @@ from mito_instance.detection.config_ranges import check_training
 from mito_instance.detection.export import export_model, with_choices, write_card
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
+from mito_instance.detection.machine import explained_out_of_memory
 from mito_instance.detection.model import build_network
-from mito_instance.detection.model_card import TrainingRecord
-from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.detection.model_card import TrainingRecord, sha256
 from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
-from mito_instance.detection.validation import Best, Validation
+from mito_instance.detection.validation import Best, Validate, Validation
 from mito_instance.detection.weights import WEIGHTS_NAME
-from mito_instance.errors import ConfigError, is_out_of_memory
+from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 # It logs a traceback of every loss that is not finite; we turn that into one line.
 logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)
-
-Validate = Callable[[NetworkPredictor], dict[str, float]]
-"""Scores a predictor on the validation data; the keys become curves in the logs."""
 
 
 class Trainer(DefaultTrainer):
@@ -115,13 +112,13 @@ class Trainer(DefaultTrainer):
             logger.info("validation: %s", words)
             return figures
 
-        def keep(best: Best) -> None:
+        def keep(best: Best) -> str:
             me._export(best.step, best.step, best.figures)
+            return sha256(me.model_folder / WEIGHTS_NAME)
 
-        cfg = self.cfg
-        return Validation(
-            measure, keep, int(cfg.TEST.EVAL_PERIOD), int(cfg.MITO.EARLY_STOPPING_PATIENCE)
-        )
+        period, patience = self.cfg.TEST.EVAL_PERIOD, self.cfg.MITO.EARLY_STOPPING_PATIENCE
+        files = self._hashes("validation")
+        return Validation(measure, keep, int(period), int(patience), files)
 
     def build_hooks(self) -> list[Any]:
         """Timing, schedule, averaging, validation, logs, and the checkpoint of all that."""
@@ -153,10 +150,8 @@ class Trainer(DefaultTrainer):
         self._trainer.reset_data_loader(
             lambda: build_train_loader(self.cfg, self.records, self.seed, self.n_seen_at_start)
         )
-        validation = self.validation
-        if validation is not None and validation.best is not None and not self._has_model():
-            logger.warning("%s: gone; the best model is sought anew", self.model_folder)
-            validation.best = None
+        if self.validation is not None and not self._holds(self.validation.best):
+            self.validation.forget(f"{self.model_folder}: not the best model of the steps so far")
 
     def train(self) -> None:
         """Do the steps from ``start_iter`` to ``SOLVER.MAX_ITER``, or until nothing is gained.
@@ -171,9 +166,11 @@ class Trainer(DefaultTrainer):
             restore_curves(self.storage, self._curves)
             try:
                 self.before_train()
+                self._measure_without_a_step()
                 while self.iter < self.max_iter and not self.is_exhausted:
                     self.before_step()
-                    self._run_step_in_memory()
+                    with explained_out_of_memory(self.cfg, self.iter + 1):
+                        self.run_step()
                     self.after_step()
                     self.iter += 1
             except FloatingPointError as error:
@@ -191,16 +188,14 @@ class Trainer(DefaultTrainer):
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().run_step()
 
-    def _run_step_in_memory(self) -> None:
-        try:
-            self.run_step()
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ConfigError(
-                f"SOLVER.IMS_PER_BATCH {self.cfg.SOLVER.IMS_PER_BATCH}: not enough memory at step "
-                f"{self.iter + 1}; lower it, or MITO.AUGMENT.CROP_PX"
-            ) from error
+    def _measure_without_a_step(self) -> None:
+        """Keep the last step of a finished training whose best model is sought anew."""
+        is_done = self.iter >= self.max_iter
+        if is_done and self.validation is not None and self.validation.best is None:
+            self.iter = self.storage.iter = self.start_iter - 1
+            self.validation.after_step()
+            self.checkpointer.save("model_final")
+            self.iter = self.start_iter
 
     @property
     def is_exhausted(self) -> bool:
@@ -242,8 +237,11 @@ class Trainer(DefaultTrainer):
         return {
             "seed": self.seed,
             "optimizer": str(self.cfg.MITO.OPTIMIZER),
-            "files": [file.sha256 for file in self.files if file.use == "training"],
+            "files": self._hashes("training"),
         }
+
+    def _hashes(self, use: str) -> list[str]:
+        return [file.sha256 for file in self.files if file.use == use]
 
     @property
     def network(self) -> nn.Module:
@@ -270,7 +268,7 @@ class Trainer(DefaultTrainer):
             The folder.
         """
         best = None if self.validation is None else self.validation.best
-        if best is None or not self._has_model():
+        if best is None or not self._holds(best):
             self._export(self.iter, self.iter, {} if best is None else best.figures)
         else:
             record = self._record(best.step, self.iter, best.figures)
@@ -282,8 +280,10 @@ class Trainer(DefaultTrainer):
         """A context in which the network holds its averaged weights, if there are any."""
         return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
-    def _has_model(self) -> bool:
-        return (self.model_folder / WEIGHTS_NAME).is_file()
+    def _holds(self, best: Best | None) -> bool:
+        """Whether the model folder has these weights: those of a later step may be there."""
+        weights = self.model_folder / WEIGHTS_NAME
+        return best is None or (weights.is_file() and best.weights in ("", sha256(weights)))
 
     def _export(self, step: int, steps_done: int, figures: Mapping[str, float]) -> None:
         threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
+
+from mito_instance.detection.network_predictor import NetworkPredictor
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[NetworkPredictor], dict[str, float]]
+"""Scores a predictor on the validation data; the keys become curves in the logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +27,13 @@ class Best:
         step: number of steps done.
         ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
         figures: all its figures, ``score_threshold`` among them.
+        weights: SHA-256 of the file that it was stored in; empty in older checkpoints.
     """
 
     step: int
     ap: float
     figures: dict[str, float] = field(default_factory=dict)
+    weights: str = ""
 
 
 class Validation(HookBase):
@@ -33,22 +43,26 @@ class Validation(HookBase):
 
     Args:
         measure: figures of the network as it is; called on the main process only.
-        keep: stores the network as the best; called on the main process only.
+        keep: stores the network as the best and gives the SHA-256 of its weights; called on the
+            main process only.
         period: in steps; 0 measures after the last step only.
         patience: validations in a row without a higher AP that end the training; 0: none do.
+        files: SHA-256 of what is measured on: figures on other files cannot be compared.
     """
 
     def __init__(
         self,
         measure: Callable[[], dict[str, float]],
-        keep: Callable[[Best], None],
+        keep: Callable[[Best], str],
         period: int,
         patience: int,
+        files: Sequence[str] = (),
     ) -> None:
         self.measure = measure
         self.keep = keep
         self.period = period
         self.patience = patience
+        self.files = sorted(files)
         self.best: Best | None = None
         self.n_without_gain = 0
         self.last_step = -1
@@ -77,17 +91,27 @@ class Validation(HookBase):
         self.n_without_gain = 0
         self.best = Best(done, ap, figures)
         if comm.is_main_process():
-            self.keep(self.best)
+            self.best = replace(self.best, weights=self.keep(self.best))
+
+    def forget(self, reason: str) -> None:
+        """Seek the best model anew, with all patience, and say why; nothing before the first."""
+        if self.best is not None:
+            logger.warning("%s; the best model is sought anew", reason)
+        self.best = None
+        self.n_without_gain = 0
 
     def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""
         best = None if self.best is None else asdict(self.best)
-        return {"best": best, "n_without_gain": self.n_without_gain}
+        return {"best": best, "n_without_gain": self.n_without_gain, "files": self.files}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """From a checkpoint; the best is forgotten if it was measured on other files."""
         best = state["best"]
         if best is not None:
             figures = {str(name): float(value) for name, value in best["figures"].items()}
-            self.best = Best(int(best["step"]), float(best["ap"]), figures)
+            weights = str(best.get("weights", ""))
+            self.best = Best(int(best["step"]), float(best["ap"]), figures, weights)
         self.n_without_gain = int(state["n_without_gain"])
+        if list(state.get("files", self.files)) != self.files:  # older checkpoints do not tell
+            self.forget("DATASETS.TEST: other validation files than those of the steps so far")

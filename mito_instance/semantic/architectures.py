@@ -143,7 +143,8 @@ class SemanticNet2d(SemanticNet):
 
         Args:
             batched_inputs: Detectron2's: ``image`` (C, h, w) in [0, 255], of which the first
-                channel is taken, and in training ``instances`` with ``gt_masks``.
+                channel is taken, and in training ``instances`` with ``gt_masks`` and, where not all
+                pixels count, ``valid`` bool (h, w).
         """
         sizes = [example["image"].shape[-2:] for example in batched_inputs]
         height, width = (_up(max(edges), STRIDE_PX) for edges in zip(*sizes, strict=True))
@@ -153,7 +154,7 @@ class SemanticNet2d(SemanticNet):
         for row, (example, (h, w)) in enumerate(zip(batched_inputs, sizes, strict=True)):
             image = example["image"][:1].float()
             grey[row] = F.pad(image[None], (0, width - w, 0, height - h), mode="replicate")[0]
-            valid[row, :, :h, :w] = True
+            valid[row, :, :h, :w] = example.get("valid", True)
             if self.training and len(example["instances"]):
                 union = example["instances"].gt_masks.tensor.any(dim=0)
                 target[row, 0, :h, :w] = union.float()
@@ -181,7 +182,7 @@ class SemanticNet3d(SemanticNet):
     """A 3D U-Net on patches of a stack.
 
     Args:
-        cfg: reads ``MITO.SEMANTIC.{CHANNELS_3D,STRIDES_3D,GROUP_CHANNELS}`` too.
+        cfg: reads ``MITO.SEMANTIC.{CHANNELS_3D,STRIDES_3D,GROUPS_3D}`` too.
 
     Raises:
         ConfigError: if these contradict each other.

@@ -1,11 +1,15 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
 import pytest
 
+from mito_instance.calibration import PixelSize
 from mito_instance.cli.cross_validation import cross_validate
+from mito_instance.cli.validation import LeastArea, validation_of
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
+from mito_instance.masks import rle
 from mito_instance.masks.labels import component_rles
 from tests.dark_objects import DarkObjects, micrograph
 
@@ -79,6 +83,30 @@ def test_a_model_without_a_foreground_threshold_gets_none(outlined):
     assert "foreground_threshold" not in figures
     assert figures["score_threshold"] == 0.9
     assert figures["count_bias"] == pytest.approx(2 / 3)
+
+
+def test_specks_are_specks_in_the_pixels_of_the_model(outlined):
+    """Squares of 20, 30 and 25 px at 10 nm have a quarter of these pixels at the model's 20 nm."""
+    images = [replace(image, pixel_size=PixelSize(10.0, "user")) for image in outlined]
+    least = LeastArea(area_px=150, model_nm=20.0)
+    assert [least.is_kept(image).sum() for image in images] == [1, 0, 2]
+    assert [least.is_kept(image).sum() for image in outlined] == [2, 1, 3]
+    assert [LeastArea(150, None).is_kept(image).sum() for image in images] == [2, 1, 3]
+
+
+def test_a_model_is_not_blamed_for_specks_that_it_leaves_out(outlined):
+    class AtTwentyNm(Trained):
+        cfg = SimpleNamespace(MITO=SimpleNamespace(MIN_AREA_PX=150))
+        pixel_size_nm = 20.0
+
+        def predict(self, tiles, min_score=0.0):
+            found = super().predict(tiles, min_score)
+            return [f.select([rle.area_px(mask) >= 150 for mask in f.masks]) for f in found]
+
+    images = [replace(outlined[0], pixel_size=PixelSize(10.0, "user"))]
+    figures = validation_of(images)(AtTwentyNm(0.9, None))
+    assert figures["count_bias"] == 0
+    assert figures["f1_50"] == 1
 
 
 def test_one_image_is_refused_before_any_training():

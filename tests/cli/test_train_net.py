@@ -90,6 +90,12 @@ def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
             id="gpus-that-are-not-there",
         ),
         pytest.param(
+            ["--eval-only", "--val", "{truth}", "--num-gpus", "2"],
+            [],
+            "--eval-only: one process measures, not those of --num-gpus 2 and --num-machines 1",
+            id="several-processes-that-measure",
+        ),
+        pytest.param(
             ["--train", "{truth}", "--num-machines", "2"],
             [],
             "--num-machines 2: --dist-url auto works on one machine only",

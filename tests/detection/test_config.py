@@ -133,6 +133,24 @@ def test_an_impossible_precision_is_refused(precision, message):
         Precision.choose(precision, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("hip", "capability", "expected"),
+    [
+        (None, (7, 5), "fp16"),
+        (None, (8, 0), "bf16"),
+        (None, (12, 0), "bf16"),
+        ("6", None, "bf16"),
+    ],
+)
+def test_auto_takes_bf16_where_a_gpu_has_it_in_hardware(monkeypatch, hip, capability, expected):
+    import torch
+
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # counts emulation
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    assert Precision.choose("auto", "cuda").name == expected
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     import torch
 

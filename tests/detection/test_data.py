@@ -121,6 +121,28 @@ def test_every_augmentation_at_once_keeps_the_masks_disjoint_and_repeatable(
     )
 
 
+def test_a_training_that_turns_shows_the_images_border(light_config, tiny_overrides, tmp_path):
+    import cv2
+
+    from mito_instance.instances import ImageInstances
+
+    mask = np.zeros((80, 80), dtype=bool)
+    mask[:, :4] = True
+    cv2.imwrite(str(tmp_path / "a.png"), 200 - 100 * mask.astype(np.uint8))
+    record = ImageInstances(str(tmp_path / "a.png"), (80, 80), (rle.encode(mask),))
+    words = ["MITO.AUGMENT.ROTATION_DEG", "15.0", "MITO.AUGMENT.CROP_ON_INSTANCE", "0.0"]
+    cfg = load_config(light_config, [*tiny_overrides, *PLAIN, *words, "MITO.MIN_AREA_PX", "64"])
+    examples = [MicrographMapper(cfg, 0)(record, position) for position in range(100)]
+    # Of 17 equally likely places of a crop of 64 px, three show a column of the strip or more.
+    assert 10 < sum(len(example["instances"]) > 0 for example in examples) < 30
+    for example in examples:
+        assert tuple(example["image"].shape) == (3, 64, 64)
+        masks, valid = example["instances"].gt_masks.tensor, example["valid"]
+        assert not (masks & ~valid).any()
+        assert valid.float().mean() > 0.75
+    assert any(not example["valid"].all() for example in examples)
+
+
 def test_copy_paste_brings_instances_to_an_image_without_any(light_config, tiny_overrides, dataset):
     overrides = [*tiny_overrides, *PLAIN, "MITO.AUGMENT.COPY_PASTE_MAX", "4"]
     cfg = load_config(light_config, [*overrides, "MITO.AUGMENT.CROP_PX", "90"])

@@ -9,8 +9,13 @@ pytest.importorskip("detectron2")
 
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
-from mito_instance.detection.loader import TrainingOrder, build_train_loader  # noqa: E402
+from mito_instance.detection.loader import (  # noqa: E402
+    TrainingOrder,
+    build_train_loader,
+    read_data,
+)
 from mito_instance.errors import AnnotationError, ConfigError  # noqa: E402
+from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
 
 
 def first(order, n):
@@ -103,3 +108,24 @@ def test_an_error_in_a_worker_is_its_one_line(light_config, tiny_overrides, data
         AnnotationError, match=r"image is \(90, 70\).*convert the annotations anew$"
     ):
         next(iter(build_train_loader(cfg, records, seed=5)))
+
+
+def test_crowd_regions_of_training_files_are_said_once(
+    light_config, tiny_overrides, dataset, tmp_path, caplog
+):
+    brush = tmp_path / "brush.json"
+    first_image, *others = read_coco(dataset)
+    marked = replace(first_image.select([]), crowds=first_image.masks[:2])
+    write_coco(brush, [marked, *others])
+
+    def said(train, val):
+        words = ["DATASETS.TRAIN", f"('{train}',)", "DATASETS.TEST", f"('{val}',)"]
+        caplog.clear()
+        read_data(load_config(light_config, [*tiny_overrides, *words]), with_validation=True)
+        messages = [entry.getMessage() for entry in caplog.records]
+        return [message for message in messages if "BACKGROUND" in message]
+
+    (line,) = said(brush, dataset)
+    assert line.startswith("1 of 3 training images have crowd regions (iscrowd 1), 2 in all")
+    assert "mito check --fix --crowds-are-instances" in line
+    assert said(dataset, brush) == []

@@ -17,7 +17,9 @@ from detectron2.engine import HookBase  # noqa: E402
 
 from mito_instance.detection.checkpoints import TrainingCheckpointer  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.model_card import sha256  # noqa: E402
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
+from mito_instance.detection.validation import Validation  # noqa: E402
 from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
 
 STEPS = 11
@@ -161,6 +163,61 @@ def test_no_gain_for_long_ends_the_training(make_config, tmp_path):
     assert (tmp_path / "run" / "last_checkpoint").read_text() == "model_final.pth"
     again = train(cfg, resume=True, aps=aps)
     assert (again.start_iter, again.iter) == (4, 4)
+
+
+def test_a_model_that_was_moved_away_is_the_last_steps_anew(make_config, tmp_path):
+    cfg = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 6})
+    aps = {3: 0.5, 6: 0.3}
+    train(cfg, aps=aps)
+    (tmp_path / "run" / "model").rename(tmp_path / "elsewhere")
+    again = train(cfg, resume=True, aps=aps)
+    assert (again.start_iter, again.iter, again.validation.best.step) == (6, 6, 6)
+    card = (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    assert "| score threshold | 0.15 (chosen on validation) |" in card
+    assert "| ap | 0.3 |" in card
+    train(cfg, resume=True, aps={})  # the checkpoint tells: nothing is measured once more
+
+
+def test_seeking_the_best_anew_takes_all_patience(make_config, tmp_path):
+    more = {"MITO.EARLY_STOPPING_PATIENCE": 2, "TEST.EVAL_PERIOD": 1}
+    cfg = make_config(tmp_path / "run", **more)
+    assert train(cfg, aps={1: 0.3, 2: 0.2, 3: 0.2}).iter == 3
+    (tmp_path / "run" / "model").rename(tmp_path / "elsewhere")
+    again = train(cfg, resume=True, aps={4: 0.1, 5: 0.15, 6: 0.1, 7: 0.1})
+    assert (again.iter, again.validation.best.step) == (7, 5)
+
+
+def test_the_model_of_a_later_step_is_not_taken_for_the_best(make_config, tmp_path, caplog):
+    """Steps after the last checkpoint left it; a GPU may come to other figures the second time."""
+    cfg = make_config(tmp_path / "run")
+    assert train(cfg, kill_at=7) is None  # after a new best at step 6, the checkpoint is of 4
+    trainer = train(cfg, resume=True, aps={6: 0.2, 9: 0.25, 11: 0.1})
+    assert "model: not the best model of the steps so far; the best model is sought" in caplog.text
+    assert trainer.validation.best.step == 9
+    assert trainer.validation.best.weights == sha256(tmp_path / "run/model/model.safetensors")
+
+
+def test_figures_on_other_validation_files_are_forgotten(make_config, tmp_path, dataset, caplog):
+    output, other = tmp_path / "run", dataset.parent / "other.json"
+    other.write_text(dataset.read_text() + "\n")
+    cfg = make_config(output, **{"DATASETS.TEST": f"('{dataset}',)"})
+    assert train(cfg, kill_at=8) is None
+    trainer = train(cfg, resume=True, kill_at=10, aps={9: 0.4})
+    assert trainer is None
+    assert "sought anew" not in caplog.text
+    corrected = make_config(output, **{"DATASETS.TEST": f"('{other}',)"})
+    trainer = train(corrected, resume=True)
+    assert caplog.text.count("sought anew") == caplog.text.count("other validation files than") == 1
+    assert (trainer.validation.best.step, trainer.validation.best.ap) == (9, 0.4)
+    again = train(cfg, resume=True, aps={11: 0.1})  # no step is left: the last one is measured
+    assert (again.validation.best.step, again.validation.best.ap) == (11, 0.1)
+
+
+def test_a_checkpoint_that_does_not_tell_its_validation_files_is_taken():
+    validation = Validation(dict, lambda _: "", 1, 3, ["abc"])
+    best = {"step": 4, "ap": 0.5, "figures": {"ap": 0.5}}
+    validation.load_state_dict({"best": best, "n_without_gain": 2})
+    assert (validation.best.step, validation.n_without_gain) == (4, 2)
 
 
 def test_a_broken_write_leaves_the_last_checkpoint(tmp_path):

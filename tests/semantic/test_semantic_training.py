@@ -95,9 +95,9 @@ def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, o
     )
 
 
-@pytest.mark.parametrize(("n_images", "n_held_back"), [(2, 0), (6, 1)])
+@pytest.mark.parametrize(("n_images", "n_learned"), [(2, 2), (6, 4)])
 def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
-    stack, tmp_path, capfd, n_images, n_held_back
+    stack, tmp_path, capfd, n_images, n_learned
 ):
     start = tmp_path / "start"
     cfg = load_config(CONFIGS / "unet2d.yaml", TINY_2D)
@@ -109,8 +109,9 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     assert finetune.main(words) == 0, capfd.readouterr().err
     card = (output / "MODEL_CARD.md").read_text()
     assert "| foreground threshold | 0." in card
-    assert len(read_coco(output / "training" / "train.json")) == n_images - n_held_back
-    assert ("figures and thresholds are of those above" in card) == (not n_held_back)
+    # Beside the slice that is held back, its neighbour is left out.
+    assert len(read_coco(output / "training" / "train.json")) == n_learned
+    assert ("figures and thresholds are of those above" in card) == (n_learned == n_images)
     assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
     curve = (output / "training" / "metrics.json").read_text()
     assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
@@ -255,6 +256,18 @@ def test_a_missing_library_is_named(monkeypatch):
     with pytest.raises(MissingDependencyError, match="pip install monai"):
         architectures.register("SemanticNet3d")
     architectures.register("MitoMaskRCNN")
+
+
+def test_pixels_beyond_the_image_do_not_count_in_2d(monkeypatch):
+    network = build_network(load_config(CONFIGS / "unet2d.yaml", TINY_2D)).train()
+    monkeypatch.setattr(network, "losses", lambda grey, target, valid: valid)
+    inside = torch.ones(30, 40, dtype=torch.bool)
+    inside[:, :5] = False
+    example = {"image": torch.zeros(3, 30, 40), "instances": ()}
+    valid = network([example | {"valid": inside}, example])
+    assert valid.shape == (2, 1, 32, 64)
+    assert torch.equal(valid[0, 0, :30, :40], inside)
+    assert [int(counts) for counts in valid.sum(dim=(1, 2, 3))] == [30 * 35, 30 * 40]
 
 
 def test_all_pixels_count_until_the_learning_rate_has_risen():

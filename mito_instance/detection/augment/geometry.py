@@ -32,8 +32,8 @@ def resize_image(image: npt.NDArray[np.uint8], size_wh: tuple[int, int]) -> npt.
 
 
 def resize_mask(mask: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """A mask of 0 and 1 resized like its image, its edge where half of a pixel is covered."""
-    levels = np.asarray(mask, dtype=np.uint8) * np.uint8(255)
+    """A mask of 0 and 1 resized like its image: pixels of which more than half is covered."""
+    levels = np.asarray(mask, dtype=np.uint8) * np.uint8(WARPED_LEVELS)
     return (resize_image(levels, size_wh) >= HALF).astype(np.uint8)
 
 
