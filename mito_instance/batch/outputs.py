@@ -16,6 +16,7 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
 from mito_instance.io.imagej_roi_writer import is_untouched, write_roi_zip
+from mito_instance.io.images import IMAGE_SUFFIXES
 from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
@@ -49,8 +50,9 @@ class Outputs:
     def check(self, images: Sequence[Path]) -> None:
         """Make the folders, so that an hour of work does not end at a path that cannot be written.
 
-        Nothing that a person made is to be replaced: no image by an overlay, no ROIs that were
-        corrected by those that the model finds.
+        Nothing that a person made is to be replaced: no image by an overlay or a table, no ROIs
+        that were corrected by those that the model finds. A file named like an image may be one
+        that is no input: ``--objects *.tif`` takes the first for the table.
 
         Args:
             images: all inputs.
@@ -68,6 +70,11 @@ class Outputs:
                 continue
             if file.is_dir():
                 raise ConfigError(f"{file}: is a folder; name a file to write to")
+            if _is_image(file, images):
+                raise ConfigError(
+                    f"--{name} {file}: is one of the images, or named like one, and is not written "
+                    f"to; put the name of the file to write behind --{name}"
+                )
             other = options.setdefault(os.path.normcase(_target(file)), name)
             if other != name and (file.is_file() or not file.exists()):  # no device
                 raise ConfigError(
@@ -192,6 +199,20 @@ def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
                 f"--overlays {folder}: an overlay could replace an image in the folder of "
                 f"{places[place].name}; choose another folder"
             )
+
+
+def _is_image(file: Path, images: Sequence[Path]) -> bool:
+    """Whether an output has the place of an input, by whatever name, or an image's suffix."""
+    if {file.suffix.lower(), _target(file).suffix.lower()} & IMAGE_SUFFIXES:
+        return True
+    return any(_are_same(file, image) for image in images)
+
+
+def _are_same(file: Path, image: Path) -> bool:
+    try:
+        return file.samefile(image)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _target(path: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mito_instance.batch.outlined import OutlinedPages
 from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.page_values import with_values
@@ -116,14 +117,14 @@ class PageWork:
     """The three steps of a page, which may run in different threads.
 
     Args:
-        predictor: the model; it is used by as many threads at a time as it says.
+        predictor: the model, used by as many threads at a time as it says; or outlined pages.
         settings: how it is used.
         overlays: the pictures.
         store: finished pages; None to keep none.
         with_pictures: make the pictures of a report, too; stored pages are read again for them.
     """
 
-    predictor: MaskPredictor
+    predictor: MaskPredictor | OutlinedPages
     settings: Settings
     overlays: OverlayFiles
     store: ResultStore | None = None
@@ -182,6 +183,9 @@ class PageWork:
             return None
         start = time.perf_counter()
         of_file = loaded.page.pixel_size
+        if isinstance(self.predictor, OutlinedPages):
+            outlined = self.predictor.find(loaded.page)
+            return replace(outlined, pixel_size=outlined.pixel_size or of_file)
         size = self.settings.pixel_sizes.of(loaded.page.path, of_file)
         try:
             found = predict_page(

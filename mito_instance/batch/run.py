@@ -17,6 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mito_instance import __version__
 from mito_instance.batch.groups import group_of_all
+from mito_instance.batch.outlined import OutlinedPages
 from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
 from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.batch.page_work import Done, PageWork, Settings
@@ -75,7 +76,7 @@ class Batch:
 
     Args:
         paths: image files.
-        predictor: the model.
+        predictor: the model, or what a person outlined.
         settings: how it is used.
         outputs: which results are wanted, and where overlays and ROI zips go.
         resume: folder of finished pages; None to keep none.
@@ -88,7 +89,7 @@ class Batch:
     """
 
     paths: Sequence[Path]
-    predictor: MaskPredictor
+    predictor: MaskPredictor | OutlinedPages
     settings: Settings = field(default_factory=Settings)
     outputs: Outputs = field(default_factory=Outputs)
     resume: Path | None = None

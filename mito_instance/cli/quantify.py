@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED, run
@@ -15,6 +16,8 @@ from mito_instance.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from mito_instance.annotations.regions import Regions
+    from mito_instance.batch.outlined import OutlinedPages
+    from mito_instance.batch.page_work import Settings
     from mito_instance.cli.quantify_report import BatchReport
     from mito_instance.inference.predictor import MaskPredictor
     from mito_instance.io.pixel_sizes import PixelSizes
@@ -34,22 +37,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _quantify(args: argparse.Namespace) -> int:
-    from mito_instance.batch.groups import grouping
-    from mito_instance.batch.outputs import Outputs
-    from mito_instance.batch.page_work import Settings
-    from mito_instance.batch.run import Batch, Results, run_record
+    from mito_instance.batch.run import run_record
     from mito_instance.inference.augmentation import with_augmentation
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
-    from mito_instance.io.tables import TableWriter
-    from mito_instance.measure.schema import COUNTS_NAMES, REGION_NAMES
 
     if args.tile_px is not None and args.tile_px < MIN_TILE_PX:
         raise ConfigError(f"--tile-px: must be at least {MIN_TILE_PX}, got {args.tile_px}")
     paths = find_images(args.images)
-    pixel_sizes = _pixel_sizes(args, paths)
     if args.dry_run:
-        return _list_pages(paths, pixel_sizes)
+        return _list_pages(paths, _pixel_sizes(args, paths))
+
+    def load(settings: Settings) -> tuple[MaskPredictor, dict[str, Any]]:
+        predictor = with_augmentation(_load_model(args), args.tta)
+        return predictor, run_record(predictor, settings)
+
+    return count_pages(args, paths, load)
+
+
+def count_pages(
+    args: argparse.Namespace,
+    paths: Sequence[Path],
+    load: Callable[[Settings], tuple[MaskPredictor | OutlinedPages, dict[str, Any]]],
+) -> int:
+    """Measure every page; print its row, and write what else was asked for.
+
+    Args:
+        args: the options of ``quantify``, as far as they are of measuring and of results.
+        paths: image files.
+        load: gives what finds the instances and its record, after the options were checked.
+
+    Returns:
+        Exit code, as of `exit_code`.
+
+    Raises:
+        MitoInstanceError: if an option is wrong, or nothing could be done.
+    """
+    from mito_instance.batch.groups import grouping
+    from mito_instance.batch.outputs import Outputs
+    from mito_instance.batch.page_work import Settings
+    from mito_instance.batch.run import Batch, Results
+    from mito_instance.io.tables import TableWriter
+    from mito_instance.measure.schema import COUNTS_NAMES, REGION_NAMES
+
+    pixel_sizes = _pixel_sizes(args, paths)
     outputs = Outputs(
         objects=args.objects,
         overlays=args.overlays,
@@ -68,8 +99,7 @@ def _quantify(args: argparse.Namespace) -> int:
         regions=None if args.region is None else _regions(args.region, paths),
         exclude_border=args.exclude_border,
     )
-    predictor = with_augmentation(_load_model(args), args.tta)
-    record = run_record(predictor, settings)
+    predictor, record = load(settings)
     report = None if args.report is None else _report(args, record)
     batch = Batch(
         paths, predictor, settings, outputs, args.resume, group_of, args.workers - 1, record,
@@ -78,7 +108,7 @@ def _quantify(args: argparse.Namespace) -> int:
     columns = COUNTS_NAMES if args.region is None else COUNTS_NAMES + REGION_NAMES
     results = Results()
     try:
-        counts = TableWriter(sys.stdout, columns)
+        counts = TableWriter(_stdout(), columns)
         batch.run(lambda row: _print_row(counts, row), results)
         if report is not None:
             report.is_complete = True
@@ -132,6 +162,13 @@ def _report(args: argparse.Namespace, record: Mapping[str, Any]) -> BatchReport:
     return BatchReport(args, record)
 
 
+def _stdout() -> TextIO:
+    """Standard output in UTF-8, as all tables: names may be in any script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
+
+
 def _print_row(counts: TableWriter, row: Mapping[str, Any]) -> None:
     counts.write(row)
     sys.stdout.flush()
@@ -159,7 +196,7 @@ def _list_pages(paths: Sequence[Path], pixel_sizes: PixelSizes) -> int:
     from mito_instance.batch.dry_run import PAGES_NAMES, list_pages
     from mito_instance.io.tables import TableWriter
 
-    table = TableWriter(sys.stdout, PAGES_NAMES)
+    table = TableWriter(_stdout(), PAGES_NAMES)
     n_done, failures = 0, []
     for row in list_pages(paths, pixel_sizes):
         _print_row(table, row)

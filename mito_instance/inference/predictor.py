@@ -91,7 +91,7 @@ def tiles_at_once(predictor: MaskPredictor) -> int:
     return int(getattr(predictor, "tiles_at_once", 1))
 
 
-def pages_at_once(predictor: MaskPredictor) -> int:
+def pages_at_once(predictor: object) -> int:
     """Threads that may ask a predictor at a time; 1 unless it says otherwise."""
     return int(getattr(predictor, "pages_at_once", 1))
 

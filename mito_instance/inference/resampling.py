@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.calibration import PixelSize
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -18,14 +19,18 @@ TOLERANCE = 1.25
 
 MAX_PX = 1 << 31
 
-_said: set[float] = set()
-"""Pixel sizes of models for which a page of unknown pixel size was reported in this process."""
+FAR = 4.0
+"""Pixel sizes beyond this factor of the model's are done as they are told, but doubted."""
+
+_said: set[tuple[float, float | None]] = set()
+"""Pixel sizes of models and of pages, None for unknown, that were reported in this process."""
 
 
 def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
     """Factor by which a page is resized before prediction.
 
-    That a page's pixel size is not known is said once in a run, of the first such page.
+    That a page's pixel size is not known is said once in a run, of the first such page; so is each
+    pixel size that is more than `FAR` times the model's, or less than its part.
 
     Args:
         page: size and pixel size of the page.
@@ -52,12 +57,28 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
             model_nm,
         )
         return 1.0
+    if not 1 / FAR <= zoom <= FAR:
+        _say_far(model_nm, page.pixel_size, page.image)
     return zoom
 
 
+def _say_far(model_nm: float, size: PixelSize, image: str) -> None:
+    if (model_nm, size.nm) not in _said:
+        _said.add((model_nm, size.nm))
+        logger.warning(
+            "%s: pixel size %g nm (%s), but the model was trained at %g nm: resized by a factor of "
+            "%.3g, as all pages of that size; if it is wrong, --pixel-size-nm tells the right one",
+            image,
+            size.nm,
+            size.source,
+            model_nm,
+            size.nm / model_nm,
+        )
+
+
 def _say_unknown(model_nm: float, image: str) -> None:
-    if model_nm not in _said:
-        _said.add(model_nm)
+    if (model_nm, None) not in _said:
+        _said.add((model_nm, None))
         logger.warning(
             "%s: pixel size unknown, and so perhaps of further images: taken as it is, though the "
             "model was trained at %g nm a pixel; --pixel-size-nm tells it",

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+STRETCHED_NOTE = "mito_instance: grey levels stretched as of the whole page"
+"""Description of a TIFF whose pixels are read as `Stretched`."""
+
 MAX_SAMPLE = 1 << 20
 MAX_STRIP_PX = 1 << 22
 """Pixels that are stretched at a time: floats of a whole large image would take gigabytes."""
+
+
+class Stretched(np.ndarray[Any, np.dtype[np.uint8]]):
+    """Grey levels of a part of a page, stretched as the whole page is: they are left as they are.
+
+    The percentiles of the part would be others, and the same grey would look different there.
+    """
 
 
 def stretch_contrast(
@@ -21,12 +31,15 @@ def stretch_contrast(
     8-bit, 16-bit and float versions of one micrograph give the same result.
 
     Args:
-        pixels: (H, W), any real dtype; NaN and infinities are ignored and become 0.
+        pixels: (H, W), any real dtype; NaN and infinities are ignored and become 0. `Stretched`
+            ones come back unchanged.
         percentiles: grey levels at these percentiles become 0 and 255.
 
     Returns:
         uint8 (H, W); 128 everywhere where the image is constant or holds no finite value.
     """
+    if isinstance(pixels, Stretched):
+        return np.asarray(pixels)
     step = max(1, int(np.sqrt(pixels.size / MAX_SAMPLE)))
     with np.errstate(invalid="ignore"):  # signalling NaN
         sample = np.asarray(pixels[::step, ::step], dtype=np.float64)

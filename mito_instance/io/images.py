@@ -193,7 +193,7 @@ def _open_pages(path: Path) -> _Pages:
     """
     _check_file(path)
     if is_tiff(path):
-        return TiffPages(path)
+        return TiffPages(path, as_seen=True)
     with path.open("rb") as stream:
         head = stream.read(HEADER_BYTES)
     if is_mrc(head, path):

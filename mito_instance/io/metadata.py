@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.io.length_units import positive, scaled, unit_nm
 from mito_instance.io.maker_tags import EdgesNm, maker_edges
+from mito_instance.io.ome import ome_edges
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def tiff_pixel_size(tif: Any, page: Any, where: str) -> PixelSize | None:
     for other, *other_edges in others:
         pairs = zip(edges, other_edges, strict=True)
         if not all(math.isclose(*pair, rel_tol=MAX_ANISOTROPY) for pair in pairs):
-            _warn_once(
+            warn_once(
                 "%s: pixel size is %.6g x %.6g nm in one place (%s) and %.6g x %.6g nm in another "
                 "(%s); the first is used",
                 (where, *edges, source, *other_edges, other),
@@ -66,7 +66,11 @@ def _tiff_edges(tif: Any, page: Any, where: str) -> Iterator[tuple[str, EdgesNm]
     """Edges of a pixel from every place of a TIFF that may state them, the best first."""
     description = tif.pages.first.description
     if tif.is_ome:
-        yield "ome", _ome_edges(description)
+        edges = ome_edges(description, page.index)
+        if len(edges) > 1:
+            _warn_of_images(edges, where)
+        elif edges:
+            yield "ome", edges[0]
     yield from maker_edges(tif, page, where)
     units_xy = _imagej_units(description)
     if units_xy is not None:
@@ -110,23 +114,6 @@ def dm_pixel_size(scales: tuple[Any, Any], units: tuple[str, str], where: str) -
     return _square(x_nm, y_nm, "dm", where)
 
 
-def _ome_edges(description: str) -> EdgesNm:
-    """``PhysicalSizeX`` and ``Y`` of the first image; the default unit is µm.
-
-    Read by pattern, not by an XML parser: nothing in a stranger's file is expanded.
-    """
-    pixels = re.search(r"<(?:\w+:)?Pixels\b([^>]*)>", description)
-    attributes = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', pixels.group(1))) if pixels else {}
-    x_nm, y_nm = (
-        scaled(
-            attributes.get(f"PhysicalSize{axis}"),
-            unit_nm(attributes.get(f"PhysicalSize{axis}Unit", "µm")),
-        )
-        for axis in "XY"
-    )
-    return x_nm, y_nm
-
-
 def _imagej_units(description: str) -> tuple[str, str] | None:
     """Units of x and y in ImageJ's description; None without one, or where it names no unit.
 
@@ -162,7 +149,7 @@ def _square(x_nm: float | None, y_nm: float | None, source: str, where: str) -> 
     if x_nm is None or y_nm is None:
         return None
     if abs(x_nm - y_nm) > MAX_ANISOTROPY * min(x_nm, y_nm):
-        _warn_once(
+        warn_once(
             "%s: pixels are not square (%.6g x %.6g nm); the pixel size counts as unknown, "
             "resample the image or give the size",
             (where, x_nm, y_nm),
@@ -175,6 +162,19 @@ def _square(x_nm: float | None, y_nm: float | None, source: str, where: str) -> 
     return PixelSize(edge_nm, source)
 
 
+def _warn_of_images(edges: list[EdgesNm], where: str) -> None:
+    """Say that OME's images differ and that none of them is known to be the page."""
+    first, second = (
+        "unknown" if x_nm is None or y_nm is None else f"{x_nm:.6g} x {y_nm:.6g} nm"
+        for x_nm, y_nm in edges[:2]
+    )
+    warn_once(
+        "%s: the OME description has images of several pixel sizes (%s, %s) and does not say which "
+        "pages are whose; they do not count, give the size",
+        (where, first, second),
+    )
+
+
 def _ratio(value: Any) -> float | None:
     """A TIFF rational (numerator, denominator) as a number above 0, or None."""
     if not isinstance(value, tuple) or len(value) != 2:
@@ -183,8 +183,13 @@ def _ratio(value: Any) -> float | None:
     return None if numerator is None or denominator is None else numerator / denominator
 
 
-def _warn_once(message: str, values: tuple[Any, ...]) -> None:
-    """Warn of a file, not of each of its pages and not each time that it is opened."""
+def warn_once(message: str, values: tuple[Any, ...]) -> None:
+    """Warn of a file, not of each of its pages and not each time that it is opened.
+
+    Args:
+        message: with a ``%s`` for each value.
+        values: the file and what is said of it.
+    """
     if (message, values) not in _said:
         _said.add((message, values))
         logger.warning(message, *values)

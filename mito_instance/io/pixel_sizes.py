@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -66,8 +67,9 @@ class PixelSizes:
 def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, PixelSize]:
     """Pixel sizes of images from a table of two columns: image, edge of a pixel in nm.
 
-    Separated by commas, semicolons or tabs; one header line is allowed. An image is a file
-    name, or a path seen from the table's folder or from the working folder.
+    Separated by commas, semicolons or tabs; one header line is allowed, which names none of the
+    images. An image is a file name, or a path seen from the table's folder or from the working
+    folder; letters with accents may be composed or not.
 
     Args:
         path: the table, UTF-8.
@@ -83,9 +85,16 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
     named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
     n_unused = 0
-    for number, name, nm in _lines(path):
+    for number, name, text, nm in _lines(path):
         where = f"{path} line {number}"
         image = named.find(name, where, path.parent)
+        if image is None and nm is None and number == 1:
+            continue  # the header
+        if nm is None or not MIN_NM <= nm <= MAX_NM:
+            raise ConfigError(
+                f"{where}: pixel size must be a number from {MIN_NM:g} to {MAX_NM:g} nm, got "
+                f"{text!r:.40}"
+            )
         if image is None:
             n_unused += 1
             continue
@@ -148,9 +157,10 @@ class _Named:
 
     def __init__(self, images: Sequence[Path]) -> None:
         self.paths = dict.fromkeys(_absolute(image) for image in images)  # in their order
-        self._by_name: dict[str, list[Path]] = {}
+        self._by_name: dict[str, list[Path]] = {}  # of paths as well
         for path in self.paths:
-            self._by_name.setdefault(path.name, []).append(path)
+            for name in (str(path), path.name):
+                self._by_name.setdefault(_composed(name), []).append(path)
 
     def find(self, name: str, where: str, folder: Path | None = None) -> Path | None:
         """Absolute path of the image that a path or a file name means; None if it means none.
@@ -163,10 +173,12 @@ class _Named:
         Raises:
             ConfigError: if a file name fits two images.
         """
+        found: list[Path] = []
         for path in ([] if folder is None else [folder / name]) + [Path(name)]:
             if (absolute := _absolute(path)) in self.paths:
                 return absolute
-        found = self._by_name.get(name, [])
+            found = found or self._by_name.get(_composed(str(absolute)), [])
+        found = found or self._by_name.get(_composed(name), [])
         if len(found) > 1:
             raise ConfigError(
                 f"{where}: {name} could be {found[0]} or {found[1]}; give the path, not the name"
@@ -174,8 +186,8 @@ class _Named:
         return found[0] if found else None
 
 
-def _lines(path: Path) -> list[tuple[int, str, float]]:
-    """Line number, name and size of each line but the header and empty ones."""
+def _lines(path: Path) -> list[tuple[int, str, str, float | None]]:
+    """Line number, name, size as text and as number if it is one, of each line with text."""
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise ConfigError(f"{path}: must be <= {MAX_LIST_BYTES} bytes; is this the right file?")
@@ -200,14 +212,7 @@ def _lines(path: Path) -> list[tuple[int, str, float]]:
                 f"{path} line {number}: must be image and pixel size in nm, got {row!r:.80}"
             )
         nm = _number(cells[1], decimal_comma=separator != ",")
-        if nm is None and number == 1:
-            continue  # the header
-        if nm is None or not MIN_NM <= nm <= MAX_NM:
-            raise ConfigError(
-                f"{path} line {number}: pixel size must be a number from {MIN_NM:g} to {MAX_NM:g} "
-                f"nm, got {cells[1]!r:.40}"
-            )
-        found.append((number, cells[0], nm))
+        found.append((number, cells[0], cells[1], nm))
     return found
 
 
@@ -217,6 +222,11 @@ def _number(text: str, *, decimal_comma: bool) -> float | None:
         return float(text.replace(",", ".") if decimal_comma else text)
     except ValueError:
         return None
+
+
+def _composed(text: str) -> str:
+    """A name with each accent in one sign with its letter; macOS keeps them apart on disk."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _absolute(path: Path) -> Path:

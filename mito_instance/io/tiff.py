@@ -14,10 +14,12 @@ import tifffile
 
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ImageError
+from mito_instance.io.contrast import STRETCHED_NOTE, Stretched
 from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
-from mito_instance.io.metadata import tiff_pixel_size
+from mito_instance.io.metadata import tiff_pixel_size, warn_once
 from mito_instance.io.tiff_chain import full_pages
+from mito_instance.io.tiff_palette import is_inverted, looked_up, shuffled_greys
 from mito_instance.io.tiff_segments import JPEG_COMPRESSIONS, check_compression, check_segments
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
-_WHITE_IS_ZERO, _PALETTE = 0, 3
+_SEPARATED = 5
 MAX_TILE_PX = 4096**2
 """Tiles may reach beyond a small image, but not far."""
 
@@ -52,13 +54,16 @@ class TiffPages:
 
     Args:
         path: the file.
+        as_seen: give the greys of a palette whose greys are in no order, as a micrograph needs
+            them; not the indices, which may be labels.
 
     Raises:
         ImageError: if the file is damaged or has no page.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, as_seen: bool = False) -> None:
         self._path = path
+        self._as_seen = as_seen
         try:
             stat = path.stat()
             self._n_bytes = stat.st_size
@@ -98,13 +103,22 @@ class TiffPages:
 
         Where the file says that white is zero, the values are inverted, so that greater is
         always brighter; but 1-bit pages are masks, of which a stored 1 is the foreground and
-        becomes 255. A colour palette is ignored (it paints ImageJ's grey values).
+        becomes 255. A colour palette is ignored (it paints ImageJ's grey values); so is one of
+        greys in no order, unless the pages are wanted as seen. Those of a part that `crop_image`
+        wrote are `Stretched` then.
 
         Raises:
-            ImageError: if the page is damaged, too large, or compressed in an unknown way.
+            ImageError: if the page is damaged, too large, in CMYK, or compressed in an unknown
+                way.
         """
         grey = to_grey(self.channels(frame), self._where(frame))
-        return _invert(grey) if _is_inverted(self._page(frame)) else grey
+        if self._as_seen and self._tif.pages.first.description == STRETCHED_NOTE:
+            return grey.view(Stretched) if grey.dtype == np.uint8 else grey
+        page = self._page(frame)
+        greys = shuffled_greys(page) if self._as_seen and grey.dtype.kind == "u" else None
+        if greys is not None:
+            return looked_up(grey, greys)
+        return _invert(grey) if is_inverted(page) else grey
 
     def channels(self, frame: int) -> npt.NDArray[Any]:
         """A page as stored: (H, W) or (H, W, C); palette and photometric sense are ignored.
@@ -174,12 +188,22 @@ class TiffPages:
         page = self._tif.pages.first
         if not isinstance(images, int) or images < 2 or page.compression != 1:
             return 0
-        if page.dataoffsets[0] + images * page.nbytes > self._n_bytes:
+        n_held = (self._n_bytes - page.dataoffsets[0]) // max(1, page.nbytes)
+        if n_held == 1:
+            warn_once(
+                "%s: is read as one page; its description, of an ImageJ stack of %s, is of another "
+                "file",
+                (str(self._path), images),
+            )
+            return 0
+        if n_held < images:
             raise ValueError(f"{images} planes are announced but the file is too short")
         return images
 
     def _check_page(self, page: Any, where: str) -> None:
-        """Size, compression and completeness, before memory is given."""
+        """Colours, size, compression and completeness, before memory is given."""
+        if page.photometric == _SEPARATED:
+            raise ImageError(f"{where}: colours are CMYK, those of print; save as grey TIFF")
         n_bytes = max(1, int(page.bitspersample if isinstance(page.bitspersample, int) else 8) // 8)
         check_size(
             where,
@@ -224,22 +248,6 @@ class TiffPages:
             f"{where or self._path}: the TIFF is damaged or cut off ({reason}); "
             "copy or export it again"
         )
-
-
-def _is_inverted(page: Any) -> bool:
-    """Whether greater values are darker: white is zero, or a falling grey palette."""
-    if page.bitspersample == 1:
-        return False
-    if page.photometric == _WHITE_IS_ZERO:
-        return True
-    if page.photometric != _PALETTE or page.colormap is None:
-        return False
-    palette = np.asarray(page.colormap)
-    if palette.ndim != 2 or len(palette) != 3 or palette.shape[1] < 2:
-        return False  # damaged: ignored, as a palette of colours is
-    red, green, blue = palette
-    is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
-    return bool(is_grey and red[0] > red[-1])
 
 
 def _invert(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

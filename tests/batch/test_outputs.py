@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -85,6 +86,32 @@ def test_two_outputs_are_never_one_file(images, tmp_path, capsys, monkeypatch, o
     first, second = names.split()
     assert f"would be written by --{first} and by --{second}; give" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "link.csv", "x"]
+
+
+@pytest.mark.parametrize("option", ["--objects", "--coco", "--summary", "--report", "--log"])
+def test_a_forgotten_file_name_costs_no_image(images, capsys, monkeypatch, option):
+    monkeypatch.setattr(quantify, "_load_model", lambda _args: pytest.fail("model was loaded"))
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    first, *others = sorted(images.iterdir())  # what a shell makes of images/*.png
+    assert run(option, first, *others) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {option} {first}: is one of the images, or named like one, and is not written to; "
+        f"put the name of the file to write behind {option}"
+    )
+    assert {path: path.read_bytes() for path in images.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["a", "symbolic", "hard", "x/../a", "new.TIF", "to_new"])
+def test_an_image_by_any_name_is_no_output(images, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(images)
+    (images / "x").mkdir()
+    image = (images / "a.png").rename(images / "a")  # an input whatever its suffix
+    (images / "symbolic").symlink_to(image)
+    (images / "hard").hardlink_to(image)
+    (images / "to_new").symlink_to("new.tif")
+    with pytest.raises(ConfigError, match=f"--log {name}: is one of the images, or named"):
+        Outputs(log=Path(name)).check([tmp_path / "gone.png", image])
+    Outputs(log=tmp_path / "run.jsonl").check([image])
 
 
 def test_two_outputs_may_be_thrown_away(images):

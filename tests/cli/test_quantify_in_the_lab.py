@@ -207,6 +207,17 @@ def test_a_dry_run_needs_no_torch(folder):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_names_in_any_script_go_to_a_pipe_in_any_encoding(tmp_path, monkeypatch, encoding, more):
+    cv2.imwrite(str(tmp_path / "α_01.png"), micrograph())
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding=encoding))
+    assert quantify.main([str(tmp_path), *more]) == 0
+    (row,) = rows_of(pipe.getvalue().decode("utf-8"))
+    assert row["image"] == str(tmp_path / "α_01.png")
+
+
 def test_the_log_has_a_line_a_page(folder, capsys):
     log = folder / "logs" / "run.jsonl"
     for _ in range(2):  # the second run adds to it

@@ -98,3 +98,18 @@ def test_an_unknown_pixel_size_is_said_once_a_run(caplog, monkeypatch):
     assert len(caplog.records) == 1
     assert "a.png: pixel size unknown" in caplog.text
     assert "trained at 5 nm a pixel" in caplog.text
+
+
+def test_a_pixel_size_far_from_the_models_is_said_once(caplog, monkeypatch):
+    from mito_instance.inference import resampling
+
+    monkeypatch.setattr(resampling, "_said", set())
+    for name, nm in (("a.mrc", 0.2), ("b.mrc", 0.2), ("c.png", 1.25), ("d.png", 20), ("e.png", 40)):
+        page = ImageInstances(name, (1000, 1000), pixel_size=PixelSize(nm, "mrc"))
+        assert zoom_for(page, 5.0) == nm / 5
+    first, second = caplog.messages
+    assert first == (
+        "a.mrc: pixel size 0.2 nm (mrc), but the model was trained at 5 nm: resized by a factor of "
+        "0.04, as all pages of that size; if it is wrong, --pixel-size-nm tells the right one"
+    )
+    assert second.startswith("e.png: pixel size 40 nm")

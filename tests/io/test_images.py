@@ -19,6 +19,7 @@ from mito_instance.io import tiff_chain
 from mito_instance.io.grey import to_grey
 from mito_instance.io.images import find_images, n_frames, read_page, read_pages, to_uint8
 from mito_instance.io.limits import check_size
+from mito_instance.io.tiff import TiffPages
 
 RNG = np.random.default_rng(0)
 GREY8 = RNG.integers(0, 256, (40, 50)).astype(np.uint8)
@@ -195,6 +196,45 @@ def test_a_damaged_palette_is_no_reason_to_lose_the_image(tmp_path, count):
     assert np.array_equal(read_page(path).pixels, pixels)
 
 
+GREYS_IN_NO_ORDER = np.arange(256, dtype=np.uint16) ^ 85
+
+
+@pytest.mark.parametrize(
+    ("pixels", "greys", "expected"),
+    [
+        pytest.param(GREY8, GREYS_IN_NO_ORDER * 257, GREYS_IN_NO_ORDER[GREY8], id="8-bit"),
+        pytest.param(GREY8, GREYS_IN_NO_ORDER * 256, GREYS_IN_NO_ORDER[GREY8], id="low-byte-0"),
+        pytest.param(GREY8, GREYS_IN_NO_ORDER, GREYS_IN_NO_ORDER[GREY8], id="entries-of-8-bit"),
+        pytest.param(GREY8, np.sqrt(np.arange(256)) * 4096, GREY8, id="rising-is-contrast"),
+        pytest.param(STACK16[0], np.arange(65536) ^ 85, STACK16[0] ^ 85, id="16-bit"),
+    ],
+)
+def test_greys_in_no_order_are_read_as_seen(tmp_path, pixels, greys, expected):
+    colormap = np.stack([greys] * 3).astype(np.uint16)
+    path = written(tmp_path / "a.tif", pixels, photometric="palette", colormap=colormap)
+    assert only(path).dtype == pixels.dtype
+    assert np.array_equal(only(path), expected)
+    with TiffPages(path) as pages:  # labels, perhaps
+        assert np.array_equal(pages.pixels(0), pixels)
+    colormap[0, 3] += 1
+    path = written(tmp_path / "a.tif", pixels, photometric="palette", colormap=colormap)
+    assert np.array_equal(only(path), pixels)  # colours
+
+
+def test_greys_in_no_order_of_4_bit(tmp_path):
+    values = GREY8 % 16
+    packed = values[:, ::2] << 4 | values[:, 1::2]
+    colormap = np.zeros((3, 256), np.uint16)
+    path = written(tmp_path / "a.tif", packed, photometric="palette", colormap=colormap)
+    greys = np.arange(16, dtype=np.uint16) ^ 5
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tags = tif.pages.first.tags
+        tags["ImageWidth"].overwrite(2 * packed.shape[1])
+        tags["BitsPerSample"].overwrite(4)
+        tags["ColorMap"].overwrite(np.tile(greys * 4369, 3).tolist())
+    assert np.array_equal(only(path), (greys * 17)[values])
+
+
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
 def test_stored_one_of_a_one_bit_page_becomes_255(tmp_path, photometric):
     read = only(written(tmp_path / "a.tif", GREY8 > 99, photometric=photometric))
@@ -252,6 +292,14 @@ def test_imagej_stack_with_one_directory(tmp_path, byteorder):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ImageError, match="too short"):
         n_frames(path)
+
+
+def test_a_page_that_kept_the_description_of_its_stack(tmp_path, caplog):
+    description = "ImageJ=1.53t\nimages=50\nslices=50\n"
+    path = written(tmp_path / "a.tif", GREY8, description=description, metadata=None)
+    for _ in range(2):
+        assert np.array_equal(only(path), GREY8)
+    assert caplog.text.count("a.tif: is read as one page") == 1
 
 
 def test_thumbnails_are_no_pages(tmp_path):
@@ -529,6 +577,12 @@ def test_decoders_are_silent(tmp_path, capfd):
             {"volumetric": True, "tile": (4, 16, 16), "photometric": "minisblack"},
             "one plane",
             id="volume",
+        ),
+        pytest.param(
+            np.zeros((9, 9, 4), np.uint8),
+            {"photometric": "separated"},
+            "CMYK, those of print; save as grey",
+            id="cmyk",
         ),
         pytest.param(np.zeros((9, 9), np.complex64), {}, "integers or floats", id="complex"),
     ],

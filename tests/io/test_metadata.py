@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from mito_instance.calibration import PixelSize
-from mito_instance.io.images import read_page
+from mito_instance.io.images import page_pixel_sizes, read_page
 from mito_instance.io.length_units import unit_nm
 
 PIXELS = np.zeros((8, 8), np.uint8)
@@ -115,6 +115,70 @@ def test_imagej_units_that_differ_by_axis(tmp_path):
 def test_ome(tmp_path, metadata, nm):
     found = pixel_size(tmp_path, ome=True, metadata={"axes": "YX", **metadata})
     assert found == (None if nm is None else PixelSize(nm, "ome"))
+
+
+def ome(*images, own="urn:uuid:1"):
+    """A description; of each image the pixel size in nm and what says where its planes are."""
+    pixels = "".join(
+        f'<Image><Pixels PhysicalSizeX="{nm}" PhysicalSizeXUnit="nm" PhysicalSizeY="{nm}" '
+        f'PhysicalSizeYUnit="nm">{planes}</Pixels></Image>'
+        for nm, planes in images
+    )
+    return f'<?xml version="1.0"?><OME UUID="{own}">{pixels}</OME>'
+
+
+def of_file(uuid, directory):
+    return (
+        f'<TiffData IFD="{directory}" PlaneCount="1">\n<UUID FileName="x.tif">urn:uuid:{uuid}'
+        "</UUID></TiffData>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        pytest.param(
+            [(5, '<TiffData IFD="0" PlaneCount="2"/>'), (20, '<TiffData IFD="2"/>')],
+            [5, 5, 20],
+            id="directories",
+        ),
+        pytest.param([(5, '<TiffData IFD="1"/>')], [5, 5, 5], id="one-image"),
+        pytest.param([(5, ""), ("5.0", "")], [5, 5, 5], id="the-same-size"),
+        pytest.param([(5, "<TiffData/>"), (20, "<TiffData/>")], [None] * 3, id="not-stated"),
+        pytest.param([(5, ""), ("x", "")], [None] * 3, id="one-is-unknown"),
+        pytest.param(
+            [(5, '<TiffData IFD="0"/>'), (20, '<TiffData IFD="1"/>')],
+            [5, 20, None],
+            id="one-page-is-nobodys",
+        ),
+        pytest.param(
+            [
+                (5, of_file(2, 0) + of_file(2, 1)),
+                (20, of_file(1, 0) + of_file(2, 2)),
+                (10, of_file(1, 1) + of_file(1, 2)),
+            ],
+            [20, 10, 10],
+            id="a-set-of-files",
+        ),
+    ],
+)
+def test_each_image_of_an_ome_tiff_has_its_own_size(tmp_path, caplog, images, expected):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for description in (ome(*images), None, None):
+            tif.write(PIXELS, description=description, metadata=None)
+    assert page_pixel_sizes(path) == [nm and PixelSize(nm, "ome") for nm in expected]
+    is_doubtful = None in expected
+    assert caplog.text.count("images of several pixel sizes (5 x 5 nm, ") == is_doubtful
+
+
+def test_ome_images_as_tifffile_writes_them(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for size in (0.005, 0.02):
+            metadata = {"axes": "ZYX", "PhysicalSizeX": size, "PhysicalSizeY": size}
+            tif.write(np.stack([PIXELS] * 2), photometric="minisblack", metadata=metadata)
+    assert [size.nm for size in page_pixel_sizes(path)] == [5, 5, 20, 20]
 
 
 def test_ome_entities_are_not_expanded(tmp_path):

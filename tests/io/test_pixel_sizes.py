@@ -1,5 +1,7 @@
 """Which pixel size holds."""
 
+import unicodedata
+
 import pytest
 
 from mito_instance.calibration import PixelSize
@@ -46,6 +48,8 @@ def test_the_list(tmp_path, images, text, expected):
         pytest.param("a.tif,5\n", r"line 1: a.tif could be .*wt.*ko", id="ambiguous"),
         pytest.param("b.tif,5\nb.tif,6\n", "line 2: b.tif has 6 nm here but 5 nm", id="two-sizes"),
         pytest.param("b.tif,5\nb.tif,five\n", "line 2: pixel size must be a number", id="text"),
+        pytest.param("b.tif,5 nm\n", "line 1: pixel size must .* got '5 nm'", id="unit-in-line-1"),
+        pytest.param("wt/b.tif,\n", "line 1: pixel size must be", id="nothing-in-line-1"),
         pytest.param("b.tif,0\n", "line 1: pixel size must be a number from 0.001", id="zero"),
         pytest.param("b.tif,nan\nb.tif,nan\n", "line 1: pixel size must be", id="nan"),
         pytest.param("b.tif\n", "line 1: must be image and pixel size", id="one-column"),
@@ -56,6 +60,19 @@ def test_the_list(tmp_path, images, text, expected):
 def test_a_bad_list_is_one_line(tmp_path, images, text, message):
     with pytest.raises(ConfigError, match=message):
         sizes_of(tmp_path, text, images)
+
+
+@pytest.mark.parametrize("line", ["{name},5", "{tmp}/{name},5", "../{folder}/{name},5"])
+def test_accents_may_be_composed_or_not(tmp_path, line):
+    on_disk, in_table = (unicodedata.normalize(form, "Zelle_ä.tif") for form in ("NFD", "NFC"))
+    text = line.format(name=in_table, tmp=tmp_path, folder=tmp_path.name)
+    assert sizes_of(tmp_path, text, [tmp_path / on_disk]) == [(5, "csv")]
+    both = [tmp_path / on_disk, tmp_path / in_table]
+    if "/" in line:
+        assert sizes_of(tmp_path, text, both) == [None, (5, "csv")]
+    else:  # beside the table: a path as well
+        with pytest.raises(ConfigError, match=r"line 1: .* could be"):
+            sizes_of(tmp_path, text, [path.parent / "x" / path.name for path in both])
 
 
 def test_a_list_that_is_no_text(tmp_path, images):
