@@ -78,8 +78,8 @@ def _divided(images: Images, rng: np.random.Generator) -> tuple[Images, Images]:
     files = {image.image for image in images}
     options = SplitOptions(val=VAL_SHARE, by="stack")
     if len(files) == 1:
-        options = SplitOptions(val=VAL_SHARE, by="image", gap=_GAP)
-    elif len(files) == len(images):
+        return _divided_series(images, rng)
+    if len(files) == len(images):
         if len({place.stack for place in series_of(images, apart=True)}) < len(images):
             return _divided_series(images, rng)
         options = SplitOptions(val=VAL_SHARE, by="image", gap=0)
@@ -95,7 +95,8 @@ def _divided_series(images: Images, rng: np.random.Generator) -> tuple[Images, I
 
     The series are lined up in random order, each forwards or backwards, and the line is cut in
     two where the instances before it come nearest to the share; images beside those before the cut
-    are left out. Of several such draws, the one that comes nearest and leaves out least is taken.
+    are left out. Of several such draws, the one that comes nearest and leaves out least is taken,
+    among those that leave enough to train on and instances on both sides, if there are any.
     """
     places = series_of(images, apart=True)
     series: dict[str, list[int]] = defaultdict(list)
@@ -111,21 +112,29 @@ def _divided_series(images: Images, rng: np.random.Generator) -> tuple[Images, I
             for position in members[number][:: int(rng.choice((1, -1)))]
         ]
         reached = np.cumsum(weights[line])[:-1]
-        n_val = 1 + int(np.argmin(np.abs(reached - VAL_SHARE)))
-        beside = {
-            (places[position].stack, places[position].number + step)
-            for position in line[:n_val]
-            for step in range(-_GAP, _GAP + 1)
-        }
-        train = [
-            position
-            for position in line[n_val:]
-            if (places[position].stack, places[position].number) not in beside
-        ]
-        n_left_out = len(line) - n_val - len(train)
-        cost = abs(float(reached[n_val - 1]) - VAL_SHARE) + n_left_out / len(line)
-        if cost < best[0]:
-            best = (cost, sorted(train), sorted(line[:n_val]))
+        for n_val in (1 + np.argsort(np.abs(reached - VAL_SHARE), kind="stable")).tolist():
+            beside = {
+                (places[position].stack, places[position].number + step)
+                for position in line[:n_val]
+                for step in range(-_GAP, _GAP + 1)
+            }
+            train = [
+                position
+                for position in line[n_val:]
+                if (places[position].stack, places[position].number) not in beside
+            ]
+            n_left_out = len(line) - n_val - len(train)
+            is_usable = (
+                len(train) >= LEAST_TO_TRAIN_ON
+                and reached[n_val - 1] > 0
+                and weights[train].sum() > 0
+            )
+            cost = abs(float(reached[n_val - 1]) - VAL_SHARE) + n_left_out / len(line)
+            cost += 2 * (not is_usable)  # taken only where no draw is usable
+            if cost < best[0]:
+                best = (cost, sorted(train), sorted(line[:n_val]))
+            if is_usable:
+                break
     _, train, val = best
     return [images[position] for position in train], [images[position] for position in val]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mito_instance.annotations.image_files import page_of
@@ -11,45 +11,45 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 
 
+class PageLeftOut(ImageError):
+    """A page of which nobody has said what it shows."""
+
+
 class OutlinedPages:
     """Outlined pages by file and page number.
 
     Args:
-        images: the outlined pages; each stands for itself, also one without any instance.
-        whole_files: files of which all pages were looked at: a page that is not among
-            ``images`` shows nothing.
+        images: the outlined pages; each stands for itself, also one without any instance. Other
+            pages of their files are left out.
     """
 
     pixel_size_nm: float | None = None
     """No page is resampled."""
 
-    def __init__(
-        self, images: Sequence[ImageInstances], whole_files: Collection[Path] = ()
-    ) -> None:
+    def __init__(self, images: Sequence[ImageInstances]) -> None:
         self._images = {page_of(image): image for image in images}
-        self._whole_files = {path.resolve() for path in whole_files}
+
+    def check(self, path: Path, frame: int) -> None:
+        """Say that a page is left out, before it is read.
+
+        Raises:
+            PageLeftOut: if it is not among the outlined ones.
+        """
+        if (path.resolve(), frame) not in self._images:
+            raise PageLeftOut(f"{path}: page {frame + 1} is not among the outlined ones")
 
     def find(self, page: Page) -> ImageInstances:
         """Instances of a page, under the page's own path, with the outlines' pixel size if any.
 
         Raises:
-            ImageError: if nobody has said what the page shows.
+            PageLeftOut: if the page is not among the outlined ones.
         """
-        image_hw = (int(page.pixels.shape[0]), int(page.pixels.shape[1]))
-        shown = ImageInstances(image=str(page.path), image_hw=image_hw, frame=page.frame)
-        path = page.path.resolve()
-        outlined = self._images.get((path, page.frame))
-        if outlined is not None:
-            return ImageInstances(
-                image=shown.image,
-                image_hw=outlined.image_hw,
-                masks=outlined.masks,
-                frame=page.frame,
-                pixel_size=outlined.pixel_size,
-            )
-        if path in self._whole_files:
-            return shown
-        raise ImageError(
-            f"{page.path}: page {page.frame + 1} is not among the outlined ones; list it without "
-            "annotations if it shows no mitochondrion"
+        self.check(page.path, page.frame)
+        outlined = self._images[page.path.resolve(), page.frame]
+        return ImageInstances(
+            image=str(page.path),
+            image_hw=outlined.image_hw,
+            masks=outlined.masks,
+            frame=page.frame,
+            pixel_size=outlined.pixel_size,
         )

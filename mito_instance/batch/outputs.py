@@ -47,7 +47,7 @@ class Outputs:
     log: Path | None = None
     report: Path | None = None
 
-    def check(self, images: Sequence[Path]) -> None:
+    def check(self, images: Sequence[Path], sources: Sequence[Path] = ()) -> None:
         """Make the folders, so that an hour of work does not end at a path that cannot be written.
 
         Nothing that a person made is to be replaced: no image by an overlay or a table, no ROIs
@@ -56,6 +56,7 @@ class Outputs:
 
         Args:
             images: all inputs.
+            sources: further inputs, files or folders of them, that no file may replace.
 
         Raises:
             ConfigError: if a folder cannot be made or written, a file is a folder, two outputs
@@ -70,6 +71,11 @@ class Outputs:
                 continue
             if file.is_dir():
                 raise ConfigError(f"{file}: is a folder; name a file to write to")
+            if any(_are_same(file, path) or _are_same(file.parent, path) for path in sources):
+                raise ConfigError(
+                    f"--{name} {file}: is one of the outlines that are read, or beside them; write "
+                    "to another folder"
+                )
             if _is_image(file, images):
                 raise ConfigError(
                     f"--{name} {file}: is one of the images, or named like one, and is not written "

@@ -137,6 +137,8 @@ class PageWork:
             MitoInstanceError: if the page cannot be read.
         """
         start = time.perf_counter()
+        if isinstance(self.predictor, OutlinedPages):
+            self.predictor.check(path, frame)
         loaded = Loaded()
         if self.store is not None:
             size_nm, beside = self._pixel_size_nm(path), self._beside(path, frame)

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mito_instance import __version__
 from mito_instance.batch.groups import group_of_all
-from mito_instance.batch.outlined import OutlinedPages
+from mito_instance.batch.outlined import OutlinedPages, PageLeftOut
 from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
 from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.batch.page_work import Done, PageWork, Settings
@@ -116,19 +116,30 @@ class Batch:
         with_pictures = self.on_page is not None
         work = PageWork(self.predictor, self.settings, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
+        is_outlined, n_left_out = isinstance(self.predictor, OutlinedPages), 0
         is_measured: dict[Path, bool] = {}
         with (
             logging_redirect_tqdm(),
             RoiZips(self.outputs.rois, names) as rois,
             StackOverlays(overlays) as stacks,
             _opened_log(self.outputs.log) as log,
-            tqdm(total=len(tasks), desc="quantify", unit="page", file=sys.stderr) as progress,
+            tqdm(
+                total=len(tasks),
+                desc="measure" if is_outlined else "quantify",
+                unit="page",
+                file=sys.stderr,
+            ) as progress,
         ):
             steps = in_three_steps(
                 tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
                 pages_at_once(self.predictor),
             )  # fmt: skip
             for task, outcome in steps:
+                progress.update()
+                if isinstance(outcome, PageLeftOut):
+                    stacks.add_failed(task.path)
+                    n_left_out += 1
+                    continue
                 row = self._take(task, outcome, rois, stacks, results)
                 is_measured[task.path] = is_measured.get(task.path, False) or row["status"] == "ok"
                 on_row(row)
@@ -137,7 +148,8 @@ class Batch:
                     self.on_page(row, cast("Done", outcome) if is_done else None)
                 if log is not None and not _log_page(log, task, row, outcome):
                     log = None
-                progress.update()
+        if n_left_out:
+            logger.warning("%d pages are not among the outlined ones; left out", n_left_out)
         failed = [path for path, measured in is_measured.items() if not measured]
         if left := self.outputs.left_over(names, failed):
             more = f" and {len(left) - N_NAMED} more" if len(left) > N_NAMED else ""

@@ -16,8 +16,9 @@ Counts and measures mitochondria that are outlined already, by hand or by `mito 
 and corrected in Fiji: the same tables, with the same columns, as `mito quantify`. No model is
 needed. Prints one row an image (or page of a stack) as CSV on stdout.
 
-An image without outlines is left out and named. An ROI set without any ROI says that its image
-shows none; so does a page of a stack on which none of its set's ROIs lies."""
+An image without outlines is left out. An ROI set without any ROI says that its image shows none;
+a page of a stack on which no ROI of the stack's set lies shows none, too, unless
+--only-outlined-pages leaves it out. A COCO JSON lists its pages. All categories count."""
 
 _EXAMPLE = """\
 example:
@@ -52,6 +53,11 @@ def build_parser() -> CommandParser:
         dest="json_files",
         help="COCO JSON files; of a stack, the pages that they list",
     )
+    data.add_argument(
+        "--only-outlined-pages",
+        action="store_true",
+        help="leave out the pages of a stack that carry no ROI: nobody has looked at them",
+    )
     add_results(parser.add_argument_group("results besides counts.csv on stdout"))
     add_measuring(parser.add_argument_group("pixel size and what is counted"))
     add_workers(parser.add_argument_group("work"))
@@ -76,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     from mito_instance import __version__
+    from mito_instance.annotations.image_files import page_of
     from mito_instance.batch.outlined import OutlinedPages
     from mito_instance.cli.outlined_images import read_outlined
 
@@ -85,13 +92,16 @@ def _measure(args: argparse.Namespace) -> int:
     images, status = read_outlined(
         argparse.Namespace(
             rois=args.outlines, images=args.images, coco=args.json_files, pixel_size_nm=None
-        )
+        ),
+        all_or_none=False,
+        whole_stacks=not args.only_outlined_pages,
     )
-    paths = list(dict.fromkeys(Path(image.image) for image in images))
-    # A COCO JSON lists the pages that were looked at; an ROI set is of its whole stack.
-    pages = OutlinedPages(images, paths if args.json_files is None else ())
+    # One file may have several names.
+    paths = list({page_of(image)[0]: Path(image.image) for image in images}.values())
+    pages = OutlinedPages(images)
     record = {
         "description": "outlined mitochondria, measured by mito measure",
         "mito_instance": __version__,
     }
-    return max(status, count_pages(args, paths, lambda _: (pages, record)))
+    sources = args.json_files or args.outlines
+    return max(status, count_pages(args, paths, lambda _: (pages, record), sources))

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
-from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.errors import AnnotationError, ConfigError, ImageError
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
 
 
-def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+def read_outlined(
+    args: argparse.Namespace, *, all_or_none: bool = True, whole_stacks: bool = False
+) -> tuple[list[ImageInstances], int]:
     """All outlined images, their masks as mitochondria and nothing else.
 
     Args:
         args: ``rois``, ``images``, ``coco``, ``pixel_size_nm``.
+        all_or_none: whether an image of a JSON that cannot be used is an error; if not, it is named
+            and the others go on.
+        whole_stacks: whether pages of a stack that carry no ROI show nothing; if not, they are
+            left out.
 
     Returns:
         The images, and the exit status so far: what cannot be used is named on stderr.
@@ -33,7 +43,7 @@ def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
         raise ConfigError("no outlined images; give --rois with --images, or --coco")
     if (args.rois is None) != (args.images is None):
         raise ConfigError("--rois and --images belong together; give both")
-    images, status = ([], OK) if args.rois is None else _read_rois(args)
+    images, status = ([], OK) if args.rois is None else _read_rois(args, whole_stacks)
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
         from mito_instance.io.coco import read_coco
@@ -46,12 +56,22 @@ def read_outlined(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
         page = page_of(image)
         if page in seen:
             raise AnnotationError(
-                f"{image.image}: page {image.frame + 1} is given twice; leave one out, or it would "
-                "be learned and held out at once"
+                f"{image.image}: page {image.frame + 1} is given twice; leave one of both out"
             )
         seen.add(page)
     # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
-    return [as_mitochondria(image) for image in match_files(images)], status
+    if all_or_none:
+        return [as_mitochondria(image) for image in match_files(images)], status
+    matched, failures = [], []
+    for _, of_file in groupby(images, key=lambda image: image.image):
+        try:
+            matched += match_files(list(of_file))
+        except (AnnotationError, ImageError) as error:
+            failures.append(str(error))
+    if not matched:
+        raise AnnotationError(failures[0] if failures else "no image is outlined")
+    say_lines("failed", failures)
+    return [as_mitochondria(image) for image in matched], SOME_FAILED if failures else status
 
 
 def as_mitochondria(image: ImageInstances) -> ImageInstances:
@@ -59,7 +79,7 @@ def as_mitochondria(image: ImageInstances) -> ImageInstances:
     return replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
 
 
-def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
+def _read_rois(args: argparse.Namespace, whole_stacks: bool) -> tuple[list[ImageInstances], int]:
     """Images of ``--rois``; says what could not be used."""
     from mito_instance.annotations.from_rois import (
         convert_roi_pairs,
@@ -70,7 +90,8 @@ def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
 
     pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
-    conversion = convert_roi_pairs(pairing.pairs, pixel_size)
+    empty = _pages_of(image for image, _ in pairing.pairs) if whole_stacks else ()
+    conversion = convert_roi_pairs(pairing.pairs, pixel_size, empty)
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
     # Damaged ones are among the failures.
@@ -82,3 +103,14 @@ def _read_rois(args: argparse.Namespace) -> tuple[list[ImageInstances], int]:
         raise AnnotationError(f"--rois: nothing can be used: {reason}")
     say_lines("failed", failures)
     return conversion.images, SOME_FAILED if failures else OK
+
+
+def _pages_of(images: Iterable[Path]) -> set[tuple[str, int]]:
+    """Name without suffix and page of every page; a file that cannot be read is named elsewhere."""
+    from mito_instance.io.images import n_frames
+
+    pages = set()
+    for image in images:
+        with contextlib.suppress(ImageError):
+            pages |= {(image.stem, page) for page in range(n_frames(image))}
+    return pages

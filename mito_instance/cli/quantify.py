@@ -59,6 +59,7 @@ def count_pages(
     args: argparse.Namespace,
     paths: Sequence[Path],
     load: Callable[[Settings], tuple[MaskPredictor | OutlinedPages, dict[str, Any]]],
+    sources: Sequence[Path] = (),
 ) -> int:
     """Measure every page; print its row, and write what else was asked for.
 
@@ -66,6 +67,7 @@ def count_pages(
         args: the options of ``quantify``, as far as they are of measuring and of results.
         paths: image files.
         load: gives what finds the instances and its record, after the options were checked.
+        sources: further files and folders that are read.
 
     Returns:
         Exit code, as of `exit_code`.
@@ -90,7 +92,7 @@ def count_pages(
         log=args.log,
         report=args.report,
     )
-    outputs.check(paths)
+    outputs.check(paths, sources)
     group_of = grouping(args.group_by, paths)
     settings = Settings(
         pixel_sizes=pixel_sizes,

@@ -131,7 +131,7 @@ def _report_crowds(records: Sequence[ImageInstances]) -> None:
         logger.warning(
             "%d of %d training images have crowd regions (iscrowd 1), %d in all: LEARNED AS "
             "BACKGROUND. CVAT exports every brush mask so; if they are instances, set iscrowd to 0 "
-            "(mito check --fix --crowds-are-instances)",
+            "(mito check FILE.json --fix OUT.json --crowds-are-instances)",
             len(counts),
             len(records),
             sum(counts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from mito_instance.annotations.mask_polarity import background_value
 from mito_instance.annotations.mask_values import integer_labels
 from mito_instance.errors import AnnotationError
-from mito_instance.io.mask_pages import MaskPage, read_mask_pages
+from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks.histogram import value_counts
 
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -24,8 +25,9 @@ def read_label_pages(
 
     Labels are what `read_mask_pages` gives, as in ``mito convert-masks``: of a palette of colours
     the indices, of a page in colour a number for each colour, which holds for that page alone.
-    Under an inverting lookup table they are the values that are stored. Where no pixel is 0, the
-    value that surrounds the rest is the background (`background_value`).
+    Under an inverting lookup table they are the values that are stored. Where no pixel is 0 (of the
+    page in colours, of the whole file otherwise), the value that surrounds the rest is the
+    background (`background_value`).
 
     Args:
         path: PNG, BMP or TIFF.
@@ -40,11 +42,20 @@ def read_label_pages(
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise _changed_by_jpeg(str(path))
     without_zero: list[str] = []
+    of_file: int | None = None
+    is_known = False
     for page in read_mask_pages(path):
         if page.is_jpeg:
             raise _changed_by_jpeg(page.where)
         labels = integer_labels(page.stored, page.where)
-        if labels.all() and (background := background_value(labels, *value_counts(labels))):
+        if page.form == COLOURS:
+            background = _surrounding(labels)
+        elif labels.all() and not is_known:
+            background, is_known = _background_of_file(path), True
+            of_file = background
+        else:
+            background = of_file
+        if background:
             labels[labels == background] = 0
             without_zero.append(page.where)
         yield page, labels
@@ -54,6 +65,23 @@ def read_label_pages(
             f"{without_zero[0]}{more}: no pixel is 0; the value that surrounds the rest is "
             "background"
         )
+
+
+def _surrounding(labels: npt.NDArray[np.int64]) -> int | None:
+    """The label that surrounds the rest of a page without 0; None if there is none."""
+    return (background_value(labels, *value_counts(labels)) or None) if labels.all() else None
+
+
+def _background_of_file(path: Path) -> int | None:
+    """What surrounds the rest on most pages of a file without 0; None where a page has a 0."""
+    found: Counter[int] = Counter()
+    for page in read_mask_pages(path):
+        labels = integer_labels(page.stored, page.where)
+        if not labels.all():
+            return None
+        if value := _surrounding(labels):
+            found[value] += 1
+    return found.most_common(1)[0][0] if found else None
 
 
 def _changed_by_jpeg(where: str) -> AnnotationError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mito_instance.evaluation.counted import counted_predictions
 from mito_instance.evaluation.crowds import judged_predictions
 from mito_instance.evaluation.matching import MatchCounts, count_matches
 from mito_instance.evaluation.pairing import ImagePair, pair_images
@@ -114,7 +113,6 @@ def best_score_threshold(
     images_true: Sequence[ImageInstances],
     images_pred: Sequence[ImageInstances],
     *,
-    min_area_px: int = 0,
     candidates: Sequence[float] | None = None,
 ) -> float:
     """The threshold with the smallest error of the counts among those with a good F1.
@@ -125,30 +123,19 @@ def best_score_threshold(
     Args:
         images_true: truth.
         images_pred: predictions with scores, unthresholded.
-        min_area_px: smaller instances are left out, as by `evaluate`.
         candidates: thresholds to try; by default `CANDIDATES`.
 
     Returns:
         The threshold; 0.5 where nothing can be matched.
     """
-    large = [_of_area(pair, min_area_px) for pair in pair_images(images_true, images_pred).pairs]
-    pairs = [(truth, pred.select(judged_predictions((truth, pred)))) for truth, pred in large]
+    found = pair_images(images_true, images_pred).pairs
+    pairs = [(truth, pred.select(judged_predictions((truth, pred)))) for truth, pred in found]
     sweep = sweep_scores(pairs, CANDIDATES if candidates is None else candidates)
     top = best_f1(sweep)
     if top is None:
         return DEFAULT
     good = [row for row in sweep if _number(row.match.f1) >= top.match.f1 - 0.01]
     return min(good, key=lambda row: (row.count_mae, -row.score_threshold)).score_threshold
-
-
-def _of_area(pair: ImagePair, min_area_px: int) -> ImagePair:
-    """The instances that count where those under an area are left out."""
-    truth, pred = pair
-    large_true, large_pred = (
-        np.asarray([rle.area_px(mask) >= min_area_px for mask in side.masks], dtype=bool)
-        for side in pair
-    )
-    return truth.select(large_true), pred.select(counted_predictions(pair, large_true, large_pred))
 
 
 def _number(value: float) -> float:

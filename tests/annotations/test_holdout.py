@@ -135,3 +135,23 @@ def test_a_cross_validation_holds_out_each_image_once_in_runs_of_neighbours(n_im
 def test_what_cannot_be_cross_validated_is_said(given, message):
     with pytest.raises(AnnotationError, match=message):
         folds(given)
+
+
+@pytest.mark.parametrize("is_stack", [False, True])
+@pytest.mark.parametrize(
+    "counts", [[40, 2, 2, 2, 2, 2], [2, 2, 2, 40, 2, 2, 2, 2], [0, 0, 5, 0, 0, 0, 0, 5, 0, 0]]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_usable_draw_comes_before_one_that_is_nearer_to_the_share(counts, is_stack, seed):
+    mask = rle.encode(np.ones((8, 8), dtype=bool))
+    images = [
+        ImageInstances("s.tif" if is_stack else f"z{n}.png", (8, 8), (mask,) * count,
+                       frame=n if is_stack else 0)
+        for n, count in enumerate(counts)
+    ]  # fmt: skip
+    train, val, reason = hold_out(images, np.random.default_rng(seed))
+    assert reason == ""
+    assert len(train) >= 4
+    assert sum(map(len, val)) > 0
+    numbers = [[images.index(image) for image in part] for part in (train, val)]
+    assert min(abs(a - b) for a in numbers[0] for b in numbers[1]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 
 import cv2
 import numpy as np
@@ -87,18 +88,76 @@ def test_roi_zips_give_the_tables_of_quantify(folder, capsys):
     assert [row["area_px"] for row in drawn] == ["16", "16", "25", "16", "16"]
 
 
-def test_a_json_gives_the_pages_that_it_lists(folder, capsys):
-    assert measure.main(["--coco", str(folder / "truth.json")]) == 1
-    out, err = capsys.readouterr()
+def test_a_json_gives_the_pages_that_it_lists(folder, capsys, caplog):
+    words = ["--coco", str(folder / "truth.json"), "--overlays", str(folder / "overlays")]
+    assert measure.main(words) == 0
+    out, _ = capsys.readouterr()
     rows = {(row["image"].split("/")[-1], row["frame"]): row for row in rows_of(out)}
+    assert len(rows) == 4
     assert rows["stack.tif", "1"]["count"] == "2"
-    assert rows["stack.tif", "2"]["status"] == "error"
-    assert "page 3 is not among the outlined ones" in rows["stack.tif", "2"]["message"]
-    assert "page 1 is not among the outlined ones" in err
+    assert "2 pages are not among the outlined ones; left out" in caplog.text
     assert rows["drawn_nothing.png", "0"]["count"] == "0"
     assert rows["b.png", "0"]["pixel_size_nm"] == "10"
     assert rows["b.png", "0"]["pixel_size_source"] == "coco"
     assert rows["a.png", "0"]["area_total_um2"] == ""
+    overlay = tifffile.imread(folder / "overlays" / "stack.tif")
+    assert overlay[1].any()
+
+
+def test_an_empty_set_says_that_a_stack_shows_nothing(folder, capsys):
+    rois = folder / "rois"
+    rois.mkdir()
+    with zipfile.ZipFile(rois / "stack.zip", "w"):
+        pass
+    assert measure.main(["--rois", str(rois), "--images", str(folder / "images")]) == 0
+    out, err = capsys.readouterr()
+    assert counts(out) == {("stack.tif", str(page)): "0" for page in range(3)}
+    assert "3 pages carry no ROI; nothing was found there" in err
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_pages_without_rois_can_be_left_out(folder, capsys, is_damaged):
+    words = roi_zips(folder)
+    if is_damaged:  # it may have been of any page
+        with zipfile.ZipFile(folder / "rois" / "stack.zip", "a") as rois:
+            rois.writestr("0003-0001.roi", b"Iout")
+    else:
+        words.append("--only-outlined-pages")
+    capsys.readouterr()
+    assert measure.main(words) == (1 if is_damaged else 0)
+    out, err = capsys.readouterr()
+    assert [key for key in counts(out) if key[0] == "stack.tif"] == [("stack.tif", "1")]
+    assert "2 of 3 pages carry no ROI; left out" in err
+
+
+def test_a_bad_image_of_a_json_is_named_and_the_others_go_on(folder, capsys):
+    (folder / "images" / "b.png").unlink()
+    cv2.imwrite(str(folder / "images" / "a.png"), np.zeros((5, 5), np.uint8))
+    assert measure.main(["--coco", str(folder / "truth.json")]) == 1
+    out, err = capsys.readouterr()
+    assert set(counts(out)) == {("drawn_nothing.png", "0"), ("stack.tif", "1")}
+    assert "b.png: no such file" in err
+    assert "a.png: image is (5, 5)" in err
+
+
+def test_a_file_under_two_names_is_counted_once(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    for name, frames in (("p.json", [0]), ("q.json", [1, 2])):
+        image = "images/stack.tif" if name == "p.json" else str(folder / "images" / "stack.tif")
+        pages = [ImageInstances(image, HW, (square(3),), frame=frame) for frame in frames]
+        write_coco(folder / name, pages)
+    assert measure.main(["--coco", "p.json", "q.json"]) == 0
+    assert [row["frame"] for row in rows_of(capsys.readouterr().out)] == ["0", "1", "2"]
+
+
+def test_outlines_are_never_replaced(folder, capsys):
+    truth = folder / "truth.json"
+    before = truth.read_bytes()
+    assert measure.main(["--coco", str(truth), "--objects", str(truth)]) == 2
+    assert "is one of the outlines that are read" in capsys.readouterr().err
+    words = roi_zips(folder)
+    assert measure.main([*words, "--summary", str(folder / "rois" / "a.zip")]) == 2
+    assert truth.read_bytes() == before
 
 
 def test_summary_regions_and_overlays_are_as_in_quantify(folder, capsys):

@@ -127,5 +127,5 @@ def test_crowd_regions_of_training_files_are_said_once(
 
     (line,) = said(brush, dataset)
     assert line.startswith("1 of 3 training images have crowd regions (iscrowd 1), 2 in all")
-    assert "mito check --fix --crowds-are-instances" in line
+    assert "mito check FILE.json --fix OUT.json --crowds-are-instances" in line
     assert said(dataset, brush) == []

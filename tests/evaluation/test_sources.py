@@ -421,3 +421,25 @@ def test_what_two_regions_cut_in_half_counts_in_one(files):
         regions = {(truth[0].image, truth[0].frame): region}
         found.append(evaluate(cut, cut, regions=regions).summary()["n_true"])
     assert found == [1, 0]
+
+
+def test_a_page_that_lies_inside_a_label_keeps_it(tmp_path):
+    pages = np.zeros((3, 12, 12), np.uint16)
+    pages[[0, 2], 4:8, 4:8] = 5
+    pages[1] = 5
+    pages[1, 3:5, 3:5] = 6
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    source = read_source(tmp_path / "a.tif")
+    assert [len(page) for page in source.images] == [1, 2, 1]
+    assert source.notices == ()
+
+
+def test_the_background_of_a_stack_without_0_is_one_for_all_pages(tmp_path):
+    pages = np.ones((3, 12, 12), np.uint16)
+    pages[:, 4:8, 4:8] = 5
+    pages[1] = 5
+    pages[1, 3:5, 3:5] = 1
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    source = read_source(tmp_path / "a.tif")
+    assert [len(page) for page in source.images] == [1, 1, 1]
+    assert "and 2 more pages: no pixel is 0" in source.notices[0]

@@ -59,16 +59,6 @@ def test_the_best_has_a_good_f1_and_the_least_count_error():
     assert best_score_threshold([TRUTH], [PRED], candidates=[0.5, 0.7]) == 0.7
 
 
-def test_predictions_on_the_limit_of_area_follow_their_partners():
-    def boxes(*given, scores=None):
-        masks = tuple(rle.place(np.ones((h, w), dtype=bool), x, 0, HW) for x, h, w in given)
-        return ImageInstances("a.png", HW, masks, scores)
-
-    truth = boxes((0, 5, 5), (40, 4, 6))
-    pred = boxes((0, 4, 6), (40, 5, 5), scores=np.array([0.6, 0.9]))  # of 24 and 25 px
-    assert best_score_threshold([truth], [pred], min_area_px=25) == 0.6
-
-
 @pytest.mark.parametrize(
     ("lowest", "first"),
     [
