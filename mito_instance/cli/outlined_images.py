@@ -56,7 +56,7 @@ def read_outlined(
         page = page_of(image)
         if page in seen:
             raise AnnotationError(
-                f"{image.image}: page {image.frame + 1} is given twice; leave one of both out"
+                f"{image.image}: page {image.frame + 1} is given twice; leave one out"
             )
         seen.add(page)
     # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
