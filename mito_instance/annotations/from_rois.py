@@ -162,7 +162,7 @@ def pair_by_table(pairs: Sequence[tuple[Path, Path]]) -> RoiPairing:
 def convert_roi_pairs(
     pairs: Iterable[tuple[Path, RoiSet]],
     pixel_size: PixelSize | None = None,
-    empty_pages: Collection[tuple[str, int]] = (),
+    empty_pages: Collection[tuple[str, int]] | None = (),
 ) -> Conversion:
     """Instances of every image of the pairs; a bad ROI or file is named and the others go on.
 
@@ -173,6 +173,7 @@ def convert_roi_pairs(
         pixel_size: of all images, in place of what the files say.
         empty_pages: name without suffix and 0-based page of those that are without instances where
             they carry no ROI, unless an ROI of their stack failed: it might have been theirs.
+            None: all pages are.
     """
     conversion = Conversion()
     for image, roi_set in pairs:
@@ -190,7 +191,11 @@ def convert_roi_pairs(
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
         if not has_failures and len(images_hw) > 1:
-            pages = {page for page in range(len(images_hw)) if (image.stem, page) in empty_pages}
+            pages = {
+                page
+                for page in range(len(images_hw))
+                if empty_pages is None or (image.stem, page) in empty_pages
+            }
             if found_nothing := pages - by_page.keys():
                 by_page.update((page, []) for page in found_nothing)
                 conversion.notices.append(

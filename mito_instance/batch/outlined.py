@@ -35,8 +35,7 @@ class OutlinedPages:
         Raises:
             PageLeftOut: if it is not among the outlined ones.
         """
-        if (path.resolve(), frame) not in self._images:
-            raise PageLeftOut(f"{path}: page {frame + 1} is not among the outlined ones")
+        self._outlined(path, frame)
 
     def find(self, page: Page) -> ImageInstances:
         """Instances of a page, under the page's own path, with the outlines' pixel size if any.
@@ -44,8 +43,7 @@ class OutlinedPages:
         Raises:
             PageLeftOut: if the page is not among the outlined ones.
         """
-        self.check(page.path, page.frame)
-        outlined = self._images[page.path.resolve(), page.frame]
+        outlined = self._outlined(page.path, page.frame)
         return ImageInstances(
             image=str(page.path),
             image_hw=outlined.image_hw,
@@ -53,3 +51,9 @@ class OutlinedPages:
             frame=page.frame,
             pixel_size=outlined.pixel_size,
         )
+
+    def _outlined(self, path: Path, frame: int) -> ImageInstances:
+        try:
+            return self._images[path.resolve(), frame]
+        except KeyError:
+            raise PageLeftOut(f"{path}: page {frame + 1} is not among the outlined ones") from None

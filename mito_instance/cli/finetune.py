@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mito_instance.calibration import MAX_NM, MIN_NM
 from mito_instance.cli.command import CommandParser, checked_number, run, whole_number
+from mito_instance.cli.outlined_images import add_outlined, read_outlined
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder
 
@@ -60,18 +61,7 @@ def build_parser() -> CommandParser:
     """The arguments of ``finetune``."""
     parser = CommandParser("finetune", _DESCRIPTION, _EXAMPLE)
     data = parser.add_argument_group("outlined images (one of the two, or both)")
-    data.add_argument(
-        "--rois",
-        type=Path,
-        nargs="+",
-        metavar="ROI",
-        help=".roi files, .zip of them, TIFFs with an overlay, or folders of these; paired with "
-        "the images by name, as in convert-roi",
-    )
-    data.add_argument(
-        "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
-    )
-    data.add_argument("--coco", type=Path, nargs="+", metavar="JSON", help="COCO JSON files")
+    add_outlined(data)
     data.add_argument(
         "--also",
         type=Path,
@@ -159,7 +149,6 @@ def _finetune(args: argparse.Namespace) -> int:
         read_others,
         write_parts,
     )
-    from mito_instance.cli.outlined_images import read_outlined
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (

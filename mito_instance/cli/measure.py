@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mito_instance.cli.command import CommandParser, run
+from mito_instance.cli.outlined_images import add_outlined, read_outlined
 from mito_instance.cli.quantify import count_pages
 from mito_instance.cli.quantify_options import add_measuring, add_results, add_workers
 from mito_instance.errors import ConfigError
@@ -33,26 +34,8 @@ def build_parser() -> CommandParser:
     """The arguments of ``measure``."""
     parser = CommandParser("measure", _DESCRIPTION, _EXAMPLE)
     data = parser.add_argument_group("outlined images (one of the two)")
-    data.add_argument(
-        "--rois",
-        type=Path,
-        nargs="+",
-        metavar="ROI",
-        dest="outlines",
-        help=".roi files, .zip of them, TIFFs with an overlay, or folders of these; paired with "
-        "the images by name, as in convert-roi",
-    )
-    data.add_argument(
-        "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
-    )
-    data.add_argument(
-        "--coco",
-        type=Path,
-        nargs="+",
-        metavar="JSON",
-        dest="json_files",
-        help="COCO JSON files; of a stack, the pages that they list",
-    )
+    # args.rois and args.coco are outputs where pages are counted.
+    add_outlined(data, rois="outlines", coco="json_files")
     data.add_argument(
         "--only-outlined-pages",
         action="store_true",
@@ -84,7 +67,6 @@ def _measure(args: argparse.Namespace) -> int:
     from mito_instance import __version__
     from mito_instance.annotations.image_files import page_of
     from mito_instance.batch.outlined import OutlinedPages
-    from mito_instance.cli.outlined_images import read_outlined
 
     if args.outlines is not None and args.json_files is not None:
         raise ConfigError("--rois and --coco: give one of the two, and measure the others apart")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +15,36 @@ from mito_instance.errors import AnnotationError, ConfigError, ImageError
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
+
+
+def add_outlined(data: argparse._ArgumentGroup, rois: str = "rois", coco: str = "coco") -> None:
+    """The options that name outlined images.
+
+    Args:
+        data: where they stand in the help.
+        rois: attribute for the value of ``--rois``.
+        coco: attribute for that of ``--coco``.
+    """
+    data.add_argument(
+        "--rois",
+        type=Path,
+        nargs="+",
+        metavar="ROI",
+        dest=rois,
+        help=".roi files, .zip of them, TIFFs with an overlay, or folders of these; paired with "
+        "the images by name, as in convert-roi",
+    )
+    data.add_argument(
+        "--images", type=Path, nargs="+", metavar="IMAGE", help="images of --rois, or folders"
+    )
+    data.add_argument(
+        "--coco",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        dest=coco,
+        help="COCO JSON files; of a stack, the pages that they list",
+    )
 
 
 def read_outlined(
@@ -90,8 +118,7 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool) -> tuple[list[Image
 
     pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
-    empty = _pages_of(image for image, _ in pairing.pairs) if whole_stacks else ()
-    conversion = convert_roi_pairs(pairing.pairs, pixel_size, empty)
+    conversion = convert_roi_pairs(pairing.pairs, pixel_size, None if whole_stacks else ())
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
     # Damaged ones are among the failures.
@@ -103,14 +130,3 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool) -> tuple[list[Image
         raise AnnotationError(f"--rois: nothing can be used: {reason}")
     say_lines("failed", failures)
     return conversion.images, SOME_FAILED if failures else OK
-
-
-def _pages_of(images: Iterable[Path]) -> set[tuple[str, int]]:
-    """Name without suffix and page of every page; a file that cannot be read is named elsewhere."""
-    from mito_instance.io.images import n_frames
-
-    pages = set()
-    for image in images:
-        with contextlib.suppress(ImageError):
-            pages |= {(image.stem, page) for page in range(n_frames(image))}
-    return pages
