@@ -10,6 +10,9 @@ from mito_instance.errors import ConfigError
 MIN_NM = 1e-3
 MAX_NM = 1e6
 
+FAR = 4.0
+"""Pixel sizes beyond this factor of a model's are taken as they are told, but doubted."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:

@@ -48,6 +48,7 @@ class PageResult:
             "masks": [_ascii(mask["counts"]) for mask in found.masks],
             "scores": None if found.scores is None else [float(score) for score in found.scores],
             "category_ids": [int(number) for number in found.category_ids],
+            "category_names": list(found.category_names.items()),
             "shapes": [
                 [kind(getattr(shape, name)) for name, kind in _SHAPE_FIELDS.items()]
                 for shape in self.shapes
@@ -81,6 +82,9 @@ class PageResult:
                 frame=frame,
                 pixel_size=None if size is None else PixelSize(float(size[0]), str(size[1])),
                 category_ids=tuple(int(number) for number in values["category_ids"]),
+                category_names={
+                    int(key): str(name) for key, name in values.get("category_names", ())
+                },
             )
             shapes = tuple(
                 ObjectShape(

@@ -66,6 +66,8 @@ def add_mito_config(cfg: CfgNode) -> None:
     # Pixel size in nm of training and prediction. In training every image whose own is known is
     # resampled to it; in prediction those are that differ by more than a quarter. 0: none is.
     cfg.MITO.PIXEL_SIZE_NM = 0.0
+    # Names of categories 1, 2, ...; a training takes them from its data.
+    cfg.MITO.CLASS_NAMES = ()
     # Edge of the square tiles that larger images are cut into, and their overlap.
     cfg.MITO.TILE_PX = 1024
     cfg.MITO.TILE_OVERLAP_PX = 256

@@ -16,6 +16,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 
 from mito_instance.annotations.image_files import match_files
+from mito_instance.calibration import FAR
 from mito_instance.detection.augment import (
     CopyPaste,
     Crop,
@@ -218,6 +219,23 @@ def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None
             model_nm,
             low,
             high,
+        )
+    far: dict[float, list[str]] = {}
+    for record in records:
+        nm = model_nm if record.pixel_size is None else record.pixel_size.nm
+        if not 1 / FAR <= nm / model_nm <= FAR:
+            far.setdefault(nm, []).append(record.image)
+    for nm, images in far.items():
+        logger.warning(
+            "%d of %d training images state %g nm a pixel (first: %s), but MITO.PIXEL_SIZE_NM is "
+            "%g nm: learned resized by a factor of %.3g; if that is wrong, convert them with "
+            "--pixel-size-nm",
+            len(images),
+            len(records),
+            nm,
+            images[0],
+            model_nm,
+            nm / model_nm,
         )
     if n_unknown:
         logger.warning(

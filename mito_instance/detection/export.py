@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -10,6 +10,8 @@ from torch import nn
 
 from mito_instance.detection.model_card import TrainingRecord, model_card
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, save_model
+from mito_instance.instances import ImageInstances
+from mito_instance.io.coco_categories import MITOCHONDRION
 from mito_instance.io.files import atomic_path, write_text_atomic
 
 CARD_NAME = "MODEL_CARD.md"
@@ -74,12 +76,39 @@ def with_choices(cfg: CfgNode, figures: Mapping[str, float]) -> CfgNode:
     return chosen
 
 
+def with_data(cfg: CfgNode, images: Sequence[ImageInstances]) -> CfgNode:
+    """The config of a model that learned from these images: its classes' names, its pixel size.
+
+    Images without a pixel size are learned as they are. Where no image has one, the model knows
+    the pixels of these images, whatever they are, and none that can be stated.
+
+    Args:
+        cfg: the config of the training.
+        images: what was trained on.
+    """
+    known = dict.fromkeys(range(1, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) + 1), "")
+    known.update(enumerate(map(str, cfg.MITO.CLASS_NAMES), start=1))
+    for image in images:
+        known.update(image.category_names)
+    known[1] = known[1] or str(MITOCHONDRION["name"])
+    names = [known[number] or f"category {number}" for number in sorted(known)]
+    learned = cfg.clone()
+    learned.defrost()
+    learned.MITO.CLASS_NAMES = tuple(names[: int(cfg.MODEL.ROI_HEADS.NUM_CLASSES)])
+    if images and all(image.pixel_size is None for image in images):
+        learned.MITO.PIXEL_SIZE_NM = 0.0
+    learned.freeze()
+    return learned
+
+
 def _portable(cfg: CfgNode, score_threshold: float) -> CfgNode:
     """The config without what belongs to the machine and the run."""
     portable = cfg.clone()
     portable.defrost()
     portable.MODEL.DEVICE = "auto"
     portable.MODEL.WEIGHTS = ""
+    if portable.MITO.PRECISION != "fp32":  # which every machine has
+        portable.MITO.PRECISION = "auto"
     portable.MITO.SCORE_THRESHOLD = score_threshold
     portable.OUTPUT_DIR = "./output"
     portable.DATASETS.TRAIN = ()

@@ -30,6 +30,7 @@ class DataFile:
         sha256: of the JSON file; the images are not part of it.
         n_images: images, empty ones included.
         n_instances: annotated instances.
+        n_unsized: images whose pixel size is not known.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DataFile:
     sha256: str
     n_images: int
     n_instances: int
+    n_unsized: int = 0
 
     @classmethod
     def describe(cls, path: Path, use: str, images: Sequence[ImageInstances]) -> DataFile:
@@ -47,7 +49,8 @@ class DataFile:
             use: ``"training"`` or ``"validation"``.
             images: its content.
         """
-        return cls(path.name, use, sha256(path), len(images), sum(map(len, images)))
+        n_unsized = sum(image.pixel_size is None for image in images)
+        return cls(path.name, use, sha256(path), len(images), sum(map(len, images)), n_unsized)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,9 @@ def model_card(cfg: CfgNode, weights: Path, config: Path, record: TrainingRecord
     rows = [
         ("network", f"{cfg.MODEL.META_ARCHITECTURE}, {_backbone(cfg)}"),
         ("parameters", f"{_n_values(weights):,}"),
-        ("pixel size", f"{nm:g} nm" if nm else "as in the images; none is resampled"),
+        ("pixel size", _pixel_size(nm, record)),
         ("score threshold", f"{float(cfg.MITO.SCORE_THRESHOLD):g} {_origin(record)}"),
+        *([("classes", ", ".join(cfg.MITO.CLASS_NAMES))] if cfg.MITO.CLASS_NAMES else []),
         *_semantic_rows(cfg),
         ("weights", f"`{weights.name}`, SHA-256 `{sha256(weights)}`"),
         ("config", f"`{config.name}`, SHA-256 `{sha256(config)}`"),
@@ -189,6 +193,18 @@ def _origin(record: TrainingRecord | None) -> str:
     if record is None:
         return ""
     return "(chosen on validation)" if record.validation else "(not chosen on this data)"
+
+
+def _pixel_size(nm: float, record: TrainingRecord | None) -> str:
+    """What images are brought to, and how much of the training could be."""
+    if not nm:
+        return "as in the images; none is resampled"
+    files = [] if record is None else [file for file in record.files if file.use == "training"]
+    n_unsized = sum(file.n_unsized for file in files)
+    if not n_unsized:
+        return f"{nm:g} nm"
+    n_images = sum(file.n_images for file in files)
+    return f"{nm:g} nm; {n_unsized} of {n_images} training images stated none: taken as they are"
 
 
 def _semantic_rows(cfg: CfgNode) -> list[tuple[str, str]]:

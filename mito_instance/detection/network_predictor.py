@@ -46,6 +46,11 @@ class NetworkPredictor:
         return float(self.cfg.MITO.PIXEL_SIZE_NM) or None
 
     @property
+    def category_names(self) -> dict[int, str]:
+        """Names of the classes by category id; empty for weights that carry none."""
+        return dict(enumerate(map(str, self.cfg.MITO.CLASS_NAMES), start=1))
+
+    @property
     def tile_px(self) -> int:
         """Recommended edge of a tile in pixels."""
         return int(self.cfg.MITO.TILE_PX)

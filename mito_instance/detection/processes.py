@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from detectron2.engine import launch
+from detectron2.utils import comm
+from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
 from mito_instance.errors import ConfigError
@@ -68,3 +70,37 @@ def launch_processes(
     except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
         raise ConfigError(f"--num-gpus {num_gpus}: a process failed: {last}") from error
+
+
+def share_batch_statistics(network: nn.Module, device: str) -> nn.Module:
+    """The network with batch norms that see the batch of all processes, as one process would.
+
+    Without it, each process normalises its own part, and the running statistics of the first
+    alone are kept. On CPUs, where PyTorch has no such norm, and for one process, it is unchanged.
+
+    Args:
+        network: on its device; names of its tensors stay as they are.
+        device: ``MODEL.DEVICE``.
+    """
+    if comm.get_world_size() == 1 or not device.startswith("cuda"):
+        return network
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return converted
+
+
+def check_same_start(start_iter: int, output_dir: str) -> None:
+    """Refuse processes that go on from different steps: each looks at its own disk.
+
+    Args:
+        start_iter: steps that this process has behind it.
+        output_dir: where it looked for a checkpoint.
+
+    Raises:
+        ConfigError: in every process, if one has another number than the others.
+    """
+    starts = comm.all_gather(start_iter)
+    if len(set(starts)) > 1:
+        raise ConfigError(
+            f"{output_dir}: processes would go on from different steps ({min(starts)} to "
+            f"{max(starts)}); put OUTPUT_DIR on a disk that all machines share"
+        )

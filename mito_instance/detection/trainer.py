@@ -27,7 +27,7 @@ from mito_instance.detection.checkpoints import (
     rates_of_config,
 )
 from mito_instance.detection.config_ranges import check_training
-from mito_instance.detection.export import export_model, with_choices, write_card
+from mito_instance.detection.export import export_model, with_choices, with_data, write_card
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
 from mito_instance.detection.machine import explained_out_of_memory
@@ -35,6 +35,7 @@ from mito_instance.detection.model import build_network
 from mito_instance.detection.model_card import TrainingRecord, sha256
 from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
+from mito_instance.detection.processes import check_same_start, share_batch_statistics
 from mito_instance.detection.validation import Best, Validate, Validation
 from mito_instance.detection.weights import WEIGHTS_NAME
 from mito_instance.errors import ConfigError
@@ -76,9 +77,10 @@ class Trainer(DefaultTrainer):
         self.n_seen_at_start = 0
         self._curves: Mapping[str, Any] = {}
         precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
-        network = build_network(cfg)
+        network = share_batch_statistics(build_network(cfg), cfg.MODEL.DEVICE)
         optimizer = build_optimizer(cfg, network)
         self.records, self.files = read_data(cfg, with_validation=validate is not None)
+        self.model_cfg = with_data(cfg, self.records)
         loader = build_train_loader(cfg, self.records, seed)
         logger.info(
             "%d images with %d instances, %s parameters, %s on %s",
@@ -107,7 +109,7 @@ class Trainer(DefaultTrainer):
 
         def measure() -> dict[str, float]:
             with me.averaged():
-                figures = validate(build_predictor(me.cfg, me.network))
+                figures = validate(build_predictor(me.model_cfg, me.network))
             words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             logger.info("validation: %s", words)
             return figures
@@ -139,11 +141,13 @@ class Trainer(DefaultTrainer):
 
         Raises:
             WeightsError: if weights cannot be had, or the checkpoint is of another network.
-            ConfigError: if the checkpoint was made with another seed or optimizer.
+            ConfigError: if the checkpoint was made with another seed or optimizer, or not all
+                processes found the same one.
         """
         if resume and not self.checkpointer.has_checkpoint():
             logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
         super().resume_or_load(resume)
+        check_same_start(self.start_iter, self.cfg.OUTPUT_DIR)
         if not self.start_iter:
             self.checkpointer.forget_last()
             return
@@ -272,7 +276,7 @@ class Trainer(DefaultTrainer):
             self._export(self.iter, self.iter, {} if best is None else best.figures)
         else:
             record = self._record(best.step, self.iter, best.figures)
-            cfg = with_choices(self.cfg, best.figures)
+            cfg = with_choices(self.model_cfg, best.figures)
             write_card(cfg, self.model_folder, self.best_score_threshold, record)
         return self.model_folder
 
@@ -289,7 +293,7 @@ class Trainer(DefaultTrainer):
         threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))
         record = self._record(step, steps_done, figures)
         with self.averaged():
-            cfg = with_choices(self.cfg, figures)
+            cfg = with_choices(self.model_cfg, figures)
             export_model(cfg, self.network, self.model_folder, threshold, record)
 
     def _record(self, step: int, steps_done: int, figures: Mapping[str, float]) -> TrainingRecord:

@@ -17,6 +17,8 @@ LAST_LAYERS = (
     "rpn_head.objectness_logits.",
     "rpn_head.anchor_deltas.",
 )
+# What sees the image. A part of it from noise, perhaps frozen, spoils all that comes after it.
+BODIES = ("backbone.bottom_up.", "network.encoder.", "network.fcn.backbone.")
 _MAX_NAMES = 12
 
 
@@ -40,8 +42,9 @@ def describe_matching(
         How many tensors were loaded, and by layer which start anew and which were not used.
 
     Raises:
-        WeightsError: if another tensor than of a last layer has another shape, or none fits: the
-            file is of another architecture, and training would go on from noise.
+        WeightsError: if another tensor than of a last layer has another shape, none fits, or the
+            body (the backbone without its pyramid, the encoder) is not all there: the file is of
+            another architecture, and training would go on from noise.
     """
     differ = {name: (old, new) for name, old, new in unfit}
     foreign = [name for name in differ if not any(part in name for part in LAST_LAYERS)]
@@ -59,6 +62,14 @@ def describe_matching(
             f"{path}: does not fit this network: none of its {len(names)} tensors is in the file; "
             "pass weights of this architecture, or '' to start from random weights"
         )
+    lost = [name for name in absent if _is_of_body(name)]
+    if lost:
+        n_body = sum(map(_is_of_body, names))
+        raise WeightsError(
+            f"{path}: does not fit this network: {len(lost)} of {n_body} tensors of its backbone "
+            f"are not in the file (first: {lost[0]}); pass weights of this architecture (a "
+            "backbone of another depth is another one), or '' to start from random weights"
+        )
     anew = [*_by_layer(differ), *_common_parts(absent, names)]
     parts = [f"{n_loaded} of {len(names)} tensors loaded"]
     parts.append(f"start anew: {_listed(anew)}" if anew else "none starts anew")
@@ -67,6 +78,10 @@ def describe_matching(
     if not_used:
         parts.append(f"in the file but not used: {_listed(not_used)}")
     return f"{path}: {'; '.join(parts)}"
+
+
+def _is_of_body(name: str) -> bool:
+    return name.startswith(BODIES) and not name.endswith(".num_batches_tracked")
 
 
 def _by_layer(differ: Mapping[str, tuple[Shape, Shape]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+import zipfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mito_instance.detection.safe_pickle import load_pickle
+from mito_instance.detection.torchvision_layout import (
+    TORCHVISION,
+    check_network_input,
+    torchvision_to_detectron2,
+)
 from mito_instance.detection.weight_matching import describe_matching
 from mito_instance.errors import WeightsError
 
@@ -99,7 +105,7 @@ def _content(path: Path) -> Any:
     """What lies in a file, read without running code."""
     if path.suffix == ".safetensors":
         return {"model": dict(load_file(str(path)))}
-    if path.suffix == ".pkl":
+    if path.suffix == ".pkl" and not zipfile.is_zipfile(path):  # torch.save writes a zip
         with path.open("rb") as file:
             return load_pickle(file)
     with warnings.catch_warnings():
@@ -115,7 +121,7 @@ def _interpret(content: dict[Any, Any]) -> dict[str, Any]:
     if "layer1.0.conv1.weight" in weights:
         return {
             "model": torchvision_to_detectron2(weights),
-            "__author__": "torchvision",
+            "__author__": TORCHVISION,
             "matching_heuristics": True,
         }
     if "model" in content:
@@ -137,34 +143,6 @@ def _check_named(weights: Any, path: Path) -> None:
                 f"{path}: {name!r} is a {type(value).__name__}, not an array; pass a file of named "
                 "weights, alone or under the key 'model' or 'state_dict'"
             )
-
-
-def torchvision_to_detectron2(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename a torchvision ResNet's weights; the classifier is left out.
-
-    Args:
-        weights: ``conv1.weight``, ``layer1.0.bn1.running_mean``, …
-
-    Returns:
-        ``stem.conv1.weight``, ``res2.0.conv1.norm.running_mean``, …
-    """
-    renamed = {}
-    for name, value in weights.items():
-        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
-            continue
-        parts = name.split(".")
-        if parts[0].startswith("layer"):
-            parts[0] = f"res{int(parts[0][5:]) + 1}"
-        else:
-            parts.insert(0, "stem")
-        new = ".".join(parts)
-        for number in "123":
-            new = new.replace(f".bn{number}.", f".conv{number}.norm.")
-        new = new.replace(".downsample.0.", ".shortcut.").replace(
-            ".downsample.1.", ".shortcut.norm."
-        )
-        renamed[new] = value
-    return renamed
 
 
 class SafeCheckpointer(DetectionCheckpointer):
@@ -213,6 +191,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         adapt = getattr(self.model, "adapt_weights", None)
         if adapt is not None:  # such a network knows the layouts that it can start from
             checkpoint = {"model": adapt(checkpoint["model"])}
+        elif checkpoint.get("__author__") == TORCHVISION:
+            check_network_input(self.model, self._source)
         return super()._load_model(checkpoint)
 
     def _convert_ndarray_to_tensor(self, state_dict: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from mito_instance.inference.predictor import (
     MapPredictor,
     MaskPredictor,
     StackPredictor,
+    category_names,
     pages_at_once,
     predict_in_batches,
     tiles_at_once,
@@ -104,6 +105,11 @@ class AugmentedPredictor:
     def pages_at_once(self) -> int:
         """As of the predictor."""
         return pages_at_once(self.predictor)
+
+    @property
+    def category_names(self) -> Mapping[int, str]:
+        """As of the predictor."""
+        return category_names(self.predictor)
 
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """As of the predictor."""

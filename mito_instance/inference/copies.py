@@ -11,7 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.errors import ConfigError
-from mito_instance.inference.predictor import MaskPredictor, StackPredictor, tiles_at_once
+from mito_instance.inference.predictor import (
+    MaskPredictor,
+    StackPredictor,
+    category_names,
+    tiles_at_once,
+)
 from mito_instance.instances import ImageInstances
 
 
@@ -69,6 +74,11 @@ class CopiesPredictor:
     def pages_at_once(self) -> int:
         """Pages of one tile that keep all copies busy."""
         return len(self.copies)
+
+    @property
+    def category_names(self) -> Mapping[int, str]:
+        """As of the model."""
+        return category_names(self.copies[0])
 
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """As of the model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mito_instance.inference.predictor import (
     MaskPredictor,
     StackPredictor,
+    category_names,
     predict_in_batches,
 )
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
@@ -54,7 +55,7 @@ def predict_page(
         prepared = predictor.prepare_page(page, checked_tile_px(given_px))
     else:
         prepared = predictor.prepare(page.pixels)
-    itself = _empty(page, prepared)
+    itself = _empty(page, prepared, category_names(predictor))
     zoom = zoom_for(itself, predictor.pixel_size_nm)
     if zoom != 1.0:
         prepared = resize_page(prepared, zoom)
@@ -72,11 +73,12 @@ def predict_page(
     return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
 
 
-def _empty(page: Page, prepared: npt.NDArray[np.uint8]) -> ImageInstances:
+def _empty(page: Page, prepared: npt.NDArray[np.uint8], names: Mapping[int, str]) -> ImageInstances:
     """Identity and size of a page."""
     return ImageInstances(
         image=str(page.path),
         image_hw=(int(prepared.shape[0]), int(prepared.shape[1])),
         frame=page.frame,
         pixel_size=page.pixel_size,
+        category_names=names,
     )

@@ -96,6 +96,11 @@ def pages_at_once(predictor: object) -> int:
     return int(getattr(predictor, "pages_at_once", 1))
 
 
+def category_names(predictor: MaskPredictor) -> Mapping[int, str]:
+    """Names of the classes by category id; none unless it says otherwise."""
+    return dict(getattr(predictor, "category_names", {}))
+
+
 def predict_in_batches(
     predictor: MaskPredictor, tiles: Iterable[npt.NDArray[np.uint8]], min_score: float
 ) -> Iterator[ImageInstances]:

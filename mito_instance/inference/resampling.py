@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mito_instance.calibration import PixelSize
+from mito_instance.calibration import FAR, PixelSize
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -18,9 +18,6 @@ TOLERANCE = 1.25
 """Pixel sizes within this factor of the model's are left alone: training zooms by more."""
 
 MAX_PX = 1 << 31
-
-FAR = 4.0
-"""Pixel sizes beyond this factor of the model's are done as they are told, but doubted."""
 
 _said: set[tuple[float, float | None]] = set()
 """Pixel sizes of models and of pages, None for unknown, that were reported in this process."""
@@ -137,4 +134,5 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
         frame=page.frame,
         pixel_size=page.pixel_size,
         category_ids=chosen.category_ids,
+        category_names=page.category_names,
     )

@@ -165,6 +165,7 @@ def stitch(
         frame=image.frame,
         pixel_size=image.pixel_size,
         category_ids=tuple(d.category_id for d in objects),
+        category_names=image.category_names,
     )
 
 

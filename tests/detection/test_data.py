@@ -279,3 +279,22 @@ def test_augmentations_that_mean_nothing_are_refused(
     cfg = load_config(light_config, [*tiny_overrides, f"MITO.AUGMENT.{key}", value])
     with pytest.raises(ConfigError, match=message):
         MicrographMapper(cfg, 0)
+
+
+def test_doubtful_pixel_sizes_are_said_of_each(light_config, tiny_overrides, dataset, caplog):
+    from dataclasses import replace
+
+    from mito_instance.calibration import PixelSize
+
+    cfg = load_config(light_config, tiny_overrides)
+    records = load_records([str(dataset)], cfg)
+    sizes = (PixelSize(0.3, "imagej"), PixelSize(1.25, "coco"), PixelSize(20.1, "coco"))
+    records = [
+        replace(record, pixel_size=size) for record, size in zip(records, sizes, strict=True)
+    ]
+    MicrographMapper(cfg, 0, records)
+    said = [entry.getMessage() for entry in caplog.records]
+    assert len(said) == 2
+    assert said[0].startswith("1 of 3 training images state 0.3 nm a pixel (first: ")
+    assert "MITO.PIXEL_SIZE_NM is 5 nm: learned resized by a factor of 0.06" in said[0]
+    assert "state 20.1 nm a pixel" in said[1]

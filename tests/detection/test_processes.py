@@ -12,7 +12,12 @@ from detectron2.engine import launch  # noqa: E402
 from detectron2.utils import comm  # noqa: E402
 
 from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.processes import (  # noqa: E402
+    check_same_start,
+    share_batch_statistics,
+)
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
+from mito_instance.errors import ConfigError  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import write_coco  # noqa: E402
 
@@ -95,3 +100,30 @@ def test_two_processes_equal_one(tiny, light_config, one_box_each, tmp_path):
     moved = [name for name, value in alone["gradients"].items() if value.abs().max() > 1e-3]
     assert any("mask_head" in name for name in moved)
     assert any("box_predictor" in name for name in moved)
+
+
+def start_iteration_of_rank(output):
+    """What a process says when it is asked to go on from its own step."""
+    try:
+        check_same_start(5 * comm.get_rank(), "runs/a")
+    except ConfigError as error:
+        (output / f"{comm.get_rank()}.txt").write_text(str(error))
+
+
+def test_processes_that_would_go_on_from_different_steps_are_refused(tmp_path):
+    launch(start_iteration_of_rank, 2, dist_url="auto", args=(tmp_path,))
+    said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert said[0] == said[1]
+    assert said[0].startswith("runs/a: processes would go on from different steps (0 to 5); put")
+
+
+@pytest.mark.parametrize(
+    ("n", "device", "is_shared"), [(1, "cuda", False), (2, "cpu", False), (2, "cuda:1", True)]
+)
+def test_batch_norms_of_several_gpus_see_the_whole_batch(monkeypatch, n, device, is_shared):
+    monkeypatch.setattr(comm, "get_world_size", lambda: n)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    names = list(network.state_dict())
+    shared = share_batch_statistics(network, device)
+    assert isinstance(shared[1], torch.nn.SyncBatchNorm) is is_shared
+    assert list(shared.state_dict()) == names

@@ -13,6 +13,7 @@ from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
 from mito_instance.detection.weight_matching import describe_matching  # noqa: E402
 from mito_instance.errors import WeightsError  # noqa: E402
+from mito_instance.semantic.encoder_weights import to_torchvision  # noqa: E402
 
 ZOO_NAME = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl"
 ANEW = {
@@ -97,6 +98,62 @@ def test_weights_of_another_architecture_are_refused(recipe, tiny_overrides, dat
         Trainer(cfg, None, seed=1).resume_or_load(resume=False)
 
 
+def test_a_backbone_of_another_depth_is_refused(recipe, tiny_overrides, dataset, tmp_path):
+    path = tmp_path / "r50.pkl"
+    overrides = [*tiny_overrides, *THIN, "DATASETS.TRAIN", f"('{dataset}',)"]
+    path.write_bytes(pickle.dumps({"model": coco_model(load_config(recipe, overrides))}))
+    deeper = [*overrides, "MODEL.RESNETS.DEPTH", "101", "MODEL.WEIGHTS", str(path)]
+    cfg = load_config(recipe, deeper)
+    with pytest.raises(WeightsError, match=r"255 of \d+ tensors of its backbone .*res4\.6\."):
+        Trainer(cfg, None, seed=1).resume_or_load(resume=False)
+
+
+def test_a_backbone_behind_another_prefix_is_refused(recipe, tiny_overrides, dataset, tmp_path):
+    path = tmp_path / "renamed.pkl"
+    overrides = [*tiny_overrides, *THIN, "DATASETS.TRAIN", f"('{dataset}',)"]
+    cfg = load_config(recipe, [*overrides, "MODEL.WEIGHTS", str(path)])
+    stored = coco_model(cfg)
+    renamed = {name.replace("bottom_up.", "body."): value for name, value in stored.items()}
+    path.write_bytes(pickle.dumps({"model": renamed}))
+    with pytest.raises(WeightsError, match="tensors of its backbone are not in the file"):
+        Trainer(cfg, None, seed=1).resume_or_load(resume=False)
+
+
+def torchvision_resnet(cfg):
+    """The backbone of a config in torchvision's names, random values."""
+    prefix = "backbone.bottom_up."
+    body = {n: value for n, value in coco_model(cfg).items() if n.startswith(prefix)}
+    return to_torchvision({name.removeprefix(prefix): value for name, value in body.items()})
+
+
+TORCHVISION_INPUT = [
+    "MODEL.PIXEL_MEAN", "[123.675, 116.28, 103.53]",
+    "MODEL.PIXEL_STD", "[58.395, 57.12, 57.375]",
+    "MODEL.RESNETS.STRIDE_IN_1X1", "False",
+]  # fmt: skip
+
+
+def test_torchvisions_resnet_50_needs_its_own_input(
+    recipe, tiny_overrides, dataset, tmp_path, caplog
+):
+    path = tmp_path / "resnet50.pth"
+    overrides = [*tiny_overrides, *THIN, "DATASETS.TRAIN", f"('{dataset}',)"]
+    overrides += ["MODEL.WEIGHTS", str(path)]
+    cfg = load_config(recipe, overrides)
+    torch.save(torchvision_resnet(cfg), path)
+    with pytest.raises(WeightsError, match=r"PIXEL_STD '\[58\.395.* MODEL.RESNETS.STRIDE_IN_1X1 F"):
+        Trainer(cfg, None, seed=1).resume_or_load(resume=False)
+    caplog.set_level("INFO")
+    cfg = load_config(recipe, [*overrides, *TORCHVISION_INPUT])
+    trainer = Trainer(cfg, None, seed=1)
+    trainer.resume_or_load(resume=False)
+    assert "start anew: backbone.fpn_lateral2, " in caplog.text
+    stored = torch.load(path, weights_only=True)["layer4.2.conv3.weight"]
+    torch.testing.assert_close(
+        trainer.network.backbone.bottom_up.res5[2].conv3.weight.detach(), stored
+    )
+
+
 NAMES = ["body.a.weight", "body.a.bias", "body.b.weight", "head.box_predictor.x.weight"]
 
 
@@ -125,13 +182,18 @@ def test_one_line_says_what_starts_anew(missing, unfit, unused, message):
 @pytest.mark.parametrize(
     ("missing", "unfit", "message"),
     [
-        (NAMES, [], "does not fit this network: none of its 4 tensors is in the file"),
+        (
+            [*NAMES, "backbone.bottom_up.a"],
+            [],
+            "none of its 5 tensors is in the file",
+        ),
+        (["backbone.bottom_up.a"], [], r"1 of 1 tensors of its backbone .*, or '' to start"),
         ([], [(NAMES[0], (3, 3), (5, 3))], r"first: body.a.weight, 3×3 in the file, 5×3 in the"),
     ],
 )
 def test_another_architecture_is_refused(missing, unfit, message):
     with pytest.raises(WeightsError, match=message):
-        describe_matching("w.pkl", NAMES, missing, unfit, [])
+        describe_matching("w.pkl", [*NAMES, "backbone.bottom_up.a"], missing, unfit, [])
 
 
 def test_a_network_of_ours_has_the_tensors_of_detectron2s(recipe, tiny_overrides):

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file  # noqa: E402 (after the chec
 
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.detection.torchvision_layout import torchvision_to_detectron2  # noqa: E402
 from mito_instance.detection.weights import (  # noqa: E402
     SafeCheckpointer,
     load_for_prediction,
     read_weights_file,
     save_model,
-    torchvision_to_detectron2,
 )
 from mito_instance.errors import WeightsError  # noqa: E402
 
@@ -136,6 +136,15 @@ def test_legacy_pickle_bytes_in_latin1(tmp_path):
     path = tmp_path / "old.pkl"
     path.write_bytes(buffer.getvalue())
     assert read_weights_file(path)["model"]["x"] == 2.5
+
+
+def test_what_torch_saved_may_be_called_a_pickle(tmp_path):
+    path = tmp_path / "w.pkl"
+    torch.save({"a.weight": torch.ones(2)}, path)
+    assert list(read_weights_file(path)["model"]) == ["a.weight"]
+    torch.save({"model": Exploit()}, path)
+    with pytest.raises(WeightsError, match="safe to load"):
+        read_weights_file(path)
 
 
 @pytest.mark.parametrize("wrapped", [{}, {"model": None}, {"state_dict": None}])

@@ -180,7 +180,7 @@ def test_an_encoder_starts_from_a_resnet(tmp_path, prefix):
     resnet = resnet18(weights=None)
     weights = resnet.state_dict()
     if prefix:
-        from mito_instance.detection.weights import torchvision_to_detectron2
+        from mito_instance.detection.torchvision_layout import torchvision_to_detectron2
 
         renamed = torchvision_to_detectron2(weights)
         weights = {f"{prefix}{name}": value for name, value in renamed.items()}
