@@ -23,6 +23,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: $(SETUP) ## make .venv with everything in it (first time: about 6 GB)
+	@$(if $(SYSTEM_SITE),grep -qx 'include-system-site-packages = true' $(VENV)/pyvenv.cfg || \
+	  { echo "error: $(VENV) was made without SYSTEM_SITE; run make clean, then this again" >&2; exit 2; },:)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \

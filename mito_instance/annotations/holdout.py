@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from mito_instance.annotations.series import series_of
 from mito_instance.annotations.splits import SplitOptions, split_images
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
+
+logger = logging.getLogger(__name__)
 
 LEAST_IMAGES = 5
 LEAST_TO_TRAIN_ON = LEAST_IMAGES - 1
@@ -145,7 +148,9 @@ def folds(
     """The parts of a cross-validation: each image is held out once.
 
     Two or three images are held out one by one, more in three runs of neighbours: the slices of a
-    stack, and images whose names begin alike, are mostly in one part.
+    stack, and images whose names begin alike, are mostly in one part. Of slices of one stack, and
+    of images with numbered names, which may be such, those beside what is held out are left out
+    where enough remain to train on; a warning says where they do not.
 
     Args:
         images: annotated images or pages, in order.
@@ -161,10 +166,20 @@ def folds(
         raise AnnotationError(
             f"{len(images)} outlined image: a cross-validation needs 2 or more; outline another one"
         )
-    parts = []
+    places = series_of(images, apart=True)
+    parts, n_beside = [], 0
     for held_out in np.array_split(np.arange(len(images)), min(len(images), MOST_FOLDS)):
         first, end = int(held_out[0]), int(held_out[-1]) + 1
-        rest = [*images[:first], *images[end:]]
+        others = [*range(first), *range(end, len(images))]
+        beside = {
+            (places[position].stack, places[position].number + step)
+            for position in held_out.tolist()
+            for step in range(-_GAP, _GAP + 1)
+        }
+        apart = [i for i in others if (places[i].stack, places[i].number) not in beside]
+        is_enough = len(apart) >= LEAST_TO_TRAIN_ON and any(len(images[i]) for i in apart)
+        n_beside += 0 if is_enough else len(others) - len(apart)
+        rest = [images[i] for i in (apart if is_enough else others)]
         if not any(map(len, rest)):
             names = ", ".join(image.image for image in images[first:end][:3])
             raise AnnotationError(
@@ -172,4 +187,11 @@ def folds(
                 "from nothing else; outline other images as well"
             )
         parts.append((rest, list(images[first:end])))
+    if n_beside:
+        logger.warning(
+            "cross-validation of few images whose names are numbered like slices of one stack: %d "
+            "are learned beside one that is measured on; if they are such slices, the figures are "
+            "too good",
+            n_beside,
+        )
     return parts

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mito_instance.calibration import PixelSize
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import page_headers
+from mito_instance.io.images import n_frames, page_headers
 
 
 def match_files(images: Sequence[ImageInstances]) -> list[ImageInstances]:
@@ -53,3 +53,18 @@ def match_files(images: Sequence[ImageInstances]) -> list[ImageInstances]:
 def page_of(image: ImageInstances) -> tuple[Path, int]:
     """What tells whether two annotations are of the same page: file and page."""
     return Path(image.image).resolve(), image.frame
+
+
+def is_of_stack(path: Path, frame: int) -> bool | None:
+    """Whether a page is one of several; None if the file cannot be asked.
+
+    Args:
+        path: the image file, which may be absent.
+        frame: 0-based page. Of a stack, an annotation may list the first page alone.
+    """
+    if frame > 0:
+        return True
+    try:
+        return n_frames(path) > 1 or None
+    except MitoInstanceError:
+        return None

@@ -21,8 +21,13 @@ from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
 from mito_instance.measure.summary import Row
+from mito_instance.visualize.overlay_tiff import first_description
+from mito_instance.visualize.overlays import is_overlay
 
 logger = logging.getLogger(__name__)
+
+DRAWN_FROM = "; drawn from "
+"""In the description of every page of a TIFF of overlays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,8 @@ class Outputs:
                 raise ConfigError(f"{file}: is a folder; name a file to write to")
             if any(_are_same(file, path) or _are_same(file.parent, path) for path in sources):
                 raise ConfigError(
-                    f"--{name} {file}: is one of the outlines that are read, or beside them; write "
-                    "to another folder"
+                    f"--{name} {file}: is one of the files that are read, or beside outlines; "
+                    "write to another folder"
                 )
             if _is_image(file, images):
                 raise ConfigError(
@@ -90,6 +95,7 @@ class Outputs:
             folders.append(file.parent)
         if self.overlays is not None:
             _check_overlays(self.overlays, images)
+            _refuse_pictures(self.overlays, FileNames(images))
         if self.rois is not None:
             stems = FileNames(images).stems.values()
             refuse_changed(self.rois / f"{stem}.zip" for stem in stems)
@@ -204,6 +210,20 @@ def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
             raise ConfigError(
                 f"--overlays {folder}: an overlay could replace an image in the folder of "
                 f"{places[place].name}; choose another folder"
+            )
+
+
+def _refuse_pictures(folder: Path, names: FileNames) -> None:
+    """Refuse a folder where pictures that are no overlays lie in the places of overlays."""
+    for stem in names.stems.values() if folder.is_dir() else ():
+        png, tiff = folder / f"{stem}.png", folder / f"{stem}.tif"
+        found = png if png.exists() and not is_overlay(png) else None
+        if tiff.exists() and DRAWN_FROM not in first_description(tiff, DRAWN_FROM):
+            found = tiff
+        if found is not None:
+            raise ConfigError(
+                f"--overlays {folder}: {found.name} is there, was not written by this program, and "
+                "could be replaced; choose another folder"
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from mito_instance import __version__
-from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.outputs import DRAWN_FROM, FileNames
 from mito_instance.batch.page_result import PageResult
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
@@ -238,7 +238,7 @@ def _description(result: PageResult, counted: ImageInstances) -> str:
     drawn = (__version__, image, counted.frame, result.n_frames, counted.image_hw, size, masks)
     digest = hashlib.sha256(repr(drawn).encode()).hexdigest()[:32]
     n_found = f"{len(counted)} instance{'' if len(counted) == 1 else 's'}"
-    return f"page {counted.frame + 1} of {result.n_frames}: {n_found}; drawn from {digest}"
+    return f"page {counted.frame + 1} of {result.n_frames}: {n_found}{DRAWN_FROM}{digest}"
 
 
 def _text(counts: str | bytes) -> str:

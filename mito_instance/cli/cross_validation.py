@@ -39,18 +39,20 @@ def cross_validate(images: Sequence[ImageInstances], train: TrainPart) -> Valida
     predicted: list[ImageInstances] = []
     foreground: list[float] = []
     least: list[LeastArea] = []
+    own: list[float] = []
     for number, (rest, held_out) in enumerate(parts, start=1):
         measure = validation_of(held_out, collected=predicted)
 
         def validate(predictor: Any, measure: Validate = measure) -> dict[str, float]:
             figures = measure(predictor)
             least.append(LeastArea.of(predictor))
+            own.append(predictor.score_threshold)
             if "foreground_threshold" in figures:
                 foreground.append(figures["foreground_threshold"])
             return figures
 
         train(rest, held_out, f"part {number} of {len(parts)}", validate)
-    figures = figures_of(images, predicted, least[0])
+    figures = figures_of(images, predicted, least[0], own[0])
     if foreground:
         figures["foreground_threshold"] = median(foreground)
     words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

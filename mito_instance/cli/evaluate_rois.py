@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mito_instance.annotations.image_files import is_of_stack
 from mito_instance.batch.outputs import FileNames
 from mito_instance.evaluation.associations import Kind
 from mito_instance.evaluation.evaluate import Metrics
@@ -80,7 +81,8 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
                     path,
                 )
             else:
-                write_roi_zip(path, pages, styles=styles)
+                is_stack = is_of_stack(Path(image), pages[0].frame)
+                write_roi_zip(path, pages, styles=styles, is_stack=is_stack)
 
 
 def _classed(image: ImageInstances, side: SideResult, metrics: Metrics) -> ImageInstances:

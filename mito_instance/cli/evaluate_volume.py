@@ -24,6 +24,7 @@ from mito_instance.evaluation.volume import (
 )
 from mito_instance.io.tables import write_table
 
+_OF_2D = ("report.html", "per_image.csv", "false.json", "rois")
 _ONLY_2D = (
     "images",
     "region",
@@ -70,6 +71,12 @@ def evaluate_volume(args: argparse.Namespace) -> int:
     summary = _summary(metrics)
     if args.output is not None:
         folder: Path = args.output
+        old = [folder / name for name in _OF_2D if (folder / name).exists()]
+        if old:
+            print(
+                f"notice: {', '.join(map(str, old))}: of an earlier evaluation, not of this one",
+                file=sys.stderr,
+            )
         write_metrics(folder / "metrics.json", without_nan({**summary, "run": run_record(args)}))
         rows = [_row(group.true_indices, group.pred_indices, overlaps) for group in metrics.groups]
         for row, group in zip(rows, metrics.groups, strict=True):

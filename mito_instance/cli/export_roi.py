@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mito_instance.cli.command import OK, CommandParser, run
-from mito_instance.errors import ConfigError, MitoInstanceError
+from mito_instance.errors import ConfigError
 
 _DESCRIPTION = """\
 Writes the instances of a COCO JSON as ImageJ ROI zips, one for each image, pixel by pixel: holes
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from mito_instance.annotations.image_files import is_of_stack
     from mito_instance.batch.outputs import FileNames, refuse_changed
     from mito_instance.instances import ImageInstances
     from mito_instance.io.coco import read_coco
@@ -64,19 +65,6 @@ def _export(args: argparse.Namespace) -> int:
     refuse_changed(zips.values())
     n_rois = 0
     for path, pages in tqdm(images.items(), desc="ROI zips", unit="image", disable=None):
-        n_rois += write_roi_zip(zips[path], pages, is_stack=_is_stack(path, pages[0].frame))
+        n_rois += write_roi_zip(zips[path], pages, is_stack=is_of_stack(path, pages[0].frame))
     print(f"{args.output}: {n_rois} ROIs in {len(images)} zips", file=sys.stderr)
     return OK
-
-
-def _is_stack(path: Path, frame: int) -> bool | None:
-    """Whether an image file has several pages; None if it cannot be asked."""
-    from mito_instance.io.images import n_frames
-
-    if frame > 0:
-        return True
-    try:
-        # Of a stack, the JSON may list the first page alone.
-        return n_frames(path) > 1 or None
-    except MitoInstanceError:
-        return None

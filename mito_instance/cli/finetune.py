@@ -143,6 +143,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.finetune_parts import (
         check_instances,
+        check_not_overwritten,
         cut_to_regions,
         divide,
         notes_of,
@@ -162,9 +163,11 @@ def _finetune(args: argparse.Namespace) -> int:
     start = model_folder(args.weights)
     if args.output.exists() and start.resolve() == args.output.resolve():
         raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
+    logs = args.output / "training"
+    given = [*(args.coco or ()), *(args.also or ()), *([args.val] if args.val else ())]
+    check_not_overwritten(logs, given)
     images, status = read_outlined(args)
     pages = {page_of(image) for image in images}
-    logs = args.output / "training"
     make_folder(logs)
     sources = images
     overrides = [word for pair in args.overrides for word in pair]
@@ -240,8 +243,8 @@ def _move_model(trainer: Any, output: Path) -> None:
     for path in folder.iterdir():
         path.replace(output / path.name)
     folder.rmdir()
-    for path in logs.glob("*.pth"):
-        path.unlink()
+    for name in trainer.checkpoint_names():
+        (logs / f"{name}.pth").unlink(missing_ok=True)
     (logs / "last_checkpoint").unlink(missing_ok=True)
     origin = "of the start" if trainer.validation is None else "chosen"
     logger.info("score threshold %.2f (%s)", trainer.best_score_threshold, origin)

@@ -18,7 +18,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.outlined_images import as_mitochondria
-from mito_instance.errors import AnnotationError, ImageError
+from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.io.files import make_folder
@@ -27,6 +27,7 @@ from mito_instance.io.images import n_frames
 logger = logging.getLogger(__name__)
 
 _MOST_NAMES = 50
+PARTS = ("train", "val", "also")
 PageOf = tuple[Path, int]
 """A page, as `page_of` gives it."""
 
@@ -150,12 +151,35 @@ def read_others(paths: Sequence[Path], pages: Collection[PageOf]) -> list[ImageI
     """
     found = [image for path in paths for image in read_coco(path)]
     others = [as_mitochondria(image) for image in match_files(found)]
+    seen: set[PageOf] = set()
+    for image in others:
+        if (page := page_of(image)) in seen:
+            raise AnnotationError(
+                f"{image.image}: page {image.frame + 1} is given twice with --also; leave one out"
+            )
+        seen.add(page)
     if paths and not any(map(len, others)):
         raise AnnotationError(f"{paths[0]}: --also: no outlined mitochondrion in it; leave it out")
     _check_apart(
         others, pages, "--also and among the images to adapt to or to validate on", "held out"
     )
     return others
+
+
+def check_not_overwritten(folder: Path, given: Sequence[Path]) -> None:
+    """Refuse files to read that would be written.
+
+    Args:
+        folder: where the parts of the training go.
+        given: files that the user named.
+
+    Raises:
+        ConfigError: if one is among the parts.
+    """
+    written = {(folder / f"{name}.json").resolve() for name in PARTS}
+    for path in given:
+        if path.resolve() in written:
+            raise ConfigError(f"{path}: would be overwritten; give another folder with -o")
 
 
 def write_parts(
@@ -175,7 +199,8 @@ def write_parts(
     Returns:
         Files to train on, ``train`` first, and the one to measure on, if any.
     """
-    parts = {"train": train, "val": [] if judged is train else judged, "also": others}
+    images = (train, [] if judged is train else judged, others)
+    parts = dict(zip(PARTS, images, strict=True))
     paths = {name: folder / f"{name}.json" for name in parts}
     for name, part in parts.items():
         paths[name].unlink(missing_ok=True)

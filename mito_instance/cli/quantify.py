@@ -92,7 +92,8 @@ def count_pages(
         log=args.log,
         report=args.report,
     )
-    outputs.check(paths, sources)
+    tables = [path for path in (args.pixel_size_csv, args.region) if path is not None]
+    outputs.check(paths, [*sources, *tables])
     group_of = grouping(args.group_by, paths)
     settings = Settings(
         pixel_sizes=pixel_sizes,

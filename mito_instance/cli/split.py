@@ -112,6 +112,12 @@ def _split(args: argparse.Namespace) -> int:
     for name in options.shares:
         if os.path.realpath(_part_path(args.output, name)) == os.path.realpath(args.json):
             raise ConfigError(f"{args.json}: would be overwritten; give another folder with -o")
+    for name in {"val", "test"} - set(options.shares):
+        if _part_path(args.output, name).exists():
+            raise ConfigError(
+                f"{_part_path(args.output, name)}: is of an earlier split, and would share images "
+                "with this one; remove it, or give another folder with -o"
+            )
     split = split_images(read_coco(args.json), options, np.random.default_rng(args.seed))
     for name, images in split.parts.items():
         write_coco(_part_path(args.output, name), images, info=_record(args, options, name))

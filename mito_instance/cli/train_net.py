@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 _DESCRIPTION = """\
 Trains the model that a config describes, or with --eval-only measures it. DATASETS.TRAIN and
 DATASETS.TEST are paths of COCO JSON files; --train and --val set them. Checkpoints, TensorBoard
-curves and metrics.json go to OUTPUT_DIR; OUTPUT_DIR/model is what `mito quantify --weights`
-takes. KEY VALUE pairs override the config.
+curves and metrics.json go to OUTPUT_DIR (default: ./output); OUTPUT_DIR/model is what
+`mito quantify --weights` takes. KEY VALUE pairs override the config.
 
 With --eval-only, a model folder as MODEL.WEIGHTS brings its own config, and all is measured at
 its own thresholds, as `mito quantify` uses them."""
@@ -72,10 +72,25 @@ def build_parser() -> CommandParser:
         metavar="N",
         help="GPUs a machine, one process each; they share every batch",
     )
-    parser.add_argument("--num-machines", type=whole_number(1, 4096), default=1, metavar="N")
-    parser.add_argument("--machine-rank", type=whole_number(0, 4095), default=0, metavar="K")
     parser.add_argument(
-        "--dist-url", default="auto", metavar="URL", help="where the processes meet"
+        "--num-machines",
+        type=whole_number(1, 4096),
+        default=1,
+        metavar="N",
+        help="machines with as many GPUs each; OUTPUT_DIR on a disk that they share",
+    )
+    parser.add_argument(
+        "--machine-rank",
+        type=whole_number(0, 4095),
+        default=0,
+        metavar="K",
+        help="number of this machine, from 0",
+    )
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="where the processes meet: tcp://FIRST:PORT of machine 0; auto on one machine",
     )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE")
     return parser

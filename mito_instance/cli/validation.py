@@ -96,9 +96,9 @@ def validation_of(
         ]
         if collected is not None:
             collected.extend(predicted)
-        threshold = None if calibrate else predictor.score_threshold
         least = LeastArea.of(predictor)
-        return figures_of(truth, predicted, least, threshold) | choices
+        own = predictor.score_threshold
+        return figures_of(truth, predicted, least, own, choose=calibrate) | choices
 
     return validate
 
@@ -107,7 +107,9 @@ def figures_of(
     truth: Sequence[ImageInstances],
     predicted: Sequence[ImageInstances],
     least: LeastArea,
-    threshold: float | None = None,
+    threshold: float,
+    *,
+    choose: bool = True,
 ) -> dict[str, float]:
     """How good predictions are.
 
@@ -115,7 +117,8 @@ def figures_of(
         truth: images with all their instances.
         predicted: the same images with scores, unthresholded.
         least: smaller instances are left out, as by `evaluate`.
-        threshold: score from which a prediction counts; None: the one that suits these best.
+        threshold: score from which a prediction counts.
+        choose: take the threshold that suits these best instead, if any prediction is right.
 
     Returns:
         ``FIGURES`` and ``score_threshold``; figures that are undefined are left out.
@@ -131,8 +134,8 @@ def figures_of(
         counted = counted_predictions(pair, large_true, large_pred)
         pairs.append((pair[0].select(large_true), pair[1].select(counted)))
     truth, predicted = ([pair[side] for pair in pairs] for side in (0, 1))
-    if threshold is None:
-        threshold = best_score_threshold(truth, predicted)
+    if choose:
+        threshold = best_score_threshold(truth, predicted, default=threshold)
     summary = evaluate(truth, predicted, score_threshold=threshold).summary()
     figures = {name: float(summary[name]) for name in FIGURES} | {"score_threshold": threshold}
     return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from functools import reduce
@@ -10,6 +11,8 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from mito_instance.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 _FROM, _ABOVE = "from", "above"
 Limits = Mapping[str, tuple[str, float, float]]
@@ -33,6 +36,7 @@ _OF_TRAINING: Limits = {
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
 }
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+_FEW_STEPS = 10  # below, nobody expects to learn anything
 _LEAST_NM, _MOST_NM = 0.01, 1e5
 
 
@@ -83,6 +87,13 @@ def check_training(cfg: CfgNode) -> None:
         raise ConfigError(
             f"SOLVER.LR_SCHEDULER_NAME: must be one of {', '.join(_SCHEDULES)}, got "
             f"{cfg.SOLVER.LR_SCHEDULER_NAME!r}"
+        )
+    if 2 * cfg.SOLVER.WARMUP_ITERS > cfg.SOLVER.MAX_ITER > _FEW_STEPS:
+        logger.warning(
+            "SOLVER.WARMUP_ITERS %d of SOLVER.MAX_ITER %d steps: the rate hardly rises before it "
+            "falls, and little is learned; lower it to a tenth of the steps",
+            cfg.SOLVER.WARMUP_ITERS,
+            cfg.SOLVER.MAX_ITER,
         )
     if cfg.SEED >= 0:
         raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")

@@ -20,6 +20,7 @@ from mito_instance.io.coco import read_coco
 STEPS_BASE = 300
 STEPS_PER_IMAGE = 40
 MOST_STEPS = 800
+WARMUP_STEPS = 20
 N_VALIDATIONS = 4
 """Of a Mask R-CNN, the last one at the end. A semantic baseline has that one alone: by the AP of
 two images, a worse step than the last was kept (Dice 0.69 instead of 0.73 after ten images)."""
@@ -31,11 +32,11 @@ _DEFAULTS = {
     "MODEL.BACKBONE.FREEZE_AT": 2,
     "SOLVER.IMS_PER_BATCH": 4,
     "SOLVER.BASE_LR": 0.005,
-    "SOLVER.WARMUP_ITERS": 20,
     "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
     "SOLVER.CHECKPOINT_PERIOD": 0,
     "MITO.EMA_DECAY": 0.98,
     "MITO.EARLY_STOPPING_PATIENCE": 0,
+    "MITO.EMPTY_IMAGE_REPEATS": 1.0,
     "MITO.AUGMENT.SCALE": "(0.75, 1.35)",
     "MITO.AUGMENT.CONTRAST": "(0.7, 1.3)",
     "MITO.AUGMENT.BRIGHTNESS": "(-0.1, 0.1)",
@@ -150,6 +151,7 @@ def finetuning_config(
         "MITO.AUGMENT.LOOKALIKES": "()",
         "DATASETS.TEST": repr((str(val),) if val is not None else ()),
         "SOLVER.MAX_ITER": steps,
+        "SOLVER.WARMUP_ITERS": min(WARMUP_STEPS, steps // 5),
         "TEST.EVAL_PERIOD": max(1, steps // n_validations),
     }
     if given.MITO.OPTIMIZER == "adamw":

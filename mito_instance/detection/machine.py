@@ -49,7 +49,7 @@ def explained_out_of_memory(cfg: CfgNode, step: int) -> Iterator[None]:
     """A context in which too little memory is one line that says what to lower.
 
     Args:
-        cfg: reads ``SOLVER.IMS_PER_BATCH``.
+        cfg: reads ``SOLVER.IMS_PER_BATCH`` and ``DATALOADER.NUM_WORKERS``.
         step: of the training that it is for, from 1.
 
     Raises:
@@ -58,6 +58,12 @@ def explained_out_of_memory(cfg: CfgNode, step: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        if "dataloader worker" in str(error).lower() or "shared memory" in str(error).lower():
+            raise ConfigError(
+                f"DATALOADER.NUM_WORKERS {cfg.DATALOADER.NUM_WORKERS}: a process that reads images "
+                f"ended at step {step}, mostly for lack of memory (in a container: of /dev/shm); "
+                "lower it, 0 reads in the training's own process"
+            ) from error
         if not is_out_of_memory(error):
             raise
         raise ConfigError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,6 +14,10 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
 from mito_instance.errors import ConfigError
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for the one that measures; torch's own 30 minutes would end a training
+whose validation takes longer."""
 
 
 def launch_processes(
@@ -86,6 +92,32 @@ def share_batch_statistics(network: nn.Module, device: str) -> nn.Module:
         return network
     converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return converted
+
+
+@lru_cache(maxsize=1)
+def patient_group() -> Any:
+    """All processes as a group that waits for days; made by all of them at the same time.
+
+    Returns:
+        The group; None for one process.
+    """
+    if comm.get_world_size() == 1:
+        return None
+    return torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
+
+
+def shared_by_main(value: Any) -> Any:
+    """The main process's value in all processes, however long it takes to come.
+
+    Args:
+        value: what the main process has; of no meaning in others.
+    """
+    group = patient_group()
+    if group is None:
+        return value
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0, group=group)
+    return box[0]
 
 
 def check_same_start(start_iter: int, output_dir: str) -> None:

@@ -230,6 +230,11 @@ class Trainer(DefaultTrainer):
         """Take over a checkpoint's state."""
         progress = state["progress"]
         check_origin(progress, self._origin(), self.cfg.OUTPUT_DIR)
+        scaler = getattr(self._trainer, "grad_scaler", None)
+        if scaler is not None and "grad_scaler" not in state["_trainer"]:
+            logger.info("the steps so far were not done in fp16: its loss scale starts anew")
+            inner = {**state["_trainer"], "grad_scaler": scaler.state_dict()}
+            state = {**state, "_trainer": inner}
         set_rates = rates_of_config(self._trainer.optimizer, self.scheduler)
         super().load_state_dict(state)
         set_rates()
@@ -257,6 +262,11 @@ class Trainer(DefaultTrainer):
     def model_folder(self) -> Path:
         """Where the model for predictions goes."""
         return Path(self.cfg.OUTPUT_DIR) / "model"
+
+    def checkpoint_names(self) -> list[str]:
+        """Those in ``OUTPUT_DIR`` that are of this training, without suffix."""
+        periodic = (hook for hook in self._hooks if isinstance(hook, PeriodicCheckpoint))
+        return ["model_final", *(name for hook in periodic for name in hook.recent)]
 
     @property
     def best_score_threshold(self) -> float:

@@ -12,6 +12,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.detection.processes import patient_group, shared_by_main
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Validation(HookBase):
         self.best: Best | None = None
         self.n_without_gain = 0
         self.last_step = -1
+        patient_group()
 
     @property
     def is_exhausted(self) -> bool:
@@ -78,7 +80,7 @@ class Validation(HookBase):
         if done < self.trainer.max_iter and not (self.period > 0 and done % self.period == 0):
             return
         measured = self.measure() if comm.is_main_process() else {}
-        figures: dict[str, float] = comm.all_gather(measured)[0]
+        figures: dict[str, float] = shared_by_main(measured)
         self.last_step = done
         self.trainer.storage.put_scalars(
             **{f"validation/{name}": value for name, value in figures.items()},

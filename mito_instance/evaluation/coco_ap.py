@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from mito_instance.evaluation.crowds import shares_inside
 from mito_instance.evaluation.pairing import ImagePair
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import natural_key
 from mito_instance.masks.rle import RLE, iou_matrix
 
 _log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
         return AveragePrecision(0.0, 0.0, 0.0, 0.0)
     if any(len(pred) and pred.scores is None for _, pred in pairs):
         _log.warning("predictions without scores count as score 1; AP is that of one threshold")
-        pairs = sorted(pairs, key=lambda pair: (pair[0].image, pair[0].frame))
+        pairs = in_one_order(pairs)
     from faster_coco_eval import COCO, COCOeval_faster  # slow to import
 
     class MaskEvaluation(COCOeval_faster):  # type: ignore[misc]
@@ -97,6 +99,22 @@ def average_precision(pairs: Sequence[ImagePair]) -> AveragePrecision:
         ap75=float(precision[_threshold_index(0.75)].mean()),
         ar=float(recall.mean()),
     )
+
+
+def in_one_order(pairs: Sequence[ImagePair]) -> list[ImagePair]:
+    """Pairs by image and page, as files are listed, if predictions lack scores.
+
+    All of these tie, so that the order decides on AP: it must not be that of a file.
+
+    Args:
+        pairs: (truth, prediction) of each image.
+
+    Returns:
+        The pairs, in their own order where there are scores.
+    """
+    if not any(len(pred) and pred.scores is None for _, pred in pairs):
+        return list(pairs)
+    return sorted(pairs, key=lambda pair: (natural_key(Path(pair[0].image)), pair[0].frame))
 
 
 def rank(image: ImageInstances) -> tuple[npt.NDArray[np.float64], list[int]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.evaluation import figures
-from mito_instance.evaluation.coco_ap import AveragePrecision, average_precision
+from mito_instance.evaluation.coco_ap import (
+    AveragePrecision,
+    average_precision,
+    in_one_order,
+)
 from mito_instance.evaluation.counted import best_partners, counted_predictions
 from mito_instance.evaluation.crowds import judged_predictions, outside_crowds
 from mito_instance.evaluation.image_result import ImageResult, areas_px, score_image
@@ -213,7 +217,7 @@ def _paired(
             f"truth has {len(images_true)}{_example(images_true)}, prediction has "
             f"{len(images_pred)}{_example(images_pred)}; check that both are of the same images"
         )
-    return pairing
+    return replace(pairing, pairs=tuple(in_one_order(pairing.pairs)))
 
 
 def _inside(image: ImageInstances, region: rle.RLE | None) -> npt.NDArray[np.bool_]:

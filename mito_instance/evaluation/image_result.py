@@ -155,7 +155,7 @@ def score_image(
         considered_px=(
             truth.image_hw[0] * truth.image_hw[1] if region is None else rle.area_px(region)
         ),
-        matches=tuple(count_matches(iou, float(level)) for level in IOU_THRESHOLDS),
+        matches=tuple(count_matches(iou, round(float(level), 2)) for level in IOU_THRESHOLDS),
         foreground=compare_foregrounds(union_true, union_pred, region),
         boundary=count_boundaries(union_true, union_pred, within=region),
         iou_overlaps=count_iou_overlaps(iou),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,21 @@ _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
 
 def read_label_pages(
-    path: Path, notices: list[str]
+    path: Path, notices: list[str], background_of: Callable[[], int | None] | None = None
 ) -> Iterator[tuple[MaskPage, npt.NDArray[np.int64]]]:
     """Pages of a label image, one at a time, with the labels of each.
 
     Labels are what `read_mask_pages` gives, as in ``mito convert-masks``: of a palette of colours
     the indices, of a page in colour a number for each colour, which holds for that page alone.
     Under an inverting lookup table they are the values that are stored. Where no pixel is 0 (of the
-    page in colours, of the whole file otherwise), the value that surrounds the rest is the
+    page in colours, of the whole file or stack otherwise), the value that surrounds the rest is the
     background (`background_value`).
 
     Args:
         path: PNG, BMP or TIFF.
         notices: grows by a line if a page had no 0.
+        background_of: asked for the background if a page has no 0; by default
+            `background_of_files` of this file, whose labels are then its own.
 
     Yields:
         Each page and its labels (H, W); 0 is background.
@@ -51,8 +54,8 @@ def read_label_pages(
         if page.form == COLOURS:
             background = _surrounding(labels)
         elif labels.all() and not is_known:
-            background, is_known = _background_of_file(path), True
-            of_file = background
+            background = of_file = background_of() if background_of else background_of_files([path])
+            is_known = True
         else:
             background = of_file
         if background:
@@ -72,10 +75,14 @@ def _surrounding(labels: npt.NDArray[np.int64]) -> int | None:
     return (background_value(labels, *value_counts(labels)) or None) if labels.all() else None
 
 
-def _background_of_file(path: Path) -> int | None:
-    """What surrounds the rest on most pages of a file without 0; None where a page has a 0."""
+def background_of_files(paths: Sequence[Path]) -> int | None:
+    """What surrounds the rest on most pages of files without 0; None where a page has a 0.
+
+    Args:
+        paths: files whose labels have one meaning.
+    """
     found: Counter[int] = Counter()
-    for page in read_mask_pages(path):
+    for page in chain.from_iterable(map(read_mask_pages, paths)):
         labels = integer_labels(page.stored, page.where)
         if not labels.all():
             return None

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mito_instance.annotations.from_rois import find_roi_sets
+from mito_instance.annotations.mask_values import read_mask
 from mito_instance.annotations.pairing import pair_by_name
 from mito_instance.annotations.regions import Regions
 from mito_instance.errors import AnnotationError, MitoInstanceError
@@ -17,6 +18,7 @@ from mito_instance.io.mask_pages import read_stored_page
 from mito_instance.masks import rle
 
 _ROI_SUFFIXES = frozenset({".zip", ".roi"})
+_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 _ANY_NUMBER_OF_PAGES = 2**31
 """Of a stack whose file is not there: an outline may lie on a page that the truth does not list."""
 
@@ -129,7 +131,11 @@ def _mask_region(folder: Path, partners: dict[Path, Path], image: ImageInstances
             f"{image.image_hw[1]} x {image.image_hw[0]} px; check that they belong together"
         )
     # Half of the maximum, because JPEG spreads both values over their neighbours.
-    region = rle.encode(pixels > max(float(pixels.max()) / 2, 0.0))
+    least = max(float(pixels.max()) / 2, 0.0)
+    is_jpeg = path.suffix.lower() in _JPEG_SUFFIXES
+    if not is_jpeg and read_mask(pixels, str(path)).kind == "labels":
+        least = 0.0  # each label is a part of the region
+    region = rle.encode(pixels > least)
     if not rle.area_px(region):
         raise AnnotationError(
             f"{path}: the region has no pixel on page {image.frame + 1} of {image.image}"

@@ -56,7 +56,8 @@ def read_source(
         path: a JSON, a label image or a folder of them, or ROI zips and ``.roi`` files or a
             folder of them.
         images: the micrographs. Needed by ROIs; label images take their names from them, so
-            that ``cell_01_labels.tif`` is paired with ``cell_01.png``.
+            that ``cell_01_labels.tif`` is paired with ``cell_01.png``; where a JSON names files
+            that are not there, those of the same name stand for them.
         truth: COCO JSON that a bare results list was made for; None for the truth itself.
         images_true: images of the truth; none for the truth itself.
 
@@ -76,8 +77,8 @@ def read_source(
                 f"{path}: a results list names no images, so the truth must be the COCO JSON it "
                 f"was made for, got {truth}; give that JSON, or predictions as full COCO JSON"
             )
-        return Source(tuple(read_predictions(path, truth)))
-    return Source(tuple(read_coco(path, by_id=True)))
+        return _at_hand(read_predictions(path, truth), images)
+    return _at_hand(read_coco(path, by_id=True), images)
 
 
 def named_like(pred: Source, truth: Source) -> Source:
@@ -107,6 +108,21 @@ def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
             for entry in path.rglob("*")
         )
     return path.suffix.lower() in suffixes
+
+
+def _at_hand(listed: Sequence[ImageInstances], images: Path | None) -> Source:
+    """Images of a JSON; those that are not where it says, among the micrographs of that name."""
+    if images is None or all(Path(image.image).is_file() for image in listed):
+        return Source(tuple(listed))
+    by_name: dict[str, list[str]] = {}
+    for file in find_images([images]):
+        by_name.setdefault(file.name.casefold(), []).append(str(file))
+    found = []
+    for image in listed:
+        same = by_name.get(PurePath(image.image).name.casefold(), [])
+        is_elsewhere = len(same) == 1 and not Path(image.image).is_file()
+        found.append(replace(image, image=same[0]) if is_elsewhere else image)
+    return Source(tuple(found))
 
 
 def _read_rois(path: Path, images: Path | None, images_true: Sequence[ImageInstances]) -> Source:

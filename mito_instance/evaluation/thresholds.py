@@ -114,6 +114,7 @@ def best_score_threshold(
     images_pred: Sequence[ImageInstances],
     *,
     candidates: Sequence[float] | None = None,
+    default: float = DEFAULT,
 ) -> float:
     """The threshold with the smallest error of the counts among those with a good F1.
 
@@ -124,16 +125,17 @@ def best_score_threshold(
         images_true: truth.
         images_pred: predictions with scores, unthresholded.
         candidates: thresholds to try; by default `CANDIDATES`.
+        default: returned where nothing can be matched.
 
     Returns:
-        The threshold; 0.5 where nothing can be matched.
+        The threshold.
     """
     found = pair_images(images_true, images_pred).pairs
     pairs = [(truth, pred.select(judged_predictions((truth, pred)))) for truth, pred in found]
     sweep = sweep_scores(pairs, CANDIDATES if candidates is None else candidates)
     top = best_f1(sweep)
     if top is None:
-        return DEFAULT
+        return default
     good = [row for row in sweep if _number(row.match.f1) >= top.match.f1 - 0.01]
     return min(good, key=lambda row: (row.count_mae, -row.score_threshold)).score_threshold
 

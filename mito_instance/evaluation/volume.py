@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scipy import ndimage
 
 from mito_instance.errors import AnnotationError
 from mito_instance.evaluation.associations import OVERLAP_FRACTION, Association, group_links
-from mito_instance.evaluation.label_images import read_label_pages
+from mito_instance.evaluation.label_images import background_of_files, read_label_pages
 from mito_instance.evaluation.matching import MatchCounts, ratio
 from mito_instance.io.images import find_images
 from mito_instance.io.mask_pages import COLOURS
@@ -82,8 +83,14 @@ def label_pages(path: Path, notices: list[str]) -> Iterator[Labels]:
         MitoInstanceError: if a page cannot be read, was compressed as JPEG, or holds no integers;
             or if it is in colour, whose numbers would not run through the pages.
     """
-    for file in find_images([path]):
-        for page, labels in read_label_pages(file, notices):
+    files = find_images([path])
+
+    @cache  # the labels of a stack have one meaning, in however many files it is
+    def background() -> int | None:
+        return background_of_files(files)
+
+    for file in files:
+        for page, labels in read_label_pages(file, notices, background):
             if page.form == COLOURS:
                 raise AnnotationError(
                     f"{page.where}: labels of a volume must be integers, got colours, which do not "

@@ -80,7 +80,7 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
             n_twice += found.setdefault(os.path.realpath(path), path) is not path
     if n_twice:
         logger.info("%d images are named twice and taken once", n_twice)
-    return sorted(found.values(), key=_natural_key)
+    return sorted(found.values(), key=natural_key)
 
 
 class _Pages(Protocol):
@@ -290,7 +290,7 @@ def _images_of_folder(folder: Path) -> list[Path]:
     return images
 
 
-def _natural_key(path: Path) -> tuple[list[str | int], str]:
+def natural_key(path: Path) -> tuple[list[str | int], str]:
     """Sort key under which numbers in names count as numbers."""
     parts = re.split(r"([0-9]+)", str(path).casefold())
     return [int(part) if number % 2 else part for number, part in enumerate(parts)], str(path)

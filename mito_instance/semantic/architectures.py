@@ -19,6 +19,8 @@ from mito_instance.semantic.layers import build_2d, build_3d
 from mito_instance.semantic.losses import foreground_losses
 
 STRIDE_PX = 32
+_CAFFE2_STD = 10.0
+"""Above it a deviation is one of grey levels; Caffe2's networks were trained without."""
 """Images are padded to a multiple of this: the coarsest grid of a ResNet."""
 
 
@@ -128,6 +130,12 @@ class SemanticNet2d(SemanticNet):
                 raise ConfigError(
                     "MITO.SEMANTIC.FREEZE_ENCODER: random weights would stay as they are; name "
                     "those of a ResNet as MODEL.WEIGHTS"
+                )
+            if cfg.MODEL.RESNETS.STRIDE_IN_1X1 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
+                raise ConfigError(
+                    "MITO.SEMANTIC.FREEZE_ENCODER: an encoder of Caffe2's kind "
+                    "(MODEL.RESNETS.STRIDE_IN_1X1 True) knows grey levels that are not divided by "
+                    "a deviation; add MODEL.PIXEL_STD '[1.0]'"
                 )
             self.get_submodule(self.encoder_name).requires_grad_(False)
 

@@ -30,21 +30,35 @@ def choose_foreground_threshold(
 
     Args:
         probability_of: foreground probability (H, W) of a page, in [0, 1].
-        truth: annotated images; of more than `MAX_IMAGES`, so many evenly spaced ones are used.
+        truth: annotated images; of more than `MAX_IMAGES`, so many evenly spaced ones are used,
+            at least half of them with instances where there are as many.
         default: returned where the truth shows no foreground.
 
     Returns:
         A multiple of 0.01 between 0.1 and 0.9; of equals the one nearest to 0.5.
     """
-    number = min(MAX_IMAGES, len(truth))
-    chosen = np.unique(np.linspace(0, len(truth) - 1, number).round().astype(int))
     counts = np.zeros((2, N_BINS + 1), dtype=np.int64)
-    for index in chosen:
-        image = truth[index]
+    for image in _chosen(truth):
         page = replace(read_page(Path(image.image), image.frame), pixel_size=image.pixel_size)
         foreground = rle.decode(rle.union(list(image.masks), image.image_hw))
         counts += histograms(probability_of(page), foreground)
     return best_threshold(counts, default)
+
+
+def _chosen(truth: Sequence[ImageInstances]) -> list[ImageInstances]:
+    """Images with and without instances in their shares, but some with: they tell the Dice."""
+    shown = [image for image in truth if len(image)]
+    empty = [image for image in truth if not len(image)]
+    number = min(MAX_IMAGES, len(truth))
+    n_shown = round(number * len(shown) / max(1, len(truth)))
+    n_shown = min(len(shown), max(n_shown, number - number // 2))
+    return [*_spaced(shown, n_shown), *_spaced(empty, number - n_shown)]
+
+
+def _spaced(images: Sequence[ImageInstances], number: int) -> list[ImageInstances]:
+    """So many of them, or all, evenly spaced."""
+    number = min(number, len(images))
+    return [images[i] for i in np.linspace(0, len(images) - 1, number).round().astype(int)]
 
 
 def histograms(

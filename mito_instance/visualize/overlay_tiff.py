@@ -124,6 +124,21 @@ def descriptions(path: Path) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def first_description(path: Path, default: str) -> str:
+    """The text of the first page of any TIFF.
+
+    Args:
+        path: the file.
+        default: returned for a file that is no TIFF, or too damaged to tell.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return str(tif.pages.first.description)
+    except Exception:
+        logger.debug("%s: no TIFF", path, exc_info=True)
+        return default
+
+
 def copied_page(path: Path, frame: int) -> EncodedPicture:
     """A page of a TIFF of overlays as it was written, byte by byte.
 

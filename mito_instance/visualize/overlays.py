@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,16 @@ _WHITE = (255, 255, 255)
 _NEIGHBOUR_PX = 40
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BAR_STEPS = (1.0, 2.0, 5.0)
+_END_OF_HEADER = 33  # signature and IHDR
+
+
+def _text_chunk(keyword: str, text: str) -> bytes:
+    """A PNG's tEXt chunk. Source: PNG specification, 11.3.4.3."""
+    content = b"tEXt" + keyword.encode("latin-1") + b"\0" + text.encode("latin-1")
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+
+_MARK = _text_chunk("Software", "mito-instance overlay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,22 @@ def write_overlay(
     """
     picture = draw_overlay(image, instances, show_ids=show_ids)
     _, data = cv2.imencode(".png", picture[:, :, ::-1])
+    png = data.tobytes()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(png[:_END_OF_HEADER] + _MARK + png[_END_OF_HEADER:])
+
+
+def is_overlay(path: Path) -> bool:
+    """Whether a PNG was written by `write_overlay`.
+
+    Args:
+        path: a file, of any kind.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_END_OF_HEADER + len(_MARK)).endswith(_MARK)
+    except OSError:
+        return False
 
 
 def scale_bar_nm(width_px: int, pixel_size: PixelSize) -> float:
@@ -139,6 +165,7 @@ def scale_bar_nm(width_px: int, pixel_size: PixelSize) -> float:
     """
     most_nm = width_px * pixel_size.nm / 5
     decade = 10.0 ** math.floor(math.log10(most_nm))
+    most_nm *= 1 + 1e-9  # a decade that rounding has put just above
     return max(step * decade for step in _BAR_STEPS if step * decade <= most_nm)
 
 

@@ -114,8 +114,9 @@ def test_why_nothing_is_held_out_is_said(given, reason):
     ],
 )
 def test_a_cross_validation_holds_out_each_image_once_in_runs_of_neighbours(n_images, held_out):
-    given = images(*map(str, range(n_images)))
+    given = images(*"ABCDEFGHIJ"[:n_images])
     parts = folds(given)
+    held_out = ["".join("ABCDEFGHIJ"[int(number)] for number in part) for part in held_out]
     assert ["".join(image.image for image in held) for _, held in parts] == held_out
     for rest, held in parts:
         assert sorted([*rest, *held], key=lambda image: image.image) == given
@@ -155,3 +156,13 @@ def test_a_usable_draw_comes_before_one_that_is_nearer_to_the_share(counts, is_s
     assert sum(map(len, val)) > 0
     numbers = [[images.index(image) for image in part] for part in (train, val)]
     assert min(abs(a - b) for a in numbers[0] for b in numbers[1]) == 2
+
+
+def test_neighbours_of_what_is_held_out_are_not_learned_where_enough_remain(caplog):
+    parts = folds(images(*(f"z{number}.tif" for number in range(9))))
+    learned = [[int(image.image[1]) for image in rest] for rest, _ in parts]
+    assert learned == [[4, 5, 6, 7, 8], [0, 1, 7, 8], [0, 1, 2, 3, 4]]
+    assert not caplog.records
+    parts = folds(images("z0.tif", "z1.tif", "z2.tif"))
+    assert [len(rest) for rest, _ in parts] == [2, 2, 2]
+    assert "4 are learned beside one that is measured on" in caplog.text

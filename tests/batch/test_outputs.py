@@ -270,3 +270,35 @@ def test_the_json_says_what_counted(images, tmp_path):
     }  # fmt: skip
     assert {**infos[1], "options": {}} == infos[0]
     assert len(list((tmp_path / "resume").iterdir())) == 2  # what is kept depends on none of them
+
+
+def test_pictures_of_a_user_are_not_replaced_by_overlays(images, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    cv2.imwrite(str(mine / "b.png"), micrograph((9, 9, 3)))
+    before = (mine / "b.png").read_bytes()
+    assert run(images, "--overlays", mine) == 2
+    assert "b.png is there, was not written by this program" in capsys.readouterr().err
+    assert (mine / "b.png").read_bytes() == before
+    assert run(images, "--overlays", tmp_path / "o") == 0
+    assert run(images, "--overlays", tmp_path / "o") == 0  # its own are drawn anew
+
+
+def test_stacks_of_a_user_are_not_replaced_by_overlays(tmp_path, capsys):
+    pages = np.stack([micrograph((10, 10, 20))] * 2)
+    tifffile.imwrite(tmp_path / "s.tif", pages, photometric="minisblack")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    tifffile.imwrite(mine / "s.tif", pages, photometric="minisblack")
+    assert run(tmp_path / "s.tif", "--overlays", mine) == 2
+    assert "s.tif is there, was not written by this program" in capsys.readouterr().err
+    for _ in range(2):
+        assert run(tmp_path / "s.tif", "--overlays", tmp_path / "o") == 0
+
+
+def test_the_table_of_pixel_sizes_is_not_written_to(images, tmp_path, capsys):
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text("image,nm\na.png,5\nb.png,5\n")
+    assert run(images, "--pixel-size-csv", sizes, "--objects", sizes) == 2
+    assert "sizes.csv: is one of the files that are read" in capsys.readouterr().err
+    assert sizes.read_text().startswith("image,nm")

@@ -443,3 +443,33 @@ def test_volume_takes_label_stacks_only(files, tmp_path, capsys):
     truth = stack(tmp_path / "t.tif", (1, 2))
     assert main([truth, truth, "--volume", "--min-area-px", "5"]) == 2
     assert "--min-area-px is not for --volume" in capsys.readouterr().err
+
+
+def test_what_an_earlier_evaluation_left_beside_a_volume_is_named(files, tmp_path, capsys):
+    output = tmp_path / "o"
+    assert main([*files, "-o", str(output)]) == 0
+    truth = stack(tmp_path / "t.tif", (5, 900))
+    capsys.readouterr()
+    assert main([truth, truth, "--volume", "-o", str(output)]) == 0
+    notice = capsys.readouterr().err
+    assert all(str(output / name) in notice for name in ("report.html", "per_image.csv", "rois"))
+    assert "of an earlier evaluation, not of this one" in notice
+
+
+def test_without_scores_every_figure_has_the_same_order_of_images(tmp_path, capsys):
+    from mito_instance.evaluation.evaluate import evaluate
+
+    rng = np.random.default_rng(0)
+    sides = {"t": [], "p": []}
+    for number in range(1, 13):
+        for side, images in sides.items():
+            mask = np.zeros((40, 40), bool)
+            mask[5:20, 5:20] = True
+            if side == "p" and rng.random() < 0.5:
+                mask = np.roll(mask, 12, axis=1)
+            images.append(ImageInstances(f"slice{number}.png", mask.shape, (rle.encode(mask),)))
+    order = rng.permutation(12)
+    whole = evaluate(sides["t"], sides["p"])
+    mixed = evaluate([sides["t"][i] for i in order], [sides["p"][i] for i in order])
+    assert [r.image for r in mixed.images] == [r.image for r in whole.images]
+    assert mixed.summary()["ap"] == whole.summary()["ap"]

@@ -20,7 +20,7 @@ from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
-from mito_instance.io.coco import read_coco  # noqa: E402
+from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 from mito_instance.masks import rle  # noqa: E402
 from mito_instance.semantic.stacks import runs_of  # noqa: E402
@@ -261,6 +261,16 @@ def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):
             id="given-twice",
         ),
         pytest.param(
+            ["--coco", "{truth}", "--weights", "{start}", "--also", "{other}", "{other}"],
+            "img.tif: page 1 is given twice with --also; leave one out",
+            id="also-twice",
+        ),
+        pytest.param(
+            ["--coco", "{part}", "--weights", "{start}"],
+            "train.json: would be overwritten; give another folder with -o",
+            id="would-overwrite-the-outlines",
+        ),
+        pytest.param(
             ["--coco", "{truth}", "--weights", "{start}", "--also", "{empty}"],
             "--also: no outlined mitochondrion in it",
             id="nothing-beside",
@@ -276,9 +286,52 @@ def test_bad_input_is_one_line_and_exit_2(start, truth, tmp_path, capfd, words, 
     content = json.loads(truth.read_text())
     empty = truth.parent / "empty.json"
     empty.write_text(json.dumps({**content, "annotations": []}))
-    filled = [word.format(empty=empty, truth=truth, start=start) for word in words]
+    part = tmp_path / "model" / "training" / "train.json"
+    part.parent.mkdir(parents=True)
+    write_coco(part, read_coco(truth))
+    before = part.read_bytes()
+    tifffile.imwrite(tmp_path / "img.tif", np.zeros((96, 96), np.uint8))
+    (image,) = read_coco(truth)[:1]
+    other = tmp_path / "other.json"
+    write_coco(other, [replace(image, image=str(tmp_path / "img.tif"))])
+    filled = [
+        word.format(empty=empty, truth=truth, start=start, part=part, other=other) for word in words
+    ]
     status = finetune.main(["-o", str(tmp_path / "model"), *filled])
     assert status == 2
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert message in errors[0]
+    if part in map(Path, filled):
+        assert part.read_bytes() == before
+
+
+def test_checkpoints_of_another_training_stay(start, truth, tmp_path):
+    logs = tmp_path / "model" / "training"
+    logs.mkdir(parents=True)
+    (logs / "model_0009999.pth").write_bytes(b"mine")
+    words = ["--coco", str(truth), "--weights", str(start), "-o", str(tmp_path / "model")]
+    words += ["--steps", "3", "--set", "SOLVER.CHECKPOINT_PERIOD", "1"]
+    assert finetune.main([*words, *SHORT]) == 0
+    assert [path.name for path in logs.glob("*.pth")] == ["model_0009999.pth"]
+
+
+def test_images_that_show_none_are_learned_whatever_the_start_did(start, truth, tmp_path):
+    words = ["MITO.EMPTY_IMAGE_REPEATS", "0.0"]
+    export_model(
+        load_config(CONFIG, [*TINY, *words]), torch.nn.Conv2d(1, 1, 1), tmp_path / "s", 0.5
+    )
+    cfg = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20)
+    assert cfg.MITO.EMPTY_IMAGE_REPEATS == 1.0
+    assert cfg.SOLVER.WARMUP_ITERS == 4  # a fifth of a short schedule
+
+
+def test_a_validation_that_shows_nothing_keeps_the_threshold_of_the_start(
+    start, truth, tmp_path, capfd
+):
+    tifffile.imwrite(tmp_path / "nothing.tif", np.full((96, 96), 150, np.uint8))
+    write_coco(tmp_path / "val.json", [ImageInstances(str(tmp_path / "nothing.tif"), (96, 96))])
+    words = ["--coco", str(truth), "--weights", str(start), "-o", str(tmp_path / "model")]
+    words += ["--val", str(tmp_path / "val.json"), "--steps", "2"]
+    assert finetune.main([*words, *SHORT]) == 0
+    assert load_predictor(tmp_path / "model").score_threshold == 0.35

@@ -67,3 +67,15 @@ def test_the_input_is_not_overwritten(tmp_path, capsys):
     path = write(tmp_path, 9).rename(tmp_path / "train.json")
     assert main(["split", str(path), "--by", "image", "--gap", "1", "-o", str(tmp_path)]) == 2
     assert "would be overwritten" in capsys.readouterr().err
+
+
+def test_a_part_of_an_earlier_split_is_not_left_beside_this_one(tmp_path, capsys):
+    path, output = write(tmp_path, 20), tmp_path / "split"
+    words = [str(path), "--by", "image", "--gap", "0", "-o", str(output)]
+    assert main(["split", *words, "--test", "0.2"]) == 0
+    before = (output / "train.json").read_bytes()
+    assert main(["split", *words, "--seed", "1"]) == 2
+    assert "test.json: is of an earlier split, and would share images" in capsys.readouterr().err
+    assert (output / "train.json").read_bytes() == before
+    (output / "test.json").unlink()
+    assert main(["split", *words, "--seed", "1"]) == 0

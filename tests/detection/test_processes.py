@@ -1,6 +1,8 @@
 """Two processes do what one does with the same batch."""
 
 import itertools
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from detectron2.utils import comm  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.processes import (  # noqa: E402
     check_same_start,
+    patient_group,
     share_batch_statistics,
+    shared_by_main,
 )
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
 from mito_instance.errors import ConfigError  # noqa: E402
@@ -127,3 +131,20 @@ def test_batch_norms_of_several_gpus_see_the_whole_batch(monkeypatch, n, device,
     shared = share_batch_statistics(network, device)
     assert isinstance(shared[1], torch.nn.SyncBatchNorm) is is_shared
     assert list(shared.state_dict()) == names
+
+
+def what_main_measured(output):
+    """The main process's value, which comes after the others have waited."""
+    patient_group()
+    if comm.is_main_process():
+        time.sleep(0.5)
+    found = shared_by_main({"ap": 0.5} if comm.is_main_process() else {})
+    (output / f"{comm.get_rank()}.json").write_text(json.dumps(found))
+
+
+def test_all_processes_wait_for_what_the_first_one_measures(tmp_path):
+    launch(what_main_measured, 2, dist_url="auto", args=(tmp_path,))
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [
+        {"ap": 0.5}
+    ] * 2
+    assert shared_by_main("alone") == "alone"

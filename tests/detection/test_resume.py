@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
-from detectron2.engine import HookBase  # noqa: E402
+from detectron2.engine import AMPTrainer, HookBase  # noqa: E402
 
 from mito_instance.detection.checkpoints import TrainingCheckpointer  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model_card import sha256  # noqa: E402
+from mito_instance.detection.precision import Precision  # noqa: E402
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
 from mito_instance.detection.validation import Validation  # noqa: E402
 from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
@@ -133,6 +135,19 @@ def test_resumed_equals_undisturbed(make_config, undisturbed, tmp_path, kills):
         assert different == [], part
     assert curves == undisturbed[1]
     assert files == undisturbed[2]
+
+
+def test_bf16_resumes_as_exactly(make_config, tmp_path):
+    bf16 = {"MITO.PRECISION": "bf16", "SOLVER.MAX_ITER": 6, "TEST.EVAL_PERIOD": 0}
+    aps = {6: 0.5}
+    train(make_config(tmp_path / "whole", **bf16), aps=aps)
+    cfg = make_config(tmp_path / "killed", **bf16)
+    assert train(cfg, kill_at=5, aps=aps) is None
+    train(cfg, resume=True, aps=aps)
+    (whole, curves, files), killed = (outcome(tmp_path / name) for name in ("whole", "killed"))
+    for part, tensors in whole.items():
+        assert all(torch.equal(tensors[name], killed[0][part][name]) for name in tensors), part
+    assert (curves, files) == killed[1:]
 
 
 def test_curves_have_every_validation_once(undisturbed):
@@ -300,28 +315,29 @@ def test_other_training_files_are_said(make_config, tmp_path, dataset, caplog):
 
 @pytest.mark.slow
 def test_sigkill_at_a_random_moment(make_config, tiny, light_config, dataset, tmp_path):
-    """Kill -9 of the command while it trains, again and again until one gets through."""
+    """Kill -9 of the command in training, validation or writing, until one gets through."""
+    delays = random.Random(5)
 
     def command(output, *words):
         keys = {**KEYS, "OUTPUT_DIR": output, "DATASETS.TRAIN": f"('{dataset}',)"}
         flat = [str(word) for pair in keys.items() for word in pair]
         return [
             *(sys.executable, "-m", "mito_instance.cli", "train-net"),
-            *("--config-file", str(light_config), *words, *tiny, *flat),
+            *("--config-file", str(light_config), "--val", str(dataset), *words, *tiny, *flat),
             *("DATALOADER.NUM_WORKERS", "1", "SOLVER.CHECKPOINT_PERIOD", "2"),
         ]
 
     done = subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
     assert done.stdout
     rest = tmp_path / "killed"
-    for n_checkpoints in (1, 3):
+    for n_checkpoints in (1, 1, 3):
         process = subprocess.Popen(command(rest, "--resume"), stderr=subprocess.DEVNULL)
         limit = time.monotonic() + 300
         while len(list(rest.glob("model_0*.pth"))) < min(n_checkpoints, 2):
             assert time.monotonic() < limit
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(0.1)
+        time.sleep(delays.uniform(0.0, 0.6))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(command(rest, "--resume"), check=True, capture_output=True)
@@ -329,3 +345,15 @@ def test_sigkill_at_a_random_moment(make_config, tiny, light_config, dataset, tm
         killed = outcome(rest)[0][part]
         assert all(torch.equal(tensors[name], killed[name]) for name in tensors), part
     assert rows(rest) == rows(tmp_path / "whole")
+    assert outcome(rest)[2] == outcome(tmp_path / "whole")[2]
+
+
+@pytest.mark.filterwarnings("ignore")  # of a loss scale without a GPU
+def test_a_gpu_that_only_has_fp16_goes_on_with_what_bf16_began(make_config, tmp_path, monkeypatch):
+    cfg = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 6})
+    assert train(cfg, kill_at=5, aps={3: 0.1}) is None
+    monkeypatch.setattr(Precision, "needs_loss_scaling", property(lambda _: True))
+    resumed = Trainer(cfg, None, 1)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 4
+    assert isinstance(resumed._trainer, AMPTrainer)

@@ -6,6 +6,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
 from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.config_ranges import check_training  # noqa: E402
+from mito_instance.detection.machine import explained_out_of_memory  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
 from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
@@ -102,3 +104,29 @@ def test_a_model_keeps_nothing_of_its_trainings_files(light_config, overrides, d
     again = load_config(folder / "config.yaml")
     assert not len(again.MITO.AUGMENT.LOOKALIKES)
     assert not len(again.MITO.DATASET_REPEATS)
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "steps", "is_said"), [(200, 200, True), (101, 200, True), (100, 200, False)]
+)
+def test_a_warm_up_that_leaves_no_room_is_said(
+    light_config, tiny_overrides, caplog, warm_up, steps, is_said
+):
+    words = ["SOLVER.WARMUP_ITERS", str(warm_up), "SOLVER.MAX_ITER", str(steps)]
+    check_training(load_config(light_config, [*tiny_overrides, *words]))
+    assert ("the rate hardly rises before it falls" in caplog.text) == is_said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DataLoader worker (pid(s) 123) exited unexpectedly",
+        "DataLoader worker (pid 9) is killed by signal: Bus error. It is possible that "
+        "dataloader's workers are out of shared memory.",
+    ],
+)
+def test_a_reader_that_died_is_no_defect(light_config, tiny_overrides, text):
+    cfg = load_config(light_config, tiny_overrides)
+    message = r"DATALOADER.NUM_WORKERS 0: a process that reads images ended at step 7.*/dev/shm"
+    with pytest.raises(ConfigError, match=message), explained_out_of_memory(cfg, 7):
+        raise RuntimeError(text)

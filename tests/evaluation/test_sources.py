@@ -443,3 +443,26 @@ def test_the_background_of_a_stack_without_0_is_one_for_all_pages(tmp_path):
     source = read_source(tmp_path / "a.tif")
     assert [len(page) for page in source.images] == [1, 1, 1]
     assert "and 2 more pages: no pixel is 0" in source.notices[0]
+
+
+def test_every_label_of_a_region_is_annotated(files):
+    pixels = np.zeros(HW, dtype=np.uint8)
+    pixels[:, :10], pixels[:, 10:20], pixels[:, 25:30] = 1, 2, 3
+    tifffile.imwrite(files / "cells.png", pixels)
+    truth = read_source(files / "truth.json").images
+    regions, without = read_regions(files / "cells.png", truth)
+    assert without == []
+    assert all(rle.area_px(region) == 25 * HW[0] for region in regions.values())
+
+
+def test_a_json_whose_images_have_moved_takes_those_that_are_given(files):
+    document = (files / "truth.json").read_text().replace("images/", "elsewhere/")
+    (files / "moved.json").write_text(document)
+    found = read_source(files / "moved.json", files / "images").images
+    assert [image.image for image in found] == [str(files / "images" / f"{n}.tif") for n in "ab"]
+    found = read_source(files / "moved.json").images
+    assert all("elsewhere" in image.image for image in found)
+    (files / "images" / "A.TIF").write_bytes(b"")
+    found = read_source(files / "moved.json", files / "images").images
+    assert "elsewhere" in found[0].image  # which of two it is nobody knows
+    assert "images" in found[1].image

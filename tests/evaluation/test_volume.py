@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import metrics as reference
 
 from mito_instance.errors import AnnotationError
@@ -11,6 +12,7 @@ from mito_instance.evaluation.volume import (
     adapted_rand_error,
     count_overlaps,
     evaluate_overlaps,
+    label_pages,
     variation_of_information,
 )
 
@@ -91,3 +93,18 @@ def test_empty_truth_is_undefined():
 def test_stacks_must_fit(truth, pred, message):
     with pytest.raises(AnnotationError, match=message):
         overlaps(np.zeros(truth), np.zeros(pred))
+
+
+def test_a_folder_of_slices_is_the_stack_of_one_file(tmp_path):
+    pages = np.zeros((2, 12, 12), np.uint16)
+    pages[0, 2:10, 2:10] = 1
+    pages[1] = 1
+    pages[1, 4:7, 4:7] = 2
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    (tmp_path / "slices").mkdir()
+    for number, page in enumerate(pages):
+        tifffile.imwrite(tmp_path / "slices" / f"{number}.tif", page)
+    notices = []
+    for path in (tmp_path / "stack.tif", tmp_path / "slices"):
+        np.testing.assert_array_equal(list(label_pages(path, notices)), pages)
+    assert notices == []

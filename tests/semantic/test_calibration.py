@@ -3,7 +3,11 @@ import pytest
 
 pytest.importorskip("detectron2")
 
-from mito_instance.semantic.calibration import best_threshold, histograms
+from mito_instance.semantic.calibration import (
+    best_threshold,
+    choose_foreground_threshold,
+    histograms,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,3 +27,29 @@ def test_the_threshold_of_the_best_dice(probability, foreground, threshold):
     counts = histograms(probability, np.array([foreground], dtype=bool))
     assert counts.sum() == probability.size
     assert best_threshold(counts, default=0.45) == threshold
+
+
+def test_some_of_few_images_with_foreground_are_always_chosen(tmp_path):
+    import cv2
+
+    from mito_instance.instances import ImageInstances
+    from mito_instance.masks import rle
+
+    mask = rle.encode(np.eye(20, dtype=bool))
+    truth = []
+    for number in range(60):
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), np.full((20, 20), 100, np.uint8))
+        truth.append(ImageInstances(str(path), (20, 20), (mask,) if number in (1, 2, 4) else ()))
+    seen = []
+
+    def probability_of(page):
+        seen.append(page.path.stem)
+        return np.where(np.eye(20, dtype=bool), 0.3, 0.1).astype(np.float32)
+
+    assert choose_foreground_threshold(probability_of, truth, 0.5) == 0.3
+    assert len(seen) == 12
+    assert set(seen[:3]) == {"1", "2", "4"}
+    seen.clear()
+    choose_foreground_threshold(probability_of, truth[:5], 0.5)
+    assert sorted(seen) == list("01234")

@@ -11,6 +11,7 @@ pytest.importorskip("detectron2")
 pytest.importorskip("segmentation_models_pytorch")
 pytest.importorskip("monai")
 
+from detectron2.engine import HookBase  # noqa: E402
 from detectron2.utils.events import EventStorage  # noqa: E402
 
 from mito_instance.cli import finetune, train_net  # noqa: E402
@@ -20,6 +21,7 @@ from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.loader import build_train_loader  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.detection.trainer import Trainer, seed_everything  # noqa: E402
 from mito_instance.detection.weights import SafeCheckpointer  # noqa: E402
 from mito_instance.errors import (  # noqa: E402
     AnnotationError,
@@ -27,6 +29,7 @@ from mito_instance.errors import (  # noqa: E402
     MissingDependencyError,
     WeightsError,
 )
+from mito_instance.evaluation import thresholds  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
@@ -68,6 +71,13 @@ def stack(tmp_path_factory):
     ("config", "overrides"),
     [
         pytest.param("unet2d.yaml", TINY_2D, id="2d"),
+        pytest.param("unet2d_384.yaml", TINY_2D, id="384"),
+        pytest.param(
+            "unet_resnet34.yaml",
+            [*TINY, "MITO.SEMANTIC.DECODER_CHANNELS", "(8,8,8,8,8)"],
+            id="resnet34",
+        ),
+        pytest.param("fcn_resnet50.yaml", TINY, id="fcn"),
         pytest.param("unet3d.yaml", TINY_3D, id="3d"),
     ],
 )
@@ -95,10 +105,58 @@ def test_train_net_makes_a_model_that_predicts(stack, tmp_path, capfd, config, o
     )
 
 
+class Killed(BaseException):
+    """Not caught by anything, as a kill is not."""
+
+
+class Kill(HookBase):
+    """Ends the training before its fourth step."""
+
+    def before_step(self):
+        if self.trainer.iter == 3:
+            raise Killed
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        pytest.param("unet2d.yaml", TINY_2D, id="2d"),
+        pytest.param("unet3d.yaml", TINY_3D, id="3d"),
+    ],
+)
+def test_a_resumed_training_equals_an_undisturbed_one(stack, tmp_path, config, overrides):
+    """With AdamW, batch or group norms, and crops of stacks."""
+
+    def trainer(name):
+        words = ["DATASETS.TRAIN", f"('{stack}',)", "OUTPUT_DIR", str(tmp_path / name)]
+        words += ["SOLVER.MAX_ITER", "5", "SOLVER.CHECKPOINT_PERIOD", "2"]
+        (tmp_path / name).mkdir(exist_ok=True)
+        seed_everything(1)
+        return Trainer(load_config(CONFIGS / config, [*overrides, *words]), None, seed=1)
+
+    whole = trainer("whole")
+    whole.resume_or_load(resume=False)
+    whole.train()
+    first = trainer("killed")
+    first.register_hooks([Kill()])
+    first.resume_or_load(resume=False)
+    with pytest.raises(Killed):
+        first.train()
+    resumed = trainer("killed")
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 2
+    resumed.train()
+    expected = whole.network.state_dict()
+    for name, value in resumed.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
 @pytest.mark.parametrize(("n_images", "n_learned"), [(2, 2), (6, 4)])
 def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
-    stack, tmp_path, capfd, n_images, n_learned
+    stack, tmp_path, capfd, monkeypatch, n_images, n_learned
 ):
+    # A network of two steps finds nothing that could tell a threshold.
+    monkeypatch.setattr(thresholds, "best_score_threshold", lambda *_, **__: 0.42)
     start = tmp_path / "start"
     cfg = load_config(CONFIGS / "unet2d.yaml", TINY_2D)
     export_model(cfg, build_network(cfg), start, score_threshold=0.98)
@@ -112,7 +170,7 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     # Beside the slice that is held back, its neighbour is left out.
     assert len(read_coco(output / "training" / "train.json")) == n_learned
     assert ("figures and thresholds are of those above" in card) == (n_learned == n_images)
-    assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD != 0.98
+    assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD == 0.42
     curve = (output / "training" / "metrics.json").read_text()
     assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
     augment = load_config(output / "config.yaml").MITO.AUGMENT
@@ -234,6 +292,15 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics():
             "unet2d.yaml",
             ["MITO.SEMANTIC.FREEZE_ENCODER", "True", "DATASETS.TRAIN", "('a.json',)"],
             "FREEZE_ENCODER: random weights would stay", id="frozen-random-weights",
+        ),
+        pytest.param(
+            "unet_resnet34.yaml",
+            [
+                "MITO.SEMANTIC.FREEZE_ENCODER", "True", "MITO.SEMANTIC.ENCODER", "resnet50",
+                "MODEL.RESNETS.STRIDE_IN_1X1", "True", "MODEL.WEIGHTS", "r50.pkl",
+            ],
+            r"FREEZE_ENCODER: an encoder of Caffe2's kind .*add MODEL.PIXEL_STD '\[1.0\]'",
+            id="frozen-caffe2",
         ),
         pytest.param(
             "unet3d.yaml", ["MITO.SEMANTIC.PATCH_SLICES", "6"],

@@ -10,7 +10,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.errors import ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
-from mito_instance.visualize.overlays import draw_overlay, scale_bar_nm, write_overlay
+from mito_instance.visualize.overlays import draw_overlay, is_overlay, scale_bar_nm, write_overlay
 
 IMAGE_HW = (120, 160)
 
@@ -159,3 +159,18 @@ def test_written_png_is_the_overlay_in_rgb(tmp_path, grey):
     written = cv2.imread(str(tmp_path / "deep" / "a.png"), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(written[:, :, ::-1], draw_overlay(grey, made))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
+
+
+def test_a_scale_bar_for_every_width(grey):
+    for width_px in range(64, 3000):
+        for field_nm in (5_000, 50_000):
+            length = scale_bar_nm(width_px, PixelSize(field_nm / width_px, "user"))
+            assert length in (1_000, 10_000)
+
+
+def test_an_overlay_is_known_as_one(tmp_path, grey):
+    write_overlay(tmp_path / "a.png", grey, instances_of())
+    assert is_overlay(tmp_path / "a.png")
+    cv2.imwrite(str(tmp_path / "b.png"), grey)
+    assert not is_overlay(tmp_path / "b.png")
+    assert not is_overlay(tmp_path / "absent.png")
