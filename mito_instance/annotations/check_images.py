@@ -13,7 +13,7 @@ from typing import Any
 from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ConfigError, MitoInstanceError
-from mito_instance.io.coco import MAX_IMAGE_PX
+from mito_instance.io.coco import MAX_FRAME, MAX_IMAGE_PX
 from mito_instance.io.coco_values import Identifier
 from mito_instance.io.images import page_sizes_hw
 
@@ -146,11 +146,12 @@ def _image(
     """One entry, compared with its file."""
     image = _file_of(path, entry.get("file_name"), where, findings)
     frame = whole(entry.get("frame", 0), 0)
-    if frame is None:
+    if frame is None or frame > MAX_FRAME:
+        frame = None
         findings.add(
             "image-frame",
             where,
-            f"frame must be a whole number >= 0, got {printable(entry['frame'])}",
+            f"frame must be a whole number from 0 to {MAX_FRAME}, got {printable(entry['frame'])}",
             "left out, with its annotations",
         )
     pixel_size = _pixel_size(entry, where, findings)

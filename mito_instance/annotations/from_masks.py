@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from mito_instance.annotations.slice_tracks import SliceTracks
 from mito_instance.annotations.threads import in_order
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.images import Page, find_images, n_frames, read_pages
+from mito_instance.io.images import IMAGE_SUFFIXES, Page, find_images, n_frames, read_pages
 from mito_instance.io.mask_pages import MaskPage, read_mask_pages
 
 PairBy = Literal["name", "order"]
@@ -59,14 +59,36 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
         folders = sorted(
             path for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
+        mask_paths = _loose_masks(masks, image_paths)
         if by == "name" and (named := pair_by_name(image_paths, folders)).pairs:
-            return named
-        mask_paths = [path for path in find_images([masks]) if path not in set(image_paths)]
+            return _with_loose(named, mask_paths)
+        if not mask_paths:
+            find_images([masks])  # says that there are none
     else:
         mask_paths = find_images([masks])
         if len(image_paths) == len(mask_paths) == 1:
             return Pairing(((image_paths[0], mask_paths[0]),), (), (), ())
     return pair(image_paths, mask_paths)
+
+
+def _loose_masks(masks: Path, image_paths: Sequence[Path]) -> list[Path]:
+    """Mask files that lie in the folder itself; none is no error here."""
+    if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in masks.iterdir()):
+        return []
+    return [path for path in find_images([masks]) if path not in set(image_paths)]
+
+
+def _with_loose(named: Pairing, mask_paths: Sequence[Path]) -> Pairing:
+    """What folders of masks left over, with the files beside these folders."""
+    if not mask_paths or not named.images_alone:
+        return replace(named, partners_alone=(*named.partners_alone, *mask_paths))
+    rest = pair_by_name(list(named.images_alone), list(mask_paths))
+    return Pairing(
+        (*named.pairs, *rest.pairs),
+        rest.images_alone,
+        (*named.partners_alone, *rest.partners_alone),
+        (*named.ambiguous, *rest.ambiguous),
+    )
 
 
 def convert_mask_pairs(pairs: Iterable[tuple[Path, Path]], options: MaskOptions) -> Conversion:

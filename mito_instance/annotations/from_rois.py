@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from mito_instance.annotations.pairing import names_only_its_content, pair_by_na
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.imagej_position import stack_dimensions
+from mito_instance.io.imagej_position import StackPosition, stack_dimensions
 from mito_instance.io.imagej_roi import NO_ROI_ENTRY, ImageJRoi, SkippedRoi, has_overlay, read_rois
 from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
 from mito_instance.masks import rle as rle_masks
@@ -149,10 +150,12 @@ def pair_by_table(pairs: Sequence[tuple[Path, Path]]) -> RoiPairing:
             together.
     """
     by_image: dict[Path, list[RoiSet]] = {}
+    spelled: dict[str, Path] = {}
     failures: list[str] = []
     for image, rois in pairs:
         try:
-            by_image.setdefault(image, []).extend(find_roi_sets([rois]))
+            same = spelled.setdefault(os.path.realpath(image), image)
+            by_image.setdefault(same, []).extend(find_roi_sets([rois]))
         except AnnotationError as error:
             failures.append(str(error))
     found = [pair_with_image(image, sets).pairs[0] for image, sets in by_image.items() if sets]
@@ -283,6 +286,8 @@ def _by_page(
             f"{image}: has one page but its ROIs carry {n_slices} slice positions; all are taken "
             "as drawn on it; check that this ROI set belongs to this image"
         )
+    seen: set[tuple[int, StackPosition, str | bytes]] = set()
+    twice: list[str] = []
     for roi in rois:
         where = f"{roi.source} (ROI {roi.name!r})"
         try:
@@ -291,6 +296,10 @@ def _by_page(
         except AnnotationError as error:
             _note_skipped(SkippedRoi(roi.name, roi.source, str(error), is_damaged=True), conversion)
             continue
+        if (key := (page, roi.position, raster.rle["counts"])) in seen:
+            twice.append(where)
+            continue
+        seen.add(key)
         if raster.is_clipped:
             conversion.notices.append(f"{where}: reaches beyond its image; cut at the border")
         if len(roi.rings) > 1 and (n_parts := _n_parts(raster.rle)) > 1:
@@ -299,6 +308,11 @@ def _by_page(
                 "split it in Fiji (ROI Manager > More > Split) if these are several"
             )
         by_page.setdefault(page, []).append((raster.rle, roi))
+    if twice:
+        conversion.notices.append(
+            f"{image}: {len(twice)} ROIs repeat an outline of the same page exactly, and do not "
+            f"count again: {', '.join(twice[:3])}{' …' if len(twice) > 3 else ''}"
+        )
     return by_page
 
 

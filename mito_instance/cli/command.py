@@ -99,6 +99,8 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         0 all done, 1 some inputs failed, 2 nothing could be done, 130 interrupted.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of somebody else
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if os.environ.get(DEBUG):
         logging.getLogger("mito_instance").setLevel(logging.DEBUG)
     try:

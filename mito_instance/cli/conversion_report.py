@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mito_instance.errors import ConfigError
+
 if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse to write over what a person made: ``-o rois/*.zip`` names the first for the output.
+
+    Args:
+        outputs: files to write, by option.
+        inputs: files that are read.
+
+    Raises:
+        ConfigError: if an output is an input, or named like an image or a ROI set.
+    """
+    from mito_instance.io.images import IMAGE_SUFFIXES
+
+    read = {os.path.realpath(path) for path in inputs}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if os.path.realpath(path) in read:
+            raise ConfigError(f"{option} {path}: is one of the files that are read; name another")
+        if path.suffix.lower() in IMAGE_SUFFIXES | {".zip", ".roi"}:
+            raise ConfigError(
+                f"{option} {path}: is named like an image or a ROI set, and is not written to; put "
+                f"the name of the file to write behind {option}"
+            )
 
 
 def write_conversion(conversion: Conversion, output: Path, command: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.cli.command import NOTHING_DONE, OK, SOME_FAILED, CommandParser, run
-from mito_instance.cli.conversion_report import say_lines, write_conversion
+from mito_instance.cli.conversion_report import check_outputs, say_lines, write_conversion
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ def _convert(args: argparse.Namespace) -> int:
     from mito_instance.cli.mask_table import mask_table
 
     pairing = pair_masks(args.images, args.masks, args.pair_by)
+    check_outputs({"-o": args.output}, [file for pair in pairing.pairs for file in pair])
     progress = tqdm(pairing.pairs, desc="masks", unit="image", disable=None)
     conversion = convert_mask_pairs(progress, options)
     conversion.failures.extend(pairing.ambiguous)

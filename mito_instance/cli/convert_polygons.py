@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.cli.command import CommandParser, checked_number, run
-from mito_instance.cli.conversion_report import write_conversion
+from mito_instance.cli.conversion_report import check_outputs, write_conversion
 from mito_instance.errors import AnnotationError
 
 _DESCRIPTION = """\
@@ -85,12 +85,11 @@ def _convert(args: argparse.Namespace) -> int:
         pair_polygon_files,
     )
 
-    files = [
-        path
-        for path in find_polygon_files(args.polygons)
-        if os.path.realpath(path) != os.path.realpath(args.output)
-    ]
+    found = find_polygon_files(args.polygons)
+    earlier = [path for path in found if _is_earlier_output(path, args.output)]
+    files = [path for path in found if path not in earlier]
     pairing = pair_polygon_files(files, args.images)
+    check_outputs({"-o": args.output}, [*files, *pairing.images_alone])
     if not pairing.pairs and not pairing.ambiguous:
         raise AnnotationError(
             f"{args.polygons[0]}: none of {len(files)} polygon files has the name of one of "
@@ -105,3 +104,11 @@ def _convert(args: argparse.Namespace) -> int:
     conversion.failures.extend(pairing.ambiguous)
     conversion.failures.extend(f"{path}: no image has its name" for path in pairing.partners_alone)
     return write_conversion(conversion, args.output, "convert_polygons")
+
+
+def _is_earlier_output(path: Path, output: Path) -> bool:
+    """Whether a file is what an earlier run has written to the output."""
+    if os.path.realpath(path) != os.path.realpath(output):
+        return False
+    with path.open("rb") as file:
+        return b"converted by convert_polygons" in file.read(200)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.cli.command import CommandParser, checked_number, run
-from mito_instance.cli.conversion_report import say_lines, write_conversion
+from mito_instance.cli.conversion_report import check_outputs, say_lines, write_conversion
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ def _convert(args: argparse.Namespace) -> int:
     )
 
     pairing = _pair(args)
+    files = [file for image, rois in pairing.pairs for file in (image, *rois.files)]
+    files += [args.pairs] if args.pairs is not None else []
+    check_outputs({"-o": args.output, "--report": args.report}, files)
     progress = tqdm(pairing.pairs, desc="ROI sets", unit="image", disable=None)
     conversion = convert_roi_pairs(progress, pixel_size)
     if args.category_from is not None:

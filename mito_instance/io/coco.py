@@ -26,6 +26,9 @@ from mito_instance.masks.rle import RLE
 
 logger = logging.getLogger(__name__)
 
+MAX_FRAME = 2**31 - 2
+"""0-based; ImageJ counts pages from 1 in 32 bit."""
+
 MAX_IMAGE_PX = 4_000_000_000  # run lengths of pycocotools are 32 bit
 
 
@@ -276,6 +279,8 @@ def _image(path: Path, entry: dict[str, Any], where: str) -> ImageInstances:
             f"{values.short(height)}; correct width and height"
         )
     frame = values.whole_number(entry.get("frame", 0), f"{where} frame", minimum=0)
+    if frame > MAX_FRAME:
+        raise AnnotationError(f"{where} frame: must be <= {MAX_FRAME}, got {frame}")
     pixel_size = None
     if entry.get("pixel_size_nm") is not None:
         number = values.number(entry["pixel_size_nm"], f"{where} pixel_size_nm")

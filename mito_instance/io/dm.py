@@ -53,7 +53,7 @@ class DmPages:
             raise ImageError(
                 f"{path}: cannot be read ({error.strerror}); check the path"
             ) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ImageError(
                 f"{path}: the DM file is damaged or holds no image ({error}); open it in "
                 "DigitalMicrograph or Fiji and save it as TIFF"

@@ -6,13 +6,31 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import tifffile
 
 from mito_instance.errors import AnnotationError
+from mito_instance.io.ome import ome_dimensions
 
 # ImageJ names ROIs slice-y-x ("0003-0102-0045") when they are drawn on a stack.
 _SLICE_IN_NAME = re.compile(r"(\d{4,})-\d{4,}-\d{4,}(?:-\d+)?")
+
+
+class StackDimensions(NamedTuple):
+    """How the pages of a hyperstack are counted.
+
+    Args:
+        channels: number of channels.
+        slices: number of slices (z).
+        frames: number of time points.
+        order: what changes from page to page first, second and last.
+    """
+
+    channels: int
+    slices: int
+    frames: int
+    order: str = "CZT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +60,15 @@ class StackPosition:
         """Whether the ROI names a page at all."""
         return max(self.index, self.channel, self.z, self.time) > 0
 
-    def page(self, n_pages: int, dimensions_czt: tuple[int, int, int] | None, where: str) -> int:
+    def page(self, n_pages: int, dimensions: StackDimensions | None, where: str) -> int:
         """0-based page of a stack; a single image has page 0 whatever the ROI says.
 
         Channel, slice and time win over the index when any of them is set.
 
         Args:
             n_pages: number of pages of the image.
-            dimensions_czt: channels, slices and time points of the image; None when unknown,
-                then only one of the three may be greater than 1.
+            dimensions: of the image; None when unknown, then only one of channel, slice and time
+                may be greater than 1.
             where: file and ROI, for the message.
 
         Raises:
@@ -66,7 +84,7 @@ class StackPosition:
             )
         page = self.index - 1
         if max(self.channel, self.z, self.time) > 0:
-            page = self._hyperstack_page(n_pages, dimensions_czt, where)
+            page = self._hyperstack_page(n_pages, dimensions, where)
         if not 0 <= page < n_pages:
             raise AnnotationError(
                 f"{where}: lies on page {page + 1} but its image has {n_pages} pages; "
@@ -74,12 +92,10 @@ class StackPosition:
             )
         return page
 
-    def _hyperstack_page(
-        self, n_pages: int, dimensions_czt: tuple[int, int, int] | None, where: str
-    ) -> int:
+    def _hyperstack_page(self, n_pages: int, dimensions: StackDimensions | None, where: str) -> int:
         """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""
         position = [max(value, 1) - 1 for value in (self.channel, self.z, self.time)]
-        if dimensions_czt is None:
+        if dimensions is None:
             if sum(value > 0 for value in position) > 1:
                 raise AnnotationError(
                     f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"
@@ -87,20 +103,27 @@ class StackPosition:
                     "save the image from Fiji as TIFF"
                 )
             return sum(position)
-        if any(value >= size for value, size in zip(position, dimensions_czt, strict=True)):
+        if any(value >= size for value, size in zip(position, dimensions[:3], strict=True)):
             return n_pages + sum(position)
-        n_channels, n_slices, _ = dimensions_czt
-        return (position[2] * n_slices + position[1]) * n_channels + position[0]
+        page, step = 0, 1
+        for axis in dimensions.order:
+            number = "CZT".index(axis)
+            page += position[number] * step
+            step *= dimensions[:3][number]
+        return page
 
 
-def stack_dimensions(path: Path) -> tuple[int, int, int] | None:
-    """Channels, slices and time points that ImageJ wrote into a TIFF; None when it did not."""
+def stack_dimensions(path: Path) -> StackDimensions | None:
+    """What ImageJ or OME wrote into a TIFF; None when neither did, or of other pages."""
     try:
         with tifffile.TiffFile(path) as tiff:
+            if tiff.is_ome:
+                sizes_and_order = ome_dimensions(tiff.pages.first.description, len(tiff.pages))
+                return None if sizes_and_order is None else StackDimensions(*sizes_and_order)
             metadata = tiff.imagej_metadata or {}
             sizes = [int(metadata.get(key, 1)) for key in ("channels", "slices", "frames")]
     except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
         return None
     if not metadata or min(sizes) < 1:
         return None
-    return (sizes[0], sizes[1], sizes[2])
+    return StackDimensions(sizes[0], sizes[1], sizes[2])

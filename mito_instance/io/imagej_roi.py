@@ -102,6 +102,10 @@ class SkippedRoi:
     is_damaged: bool
 
 
+_SCALE_BAR = "|SB|"
+"""Name of all that Analyze › Tools › Scale Bar draws. Source: ImageJ, ``ScaleBar``."""
+
+
 def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
     """Every ROI of a file, in the file's order; the content decides, not the suffix.
 
@@ -136,7 +140,7 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
 def has_overlay(path: Path) -> bool:
     """Whether a file is a TIFF in which ImageJ saved an overlay or a selection."""
     try:
-        return bool(_overlay_items(path))
+        return any(not _is_scale_bar(item) for item in _overlay_items(path))
     except (OSError, *_DAMAGE):
         return False
 
@@ -159,6 +163,8 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
         kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
         if kind is not None:
             return SkippedRoi(name, source, f"{kind} selection has no area", is_damaged=False)
+        if name == _SCALE_BAR:
+            return SkippedRoi(name, source, "scale bar of ImageJ, no outline", is_damaged=False)
         with np.errstate(all="ignore"):  # a NaN is refused when the outline is filled
             kind, rings = roi_outline(roi, data)
     except (*_DAMAGE, MemoryError) as error:
@@ -280,6 +286,12 @@ def _overlay_items(path: Path) -> list[Any]:
         metadata = tiff.imagej_metadata or {}
     overlay = metadata.get("Overlays", metadata.get("ROI", []))
     return [overlay] if isinstance(overlay, bytes) else list(overlay)
+
+
+def _is_scale_bar(item: Any) -> bool:
+    """Whether an overlay's element is a part of ImageJ's scale bar, by its name."""
+    is_roi = isinstance(item, bytes) and item[:4] == b"Iout"
+    return is_roi and _SCALE_BAR.encode("utf-16-be") in item
 
 
 def _entry_names(path: Path, entry: str) -> tuple[str, str]:

@@ -40,6 +40,7 @@ class RoiStyle:
     stroke_rgb: tuple[int, int, int]
 
 
+_MOST_OLD_GROUPS, _MOST_GROUPS = 255, 65535
 _STROKES = (
     (255, 255, 0),  # mitochondria, and ROIs that a person gave no category
     (0, 114, 255),
@@ -54,7 +55,7 @@ _STROKES = (
 
 def category_style(category_id: int) -> RoiStyle:
     """Group and colour of a category: group = category id - 1, so mitochondria have none."""
-    group = category_id - 1 if 1 <= category_id <= 256 else 0
+    group = category_id - 1 if 1 <= category_id <= _MOST_GROUPS + 1 else 0
     return RoiStyle(group, _STROKES[group % len(_STROKES)])
 
 
@@ -135,7 +136,7 @@ def encode_roi(
     left, top = (int(value) for value in corners.min(axis=0))
     right, bottom = (int(value) for value in corners.max(axis=0))
     roi = roifile.ImagejRoi(
-        version=228,
+        version=228 if style.group <= _MOST_OLD_GROUPS else 229,  # which has 16 bits for it
         name=name,
         left=left,
         top=top,
@@ -170,7 +171,7 @@ def _rois(
             category_id = page.category_ids[index]
             style = styles.get(category_id) or category_style(category_id)
             if page.groups and page.groups[index]:
-                style = RoiStyle(min(page.groups[index], 255), style.stroke_rgb)
+                style = RoiStyle(min(page.groups[index], _MOST_GROUPS), style.stroke_rgb)
             name = _name(page, index, position)
             yield name, encode_roi(found, name, position, style)
 

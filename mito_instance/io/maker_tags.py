@@ -95,8 +95,9 @@ def _fibics(text: Any, size_wh: tuple[int, int], where: str) -> EdgesNm:
 
 def _element(text: str, name: str) -> str:
     """Content of the first element of a name; empty if there is none."""
-    found = re.search(rf"<{name}\b[^>]*>(.*?)</{name}>", text, flags=re.DOTALL)
-    return found.group(1) if found else ""
+    found = re.search(rf"<{name}(?:\s[^<>]*)?>", text)
+    end = text.find(f"</{name}>", found.end()) if found else -1
+    return text[found.end() : end] if found and end >= 0 else ""
 
 
 def _length(scan: str, *names: str) -> float | None:

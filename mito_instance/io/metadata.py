@@ -23,6 +23,7 @@ MAX_ANISOTROPY = 0.01
 MRC_DEFAULT_NM = 0.1
 """Writers of MRC that know no pixel size put 1 Å; a micrograph of so fine a pixel shows atoms."""
 _PRINT_UNITS = frozenset({"inch", "in", '"', "cm", "centimeter"})
+_NO_LENGTHS = frozenset({"", "pixel", "pixels", "px"})
 _TIFF_UNITS = {2: "inch", 3: "cm"}
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 
@@ -74,10 +75,17 @@ def _tiff_edges(tif: Any, page: Any, where: str) -> Iterator[tuple[str, EdgesNm]
     yield from maker_edges(tif, page, where)
     units_xy = _imagej_units(description)
     if units_xy is not None:
-        yield "imagej", _resolution_edges(page, units_xy, where)
-    unit = _TIFF_UNITS.get(page.tags.valueof(_RESOLUTION_UNIT, 2), "")
+        for unit in units_xy:
+            if unit_nm(unit) is None and unit.strip().lower() not in _NO_LENGTHS:
+                warn_once(
+                    "%s: its unit of length is %r, which is not known here; the pixel size counts "
+                    "as unknown, give it",
+                    (where, unit.strip()[:40]),
+                )
+        yield "imagej", _resolution_edges(tif, page, units_xy, where)
+    unit = _TIFF_UNITS.get(_calibrated(tif, page).tags.valueof(_RESOLUTION_UNIT, 2), "")
     if units_xy is None or unit_nm(units_xy[0]) is not None:  # "pixel" means unknown
-        yield "tiff-resolution", _resolution_edges(page, (unit, unit), where)
+        yield "tiff-resolution", _resolution_edges(tif, page, (unit, unit), where)
 
 
 def mrc_pixel_size(edges_angstrom: tuple[float, float], where: str) -> PixelSize | None:
@@ -127,10 +135,24 @@ def _imagej_units(description: str) -> tuple[str, str] | None:
     return (unit, entries.get("yunit", unit)) if unit.strip() else None
 
 
-def _resolution_edges(page: Any, units_xy: tuple[str, str], where: str) -> EdgesNm:
+def _calibrated(tif: Any, page: Any) -> Any:
+    """The page or, where its tags say nothing, the first one of the same size.
+
+    Some writers calibrate the first page of a stack alone, and give the others 1 pixel a pixel.
+    """
+    ratios = [_ratio(page.tags.valueof(code, None)) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
+    has_unit = page.tags.valueof(_RESOLUTION_UNIT, 1) in _TIFF_UNITS
+    says_nothing = ratios == [None, None] or (ratios == [1.0, 1.0] and not has_unit)
+    first = tif.pages.first
+    return first if says_nothing and page.shape == first.shape else page
+
+
+def _resolution_edges(tif: Any, page: Any, units_xy: tuple[str, str], where: str) -> EdgesNm:
     """Edges from the resolution tags, which hold pixels per unit; None for print resolutions."""
     edges: list[float | None] = []
-    for code, unit in zip((_X_RESOLUTION, _Y_RESOLUTION), units_xy, strict=True):
+    codes = (_X_RESOLUTION, _Y_RESOLUTION)
+    page = _calibrated(tif, page)
+    for code, unit in zip(codes, units_xy, strict=True):
         factor = unit_nm(unit)
         per_unit = _ratio(page.tags.valueof(code, None))
         edge = None if factor is None or per_unit is None else factor / per_unit

@@ -53,6 +53,31 @@ def ome_edges(description: str, directory: int) -> list[EdgesNm]:
     return _distinct(holders) or sizes
 
 
+def ome_dimensions(description: str, n_pages: int) -> tuple[int, int, int, str] | None:
+    """Channels, slices, time points and order (such as ``"CZT"``) of the only image described.
+
+    Args:
+        description: of the file's first page.
+        n_pages: directories of the file.
+
+    Returns:
+        None where several images are described, a number is missing, or they do not make up the
+        pages: a file of a set, or samples of colours.
+    """
+    found = _PIXELS.findall(description)
+    if len(found) != 1:
+        return None
+    attributes = _attributes(found[0])
+    sizes = [_whole(attributes.get(f"Size{axis}", "")) for axis in "CZT"]
+    order = attributes.get("DimensionOrder", "")[2:]
+    if None in sizes or sorted(order) != ["C", "T", "Z"]:
+        return None
+    channels, slices, frames = (size or 0 for size in sizes)
+    if channels * slices * frames != n_pages:
+        return None
+    return channels, slices, frames, order
+
+
 @lru_cache(maxsize=4)
 def _images(description: str) -> tuple[_Image, ...]:
     """All images of a description; remembered, as each page of a file asks for them."""
@@ -97,7 +122,8 @@ def _planes(text: str, own: str) -> Iterator[range]:
 
 
 def _attributes(text: str) -> dict[str, str]:
-    return dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', text))
+    """Attributes of a tag; from each word one bounded step, so that none takes long."""
+    return dict(re.findall(r'\b(\w{1,64})\s{0,8}=\s{0,8}"([^"]{0,256})"', text))
 
 
 def _whole(text: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from pathlib import Path
@@ -28,6 +29,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _SEPARATED = 5
+_MAX_SHAPE_CHARS = 1000
 MAX_TILE_PX = 4096**2
 """Tiles may reach beyond a small image, but not far."""
 
@@ -182,17 +184,19 @@ class TiffPages:
     def _contiguous_planes(self) -> int:
         """Number of planes that follow one directory without their own; 0 if each has one."""
         description = self._tif.pages.first.description
-        if len(self._indices) != 1 or not description.startswith("ImageJ="):
-            return 0
-        images = (self._tif.imagej_metadata or {}).get("images", 1)
         page = self._tif.pages.first
+        if len(self._indices) != 1:
+            return 0
+        if description.startswith("ImageJ="):
+            images = (self._tif.imagej_metadata or {}).get("images", 1)
+        else:
+            images = _truncated_planes(description, page)
         if not isinstance(images, int) or images < 2 or page.compression != 1:
             return 0
         n_held = (self._n_bytes - page.dataoffsets[0]) // max(1, page.nbytes)
         if n_held == 1:
             warn_once(
-                "%s: is read as one page; its description, of an ImageJ stack of %s, is of another "
-                "file",
+                "%s: is read as one page; its description, of a stack of %s, is of another file",
                 (str(self._path), images),
             )
             return 0
@@ -248,6 +252,20 @@ class TiffPages:
             f"{where or self._path}: the TIFF is damaged or cut off ({reason}); "
             "copy or export it again"
         )
+
+
+def _truncated_planes(description: str, page: Any) -> int:
+    """Planes that tifffile wrote behind one directory (``truncate=True``); 1 for other files."""
+    if not (page.is_shaped and len(description) < _MAX_SHAPE_CHARS):
+        return 1
+    metadata = json.loads(description)
+    shape, n_px = metadata.get("shape"), math.prod(page.shape)
+    if not metadata.get("truncated") or not isinstance(shape, list) or not n_px:
+        return 1
+    if not all(type(length) is int and 0 < length < 1 << 31 for length in shape):
+        return 1
+    n_planes: int = math.prod(shape) // n_px
+    return n_planes
 
 
 def _invert(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -10,10 +10,12 @@ import tifffile
 from mito_instance.errors import ImageError
 from mito_instance.io.limits import check_size
 from mito_instance.io.raster import jpeg_header
+from mito_instance.io.tiff_lzw import check_lzw
 
 JPEG_COMPRESSIONS = frozenset({6, 7, 33007, 34892})
 """Values of the tag Compression that stand for lossy JPEG."""
 
+_LZW = 5
 _JPEG2000_COMPRESSIONS = frozenset({33003, 33004, 33005, 34712})
 _JPEG_START = b"\xff\xd8"
 _JPEG2000_START = b"\xff\x4f\xff\x51"
@@ -43,7 +45,7 @@ def check_compression(page: Any, where: str) -> None:
 
 
 def check_segments(page: Any, stream: Any, where: str, n_bytes: int) -> None:
-    """Refuse a page whose strips or tiles would decode to more than the page has.
+    """Refuse a page whose strips or tiles would decode to more than the page has, or crash.
 
     Args:
         page: tifffile's page.
@@ -56,6 +58,10 @@ def check_segments(page: Any, stream: Any, where: str, n_bytes: int) -> None:
         ValueError, IndexError, struct.error: if its header is damaged.
     """
     code = int(page.compression)
+    if code == _LZW:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            stream.seek(offset)
+            check_lzw(stream.read(count))
     if code not in JPEG_COMPRESSIONS | _JPEG2000_COMPRESSIONS:
         return
     size_of = _jpeg_size if code in JPEG_COMPRESSIONS else _jpeg2000_size

@@ -26,6 +26,7 @@ Ring = npt.NDArray[np.float64]
 # alike in every row in spite of rounding errors.
 _EDGE_SHIFT_PX = 1e-8
 _CROSSINGS_AT_ONCE = 1_000_000
+_MAX_CROSSINGS = 20_000_000
 # Control points of the cubic curve nearest to a quarter of a circle of radius 1.
 _ARC_CONTROL = 4.0 / 3.0 * (math.sqrt(2.0) - 1.0)
 
@@ -211,6 +212,11 @@ def _toggle_crossings(toggles: npt.NDArray[np.uint8], ring: Ring) -> None:
     x_at_row_0 = upper[:, 0] + (0.5 - upper[:, 1]) * slope + _EDGE_SHIFT_PX
     flat = toggles.reshape(-1)
     totals = np.cumsum(n_rows)
+    if len(totals) and totals[-1] > _MAX_CROSSINGS:
+        raise AnnotationError(
+            f"an outline crosses {totals[-1]:,} rows of pixels, at most {_MAX_CROSSINGS:,} may be; "
+            "draw it anew"
+        )
     begin = 0
     while begin < len(crosses):
         already = int(totals[begin - 1]) if begin else 0

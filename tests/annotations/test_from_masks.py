@@ -385,3 +385,19 @@ def test_noise_is_refused_in_one_line(tmp_path):
     image = save(tmp_path / "i" / "a.png", np.zeros_like(noise))
     conversion = convert(save(tmp_path / "m" / "a.png", noise), image)
     assert "a mask may have 50000 separate parts, got 62500" in conversion.failures[0]
+
+
+def test_masks_beside_folders_of_masks(tmp_path):
+    images = [tmp_path / "images" / f"{name}.png" for name in "abc"]
+    for path in images:
+        save(path, np.zeros((20, 30), np.uint8))
+    save(tmp_path / "masks" / "a" / "1.png", np.zeros((20, 30), np.uint8))
+    save(tmp_path / "masks" / "b.png", np.zeros((20, 30), np.uint8))
+    save(tmp_path / "masks" / "other.png", np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert dict(found.pairs) == {
+        images[0]: tmp_path / "masks" / "a",
+        images[1]: tmp_path / "masks" / "b.png",
+    }
+    assert found.images_alone == (images[2],)
+    assert found.partners_alone == (tmp_path / "masks" / "other.png",)

@@ -10,7 +10,12 @@ import pytest
 import roifile
 import tifffile
 
-from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
+from mito_instance.annotations.from_rois import (
+    convert_roi_pairs,
+    find_roi_sets,
+    pair_by_table,
+    pair_roi_sets,
+)
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError
 from mito_instance.masks import rle
@@ -159,7 +164,7 @@ def test_stack_positions(tmp_path):
 
 def test_slices_of_a_stack_on_a_single_image_are_noticed(tmp_path):
     image = save_image(tmp_path / "a.png")
-    rois = [square(2, 3, position=n) for n in (1, 1, 3)]
+    rois = [square(x, 3, position=n) for x, n in ((2, 1), (9, 1), (16, 3))]
     conversion = convert(image, save_zip(tmp_path / "a.zip", *rois))
     assert areas(conversion) == [16, 16, 16]
     assert "has one page but its ROIs carry 2 slice positions" in conversion.notices[0]
@@ -294,3 +299,26 @@ def test_inputs_without_rois(tmp_path):
     with pytest.raises(AnnotationError, match=r"holds no \.roi, no \.zip"):
         find_roi_sets([tmp_path])
     assert find_roi_sets([]) == []
+
+
+def test_an_outline_that_is_there_twice_counts_once_and_is_named(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    rois = save_zip(tmp_path / "a.zip", square(2, 3), square(2, 3), square(9, 3))
+    conversion = convert(image, rois)
+    assert areas(conversion) == [16, 16]
+    (notice,) = conversion.notices
+    assert "1 ROIs repeat an outline of the same page exactly, and do not count again" in notice
+    stack = save_image(tmp_path / "s.tif", n_pages=2)
+    rois = save_zip(tmp_path / "s.zip", square(2, 3, position=1), square(2, 3, position=2))
+    assert [len(page) for page in convert(stack, rois).images] == [1, 1]
+
+
+def test_two_spellings_of_an_image_are_one(tmp_path):
+    image = save_image(tmp_path / "a.png")
+    (tmp_path / "sub").mkdir()
+    zips = [save_zip(tmp_path / f"{x}.zip", square(x, 3)) for x in (2, 9)]
+    other = tmp_path / "sub" / ".." / "a.png"
+    pairing = pair_by_table(list(zip((image, other), zips, strict=True)))
+    conversion = convert_roi_pairs(pairing.pairs)
+    assert [page.image for page in conversion.images] == [str(image)]
+    assert len(conversion.images[0]) == 2

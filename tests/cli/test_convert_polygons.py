@@ -63,3 +63,15 @@ def test_no_pair(tmp_path, capsys):
     assert main(arguments(tmp_path)) == 2
     assert "name them alike" in capsys.readouterr().err
     assert not (tmp_path / "truth.json").exists()
+
+
+def test_a_file_that_a_person_made_is_not_written_to(tmp_path, capsys):
+    write(tmp_path)
+    labels = tmp_path / "images"
+    entry = {"label": "m", "points": [[2, 1], [9, 1], [9, 5]], "shape_type": "polygon"}
+    for number in range(2):
+        (labels / f"cell_{number}.json").write_text(json.dumps({"shapes": [entry]}))
+    before = (labels / "cell_1.json").read_bytes()
+    assert main(["convert-polygons", str(labels), "-o", str(labels / "cell_1.json")]) == 2
+    assert "cell_1.json: is one of the files that are read" in capsys.readouterr().err
+    assert (labels / "cell_1.json").read_bytes() == before

@@ -210,3 +210,18 @@ def test_help_has_an_example(capsys):
         build_parser().parse_args(["--help"])
     assert status.value.code == 0
     assert "example:\n  tools/convert_roi.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_what_a_person_made_is_not_written_to(tmp_path, capsys, option):
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30), np.uint8))
+        roi = roifile.ImagejRoi.frompoints(np.array([[2, 2], [9, 2], [9, 9]]))
+        roifile.roiwrite(tmp_path / f"{name}.zip", [roi], mode="w")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    words = [str(tmp_path / "b.zip"), "--images", str(tmp_path)]
+    for target in ("a.zip", "b.zip", "a.png", "new.tif"):
+        more = [] if option == "-o" else ["-o", str(tmp_path / "out.json")]
+        assert main([*words, *more, option, str(tmp_path / target)]) == 2
+        assert f"error: {option} " in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -154,7 +154,7 @@ def test_outlines_are_never_replaced(folder, capsys):
     truth = folder / "truth.json"
     before = truth.read_bytes()
     assert measure.main(["--coco", str(truth), "--objects", str(truth)]) == 2
-    assert "is one of the outlines that are read" in capsys.readouterr().err
+    assert "is one of the files that are read" in capsys.readouterr().err
     words = roi_zips(folder)
     assert measure.main([*words, "--summary", str(folder / "rois" / "a.zip")]) == 2
     assert truth.read_bytes() == before

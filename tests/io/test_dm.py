@@ -147,3 +147,12 @@ def test_every_changed_byte_is_an_image_or_an_error(path):
         except ImageError:
             continue
     assert 50 < n_read < 300
+
+
+def test_a_number_that_is_infinite_is_one_line(path, monkeypatch):
+    writer = DmFile()
+    image, infinite = writer.image(GREY, *NM), writer.number(6, float("inf"))
+    monkeypatch.setattr(writer, "number", lambda *_: infinite)  # of the image that is a thumbnail
+    path.write_bytes(writer.bytes([image]))
+    with pytest.raises(ImageError, match=r"the DM file is damaged .*infinity"):
+        read_page(path)

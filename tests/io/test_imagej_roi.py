@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import stat
 import struct
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from mito_instance.errors import AnnotationError
 from mito_instance.io import imagej_roi
 from mito_instance.io.imagej_path import path_rings
-from mito_instance.io.imagej_position import StackPosition, stack_dimensions
+from mito_instance.io.imagej_position import StackDimensions, StackPosition, stack_dimensions
 from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, decode_roi, has_overlay, read_rois
 from mito_instance.masks.polygons import fill
 
@@ -530,7 +531,8 @@ def test_positions(fields, name, expected):
     ],
 )
 def test_pages(position, n_pages, dimensions, page):
-    assert position.page(n_pages, dimensions, "a.roi") == page
+    known = dimensions and StackDimensions(*dimensions)
+    assert position.page(n_pages, known, "a.roi") == page
 
 
 @pytest.mark.parametrize(
@@ -544,15 +546,45 @@ def test_pages(position, n_pages, dimensions, page):
 )
 def test_pages_that_do_not_exist(position, dimensions, message):
     with pytest.raises(AnnotationError, match=message):
-        position.page(5, dimensions, "a.roi")
+        position.page(5, dimensions and StackDimensions(*dimensions), "a.roi")
 
 
 def test_stack_dimensions(tmp_path):
     path = tmp_path / "hyper.tif"
     stack = np.zeros((2, 3, 4, 8, 9), np.uint8)  # time, z, channel
     tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TZCYX"})
-    assert stack_dimensions(path) == (4, 3, 2)
+    assert stack_dimensions(path) == (4, 3, 2, "CZT")
     plain = tmp_path / "plain.tif"
     tifffile.imwrite(plain, np.zeros((8, 9), np.uint8))
     assert stack_dimensions(plain) is None
     assert stack_dimensions(tmp_path / "none.tif") is None
+
+
+SCALE_BAR = roi_bytes(name="|SB|")
+
+
+def test_a_scale_bar_is_no_outline(tmp_path):
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((8, 9), np.uint8)
+    overlays = [roi_bytes(), SCALE_BAR]
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"Overlays": overlays})
+    assert has_overlay(path)
+    roi, bar = read_rois(path)
+    assert roi.name == "m1"
+    assert (bar.reason, bar.is_damaged) == ("scale bar of ImageJ, no outline", False)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"Overlays": [SCALE_BAR] * 2})
+    assert not has_overlay(path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "order", "page"), [("ZCYX", "CZT", 4), ("CZYX", "ZCT", 2), ("TZYX", "ZTC", 2)]
+)
+def test_positions_in_an_ome_hyperstack(tmp_path, axes, order, page):
+    path = tmp_path / "a.ome.tif"
+    sizes = {"C": 2, "Z": 5, "T": 3}
+    shape = tuple(sizes[axis] for axis in axes[:2])
+    tifffile.imwrite(path, np.zeros((*shape, 8, 9), np.uint8), metadata={"axes": axes})
+    dimensions = stack_dimensions(path)
+    found = tuple(sizes[axis] if axis in axes else 1 for axis in "CZT")
+    assert dimensions[:3] == found
+    assert StackPosition(channel=1, z=3, time=1).page(math.prod(found), dimensions, "r") == page

@@ -130,13 +130,14 @@ def test_groups_and_colours_by_category(tmp_path):
         styles={9: RoiStyle(4, (1, 2, 3))},
     )
     found = list(entries(tmp_path / "a.zip").values())
-    assert [roi.group for roi in found] == [0, 2, 255]
+    assert [roi.group for roi in found] == [0, 2, 300]
     assert [roi.stroke_color for roi in found] == [
         bytes((255, *category_style(1).stroke_rgb)),
         bytes((255, *category_style(3).stroke_rgb)),
         bytes((255, 1, 2, 3)),
     ]
-    assert category_style(1000).group == 0
+    assert category_style(1000).group == 999
+    assert category_style(100_000).group == 0
 
 
 def test_a_zip_is_written_anew_and_alike(tmp_path):
@@ -205,3 +206,11 @@ def test_imagej_fills_exactly_the_masks_and_keeps_them_when_it_saves(tmp_path):
     assert [(item.name, item.group) for item in seen[-2:]] == [("a/b", 7), ("Zelle 线", 0)]
     saved = list(read_rois(tmp_path / "saved" / "named.zip"))
     assert [roi.name for roi in saved] == ["a/b", "Zelle 线"]
+
+
+def test_groups_above_255_come_back(tmp_path):
+    mask = np.zeros((20, 20), bool)
+    mask[3:9, 4:12] = True
+    image = ImageInstances("a.tif", mask.shape, (rle.encode(mask),) * 2, groups=(300, 70))
+    write_roi_zip(tmp_path / "a.zip", [image])
+    assert [roi.group for roi in read_rois(tmp_path / "a.zip")] == [300, 70]

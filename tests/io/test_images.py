@@ -712,3 +712,11 @@ def test_inputs_that_name_no_image(tmp_path, inputs, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match=message):
         find_images([str(tmp_path / name) for name in inputs])
+
+
+def test_a_truncated_stack_of_tifffile_has_all_its_pages(tmp_path):
+    path = tmp_path / "a.tif"
+    stack = np.random.default_rng(0).integers(0, 200, (5, 64, 64)).astype(np.uint8)
+    tifffile.imwrite(path, stack, truncate=True, photometric="minisblack")
+    assert n_frames(path) == 5
+    np.testing.assert_array_equal([page.pixels for page in read_pages(path)], stack)

@@ -1,5 +1,7 @@
 """Pixel sizes of files, and the doubtful ones that stay unknown."""
 
+import time
+
 import numpy as np
 import pytest
 import tifffile
@@ -317,3 +319,51 @@ def test_a_maker_without_a_size_leaves_the_word_to_the_resolution(tmp_path):
 
 def test_plain_file_says_nothing(tmp_path):
     assert pixel_size(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "nm"),
+    [("\\u00C5", 0.5), ("nanometers", 5.0), ("micrometers", 5000.0), ("\\u03BCm", 5000.0)],
+)
+def test_units_as_imagej_writes_them(tmp_path, unit, nm):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((8, 9), np.uint8), imagej=True, resolution=(0.2, 0.2),
+        metadata={"unit": unit},
+    )  # fmt: skip
+    assert page_pixel_sizes(path)[0].nm == pytest.approx(nm)
+
+
+def test_a_unit_that_nobody_knows_is_said(tmp_path, caplog):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((8, 9), np.uint8), imagej=True, resolution=(2, 2), metadata={"unit": "ell"}
+    )
+    assert page_pixel_sizes(path) == [None]
+    assert "a.tif: its unit of length is 'ell', which is not known here" in caplog.text
+
+
+def test_the_calibration_of_the_first_page_is_that_of_the_stack(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for number in range(3):
+            calibrated = {"resolution": (2e6, 2e6), "resolutionunit": "CENTIMETER"}
+            tif.write(np.zeros((8, 9), np.uint8), **(calibrated if number == 0 else {}))
+        tif.write(np.zeros((4, 5), np.uint8))
+    assert [size and size.nm for size in page_pixel_sizes(path)][:3] == [5.0] * 3
+
+
+HOSTILE = ["<OME><Pixels " + "a" * 1_000_000, "<Fibics>" + "<Image>" * 100_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["ome", "fibics"])
+def test_hostile_descriptions_take_no_time(tmp_path, text):
+    path = tmp_path / "a.tif"
+    tags = [(51023, 2, 0, text, False)] if "Fibics" in text else []
+    description = text + "></OME>" if "OME" in text else ""
+    tifffile.imwrite(
+        path, np.zeros((8, 9), np.uint8), description=description, extratags=tags, metadata=None
+    )
+    start = time.perf_counter()
+    assert page_pixel_sizes(path) == [None]
+    assert time.perf_counter() - start < 20

@@ -165,3 +165,10 @@ def test_huge_coordinates_around_the_image_cost_nothing():
     raster = rasterise([rectangle_outline(-1e30, -1e30, 2e30, 2e30)], (8, 10), "a.roi")
     assert rle.area_px(raster.rle) == 80
     assert raster.is_clipped
+
+
+def test_an_outline_of_endless_zigzag_is_refused():
+    y = np.tile([0.0, 4000.0], 10_000)
+    ring = np.stack([np.linspace(0, 4000, len(y)), y], axis=1)
+    with pytest.raises(AnnotationError, match=r"crosses 8.* rows of pixels, at most 20,000,000"):
+        rasterise([ring], (4000, 4000), "a.roi")
