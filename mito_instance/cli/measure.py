@@ -43,7 +43,7 @@ def build_parser() -> CommandParser:
     )
     add_results(parser.add_argument_group("results besides counts.csv on stdout"))
     add_measuring(parser.add_argument_group("pixel size and what is counted"))
-    add_workers(parser.add_argument_group("work"))
+    add_workers(parser.add_argument_group("work"), "all read, measure and draw")
     # Options of quantify that need a model, or write what is given here.
     parser.set_defaults(
         rois=None, coco=None, report=None, resume=None, score_threshold=None, tile_px=None

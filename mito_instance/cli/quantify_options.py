@@ -131,14 +131,17 @@ def add_results(results: argparse._ArgumentGroup) -> None:
     results.add_argument("--log", type=Path, metavar="FILE", help="JSON lines, one a page")
 
 
-def add_workers(work: argparse._ArgumentGroup) -> None:
-    """How many threads there are."""
+def add_workers(
+    work: argparse._ArgumentGroup,
+    what: str = "all but one read, measure and draw beside the network",
+) -> None:
+    """How many threads there are, and what they do."""
     work.add_argument(
         "--workers",
         type=whole_number(1, 64),
         default=2,
         metavar="N",
-        help="threads; all but one read, measure and draw beside the network (default: 2)",
+        help=f"threads; {what} (default: 2)",
     )
 
 
@@ -166,6 +169,6 @@ def add_measuring(measuring: argparse._ArgumentGroup) -> None:
     measuring.add_argument(
         "--exclude-border",
         action="store_true",
-        help="leave instances that touch the border out of mean and median areas and of the "
-        "report's distributions; they count",
+        help="leave instances that touch the border out of mean and median areas, and of the "
+        "distributions of a report; they count",
     )

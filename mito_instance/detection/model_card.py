@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import detectron2
 import torch
@@ -20,6 +21,14 @@ from mito_instance.instances import ImageInstances
 _CHUNK_BYTES = 1 << 20
 
 
+class DataPage(NamedTuple):
+    """One image or page of a training: the file, its 0-based page, and how much is outlined."""
+
+    image: str
+    frame: int
+    n_instances: int
+
+
 @dataclass(frozen=True, slots=True)
 class DataFile:
     """One COCO file of a training.
@@ -27,10 +36,11 @@ class DataFile:
     Args:
         name: the file's name, without its folder.
         use: ``"training"`` or ``"validation"``.
-        sha256: of the JSON file; the images are not part of it.
+        sha256: of the JSON file; those of the images stand in the list beside the card.
         n_images: images, empty ones included.
         n_instances: annotated instances.
         n_unsized: images whose pixel size is not known.
+        pages: its images.
     """
 
     name: str
@@ -39,6 +49,7 @@ class DataFile:
     n_images: int
     n_instances: int
     n_unsized: int = 0
+    pages: tuple[DataPage, ...] = ()
 
     @classmethod
     def describe(cls, path: Path, use: str, images: Sequence[ImageInstances]) -> DataFile:
@@ -50,7 +61,9 @@ class DataFile:
             images: its content.
         """
         n_unsized = sum(image.pixel_size is None for image in images)
-        return cls(path.name, use, sha256(path), len(images), sum(map(len, images)), n_unsized)
+        pages = tuple(DataPage(image.image, image.frame, len(image)) for image in images)
+        n_instances = sum(map(len, images))
+        return cls(path.name, use, sha256(path), len(images), n_instances, n_unsized, pages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,11 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
         "## Data",
         _table(("part", "images", "instances"), totals),
         _table(("COCO file", "part", "images", "instances", "SHA-256"), files),
+        *(
+            ["`images.csv`, written at the end, lists the images of each part with their SHA-256."]
+            if _has_pages(record)
+            else []
+        ),
         "## Validation",
     ]
     if record.validation:
@@ -177,6 +195,10 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
             "on images that are not in the training data (`mito evaluate`)."
         )
     return [*parts, *record.notes]
+
+
+def _has_pages(record: TrainingRecord) -> bool:
+    return any(file.pages for file in record.files)
 
 
 def _chosen(cfg: CfgNode) -> str:

@@ -28,6 +28,7 @@ from mito_instance.detection.checkpoints import (
 )
 from mito_instance.detection.config_ranges import check_training
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
+from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
 from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
 from mito_instance.detection.machine import explained_out_of_memory
@@ -288,6 +289,7 @@ class Trainer(DefaultTrainer):
             record = self._record(best.step, self.iter, best.figures)
             cfg = with_choices(self.model_cfg, best.figures)
             write_card(cfg, self.model_folder, self.best_score_threshold, record)
+        write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files)
         return self.model_folder
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:

@@ -1,3 +1,5 @@
+import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -33,8 +35,17 @@ def test_training_then_eval_only(truth, tmp_path, capfd, caplog):
     assert status == 0
     assert captured.out.strip() == str(output / "model")
     assert {path.name for path in (output / "model").iterdir()} == {
-        "model.safetensors", "config.yaml", "MODEL_CARD.md"
+        "model.safetensors", "config.yaml", "MODEL_CARD.md", "images.csv"
     }  # fmt: skip
+    with (output / "model" / "images.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    images = sorted(truth.parent.glob("*.tif"))
+    assert [(row["part"], row["image"], row["page"]) for row in rows] == [
+        (part, path.name, "1") for part in ("training", "validation") for path in images
+    ]
+    digest = hashlib.sha256(images[0].read_bytes()).hexdigest()
+    assert (rows[0]["sha256"], rows[0]["bytes"]) == (digest, str(images[0].stat().st_size))
+    assert str(tmp_path) not in (output / "model" / "images.csv").read_text()
     assert "total_loss" in caplog.text
 
     weights = ["MODEL.WEIGHTS", str(output / "model")]

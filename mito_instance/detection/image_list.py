@@ -1,0 +1,64 @@
+"""The images that a model learned from and was measured on, as a table beside its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mito_instance.detection.model_card import DataFile, sha256
+from mito_instance.io.tables import write_table
+
+IMAGE_LIST_NAME = "images.csv"
+MAX_HASHED_BYTES = 8 << 30
+"""Beyond so many bytes of all images none is hashed: reading them once more would take minutes."""
+
+_COLUMNS = ("part", "coco_file", "image", "page", "instances", "bytes", "sha256")
+
+
+def write_image_list(path: Path, files: Sequence[DataFile]) -> None:
+    """One row an image or page: part, names without folders, instances, size and SHA-256.
+
+    Args:
+        path: the CSV.
+        files: the COCO files of the training, with their pages.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    write_table(path, _COLUMNS, _rows(files))
+
+
+def _rows(files: Sequence[DataFile]) -> Iterator[dict[str, Any]]:
+    sizes = {page.image: _n_bytes(page.image) for file in files for page in file.pages}
+    is_hashed = sum(size or 0 for size in sizes.values()) <= MAX_HASHED_BYTES
+    digests: dict[str, str] = {}
+    for file in files:
+        for page in file.pages:
+            size = sizes[page.image]
+            if is_hashed and size is not None and page.image not in digests:
+                digests[page.image] = _digest(page.image)
+            yield {
+                "part": file.use,
+                "coco_file": file.name,
+                "image": Path(page.image).name,
+                "page": page.frame + 1,
+                "instances": page.n_instances,
+                "bytes": "" if size is None else size,
+                "sha256": digests.get(page.image, ""),
+            }
+
+
+def _n_bytes(image: str) -> int | None:
+    """Size of a file; None if it is no longer there."""
+    try:
+        return Path(image).stat().st_size
+    except OSError:
+        return None
+
+
+def _digest(image: str) -> str:
+    try:
+        return sha256(Path(image))
+    except OSError:
+        return ""
