@@ -13,7 +13,8 @@ from typing import Any
 import numpy.typing as npt
 
 from mito_instance import __version__
-from mito_instance.batch.outputs import DRAWN_FROM, FileNames
+from mito_instance.batch.file_names import FileNames
+from mito_instance.batch.outputs import DRAWN_FROM
 from mito_instance.batch.page_result import PageResult
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path

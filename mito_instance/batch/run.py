@@ -16,9 +16,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mito_instance import __version__
+from mito_instance.batch.file_names import FileNames
 from mito_instance.batch.groups import group_of_all
 from mito_instance.batch.outlined import OutlinedPages, PageLeftOut
-from mito_instance.batch.outputs import FileNames, Outputs, RoiZips
+from mito_instance.batch.outputs import Outputs, RoiZips
 from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mito_instance.annotations.image_files import is_of_stack
-from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.file_names import FileNames
 from mito_instance.evaluation.associations import Kind
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.evaluation.image_result import SideResult

@@ -50,7 +50,8 @@ def _export(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from mito_instance.annotations.image_files import is_of_stack
-    from mito_instance.batch.outputs import FileNames, refuse_changed
+    from mito_instance.batch.file_names import FileNames
+    from mito_instance.batch.outputs import refuse_changed
     from mito_instance.instances import ImageInstances
     from mito_instance.io.coco import read_coco
     from mito_instance.io.imagej_roi_writer import write_roi_zip

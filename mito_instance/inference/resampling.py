@@ -85,7 +85,7 @@ def _say_unknown(model_nm: float, image: str) -> None:
 
 
 def resize_page(grey: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
-    """A page (H, W) resized by a factor: averaged when shrunk, linear when enlarged, as in training."""
+    """A page (H, W) resized by a factor, as in training: averaged when shrunk, else linear."""
     size = (max(1, round(grey.shape[1] * zoom)), max(1, round(grey.shape[0] * zoom)))
     interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grey, size, interpolation=interpolation), dtype=np.uint8)

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from mito_instance.batch import overlay_files
-from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.file_names import FileNames
 from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.cli import quantify
 from mito_instance.errors import ConfigError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from mito_instance.batch.outputs import FileNames
+from mito_instance.batch.file_names import FileNames
 from mito_instance.cli import convert_roi, quantify
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
