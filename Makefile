@@ -24,7 +24,7 @@ help: ## list the targets
 
 setup: $(SETUP) ## make .venv with everything in it (first time: about 6 GB)
 	@$(if $(SYSTEM_SITE),grep -qx 'include-system-site-packages = true' $(VENV)/pyvenv.cfg || \
-	  { echo "error: $(VENV) was made without SYSTEM_SITE; run make clean, then this again" >&2; exit 2; },:)
+	  { echo "error: $(VENV) was made without SYSTEM_SITE; run make clean and then this again" >&2; exit 2; },:)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \

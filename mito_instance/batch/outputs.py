@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 DRAWN_FROM = "; drawn from "
 """In the description of every page of a TIFF of overlays."""
 
+NOT_DRAWN = "could not be drawn"
+"""At the end of the description of a page that failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -162,12 +165,17 @@ def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
             )
 
 
+def _is_drawn(description: str) -> bool:
+    """Whether the text of a page says that it is an overlay, or stands for one."""
+    return DRAWN_FROM in description or description.endswith(NOT_DRAWN)
+
+
 def _refuse_pictures(folder: Path, names: FileNames) -> None:
     """Refuse a folder where pictures that are no overlays lie in the places of overlays."""
     for stem in names.stems.values() if folder.is_dir() else ():
         png, tiff = folder / f"{stem}.png", folder / f"{stem}.tif"
         found = png if png.exists() and not is_overlay(png) else None
-        if tiff.exists() and DRAWN_FROM not in first_description(tiff, DRAWN_FROM):
+        if tiff.exists() and not _is_drawn(first_description(tiff, DRAWN_FROM)):
             found = tiff
         if found is not None:
             raise ConfigError(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mito_instance import __version__
 from mito_instance.batch.file_names import FileNames
-from mito_instance.batch.outputs import DRAWN_FROM
+from mito_instance.batch.outputs import DRAWN_FROM, NOT_DRAWN
 from mito_instance.batch.page_result import PageResult
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
@@ -31,7 +31,6 @@ from mito_instance.visualize.overlays import draw_overlay, write_overlay
 
 logger = logging.getLogger(__name__)
 
-_NOT_DRAWN = "could not be drawn"
 _NO_SIZE = (64, 64)
 
 
@@ -196,7 +195,7 @@ class StackOverlays:
             if isinstance(page, int):
                 page = self._copy(page)
             if page is None:
-                page = blank_picture(self._size, _NOT_DRAWN)
+                page = blank_picture(self._size, NOT_DRAWN)
             self._size = page.image_hw
             self._tiff.add(page)
 

@@ -237,7 +237,13 @@ def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None
             model_nm,
             nm / model_nm,
         )
-    if n_unknown:
+    if n_unknown == len(records):
+        logger.warning(
+            "none of %d training images has a known pixel size: taken as they are, and the model "
+            "will state none and resample nothing; convert them with --pixel-size-nm",
+            n_unknown,
+        )
+    elif n_unknown:
         logger.warning(
             "%d of %d training images have no known pixel size: taken as they are, as if it were "
             "MITO.PIXEL_SIZE_NM (%g nm); convert them with --pixel-size-nm",

@@ -86,15 +86,15 @@ def with_data(cfg: CfgNode, images: Sequence[ImageInstances]) -> CfgNode:
         cfg: the config of the training.
         images: what was trained on.
     """
-    known = dict.fromkeys(range(1, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) + 1), "")
+    known = {1: str(MITOCHONDRION["name"])}
     known.update(enumerate(map(str, cfg.MITO.CLASS_NAMES), start=1))
     for image in images:
         known.update(image.category_names)
-    known[1] = known[1] or str(MITOCHONDRION["name"])
-    names = [known[number] or f"category {number}" for number in sorted(known)]
+    numbers = range(1, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) + 1)
+    names = [known.get(number, f"category {number}") for number in numbers]
     learned = cfg.clone()
     learned.defrost()
-    learned.MITO.CLASS_NAMES = tuple(names[: int(cfg.MODEL.ROI_HEADS.NUM_CLASSES)])
+    learned.MITO.CLASS_NAMES = tuple(names)
     if images and all(image.pixel_size is None for image in images):
         learned.MITO.PIXEL_SIZE_NM = 0.0
     learned.freeze()

@@ -58,7 +58,7 @@ def explained_out_of_memory(cfg: CfgNode, step: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if "dataloader worker" in str(error).lower() or "shared memory" in str(error).lower():
+        if "dataloader worker (pid" in str(error).lower():
             raise ConfigError(
                 f"DATALOADER.NUM_WORKERS {cfg.DATALOADER.NUM_WORKERS}: a process that reads images "
                 f"ended at step {step}, mostly for lack of memory (in a container: of /dev/shm); "

@@ -62,7 +62,7 @@ def describe_matching(
             f"{path}: does not fit this network: none of its {len(names)} tensors is in the file; "
             "pass weights of this architecture, or '' to start from random weights"
         )
-    lost = [name for name in absent if _is_of_body(name)]
+    lost = [name for name in absent if _is_of_body(name) and not _is_made_up(name, absent)]
     if lost:
         n_body = sum(map(_is_of_body, names))
         raise WeightsError(
@@ -80,8 +80,15 @@ def describe_matching(
     return f"{path}: {'; '.join(parts)}"
 
 
+def _is_made_up(name: str, absent: Collection[str]) -> bool:
+    """Whether a network starts a tensor from what needs no file: statistics, offsets of 0."""
+    module, _, kind = name.rpartition(".")
+    is_statistic = kind in ("running_mean", "running_var", "num_batches_tracked")
+    return (is_statistic and f"{module}.weight" not in absent) or ".conv2_offset." in name
+
+
 def _is_of_body(name: str) -> bool:
-    return name.startswith(BODIES) and not name.endswith(".num_batches_tracked")
+    return name.startswith(BODIES)
 
 
 def _by_layer(differ: Mapping[str, tuple[Shape, Shape]]) -> list[str]:

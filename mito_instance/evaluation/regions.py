@@ -133,9 +133,10 @@ def _mask_region(folder: Path, partners: dict[Path, Path], image: ImageInstances
     # Half of the maximum, because JPEG spreads both values over their neighbours.
     least = max(float(pixels.max()) / 2, 0.0)
     is_jpeg = path.suffix.lower() in _JPEG_SUFFIXES
-    if not is_jpeg and read_mask(pixels, str(path)).kind == "labels":
-        least = 0.0  # each label is a part of the region
-    region = rle.encode(pixels > least)
+    inside = pixels > least
+    if not is_jpeg and (labels := read_mask(pixels, str(path))).kind == "labels":
+        inside = labels.foreground  # each label is a part of the region
+    region = rle.encode(inside)
     if not rle.area_px(region):
         raise AnnotationError(
             f"{path}: the region has no pixel on page {image.frame + 1} of {image.image}"

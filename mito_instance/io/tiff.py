@@ -190,7 +190,7 @@ class TiffPages:
         if description.startswith("ImageJ="):
             images = (self._tif.imagej_metadata or {}).get("images", 1)
         else:
-            images = _truncated_planes(description, page)
+            images = _truncated_planes(page)
         if not isinstance(images, int) or images < 2 or page.compression != 1:
             return 0
         n_held = (self._n_bytes - page.dataoffsets[0]) // max(1, page.nbytes)
@@ -254,13 +254,17 @@ class TiffPages:
         )
 
 
-def _truncated_planes(description: str, page: Any) -> int:
+def _truncated_planes(page: Any) -> int:
     """Planes that tifffile wrote behind one directory (``truncate=True``); 1 for other files."""
-    if not (page.is_shaped and len(description) < _MAX_SHAPE_CHARS):
+    text = page.shaped_description or ""
+    try:
+        metadata = json.loads(text) if len(text) < _MAX_SHAPE_CHARS else {}
+    except (ValueError, RecursionError):
         return 1
-    metadata = json.loads(description)
+    if not isinstance(metadata, dict) or not metadata.get("truncated"):
+        return 1
     shape, n_px = metadata.get("shape"), math.prod(page.shape)
-    if not metadata.get("truncated") or not isinstance(shape, list) or not n_px:
+    if not isinstance(shape, list) or not n_px:
         return 1
     if not all(type(length) is int and 0 < length < 1 << 31 for length in shape):
         return 1

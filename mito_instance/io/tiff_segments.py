@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from mito_instance.errors import ImageError
@@ -16,6 +18,7 @@ JPEG_COMPRESSIONS = frozenset({6, 7, 33007, 34892})
 """Values of the tag Compression that stand for lossy JPEG."""
 
 _LZW = 5
+_LOW_BITS_FIRST = 2
 _JPEG2000_COMPRESSIONS = frozenset({33003, 33004, 33005, 34712})
 _JPEG_START = b"\xff\xd8"
 _JPEG2000_START = b"\xff\x4f\xff\x51"
@@ -59,9 +62,14 @@ def check_segments(page: Any, stream: Any, where: str, n_bytes: int) -> None:
     """
     code = int(page.compression)
     if code == _LZW:
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        n_decoded = math.prod(page.chunks) * int(page.dtype.itemsize)
+        for offset, count in set(zip(page.dataoffsets, page.databytecounts, strict=False)):
             stream.seek(offset)
-            check_lzw(stream.read(count))
+            data = stream.read(count)
+            if page.fillorder == _LOW_BITS_FIRST:
+                eights = np.unpackbits(np.frombuffer(data, np.uint8)).reshape(-1, 8)
+                data = np.packbits(eights[:, ::-1]).tobytes()
+            check_lzw(data, n_decoded)
     if code not in JPEG_COMPRESSIONS | _JPEG2000_COMPRESSIONS:
         return
     size_of = _jpeg_size if code in JPEG_COMPRESSIONS else _jpeg2000_size

@@ -19,9 +19,10 @@ from mito_instance.semantic.layers import build_2d, build_3d
 from mito_instance.semantic.losses import foreground_losses
 
 STRIDE_PX = 32
+"""Images are padded to a multiple of this: the coarsest grid of a ResNet."""
+
 _CAFFE2_STD = 10.0
 """Above it a deviation is one of grey levels; Caffe2's networks were trained without."""
-"""Images are padded to a multiple of this: the coarsest grid of a ResNet."""
 
 
 class SemanticNet(nn.Module):
@@ -131,7 +132,8 @@ class SemanticNet2d(SemanticNet):
                     "MITO.SEMANTIC.FREEZE_ENCODER: random weights would stay as they are; name "
                     "those of a ResNet as MODEL.WEIGHTS"
                 )
-            if cfg.MODEL.RESNETS.STRIDE_IN_1X1 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
+            is_caffe2 = cfg.MODEL.RESNETS.STRIDE_IN_1X1 and "Bottleneck" in repr(network)
+            if cfg.DATASETS.TRAIN and is_caffe2 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
                 raise ConfigError(
                     "MITO.SEMANTIC.FREEZE_ENCODER: an encoder of Caffe2's kind "
                     "(MODEL.RESNETS.STRIDE_IN_1X1 True) knows grey levels that are not divided by "

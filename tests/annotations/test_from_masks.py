@@ -401,3 +401,9 @@ def test_masks_beside_folders_of_masks(tmp_path):
     }
     assert found.images_alone == (images[2],)
     assert found.partners_alone == (tmp_path / "masks" / "other.png",)
+    save(tmp_path / "masks" / "a.png", np.zeros((20, 30), np.uint8))
+    assert pair_masks(tmp_path / "images", tmp_path / "masks").pairs == found.pairs
+    images[2].unlink()
+    images[1].unlink()
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert (found.pairs, found.partners_alone) == (((images[0], tmp_path / "masks" / "a"),), ())

@@ -302,3 +302,21 @@ def test_the_table_of_pixel_sizes_is_not_written_to(images, tmp_path, capsys):
     assert run(images, "--pixel-size-csv", sizes, "--objects", sizes) == 2
     assert "sizes.csv: is one of the files that are read" in capsys.readouterr().err
     assert sizes.read_text().startswith("image,nm")
+
+
+def test_a_stack_whose_first_page_could_not_be_drawn_is_drawn_anew(tmp_path, monkeypatch):
+    pages = np.stack([micrograph((10, 10, 20))] * 2)
+    tifffile.imwrite(tmp_path / "s.tif", pages, photometric="minisblack")
+    predict = DarkObjects.predict
+    failing = iter([True])
+
+    def fail_once(self, tiles, min_score=0.0):
+        if next(failing, False):
+            raise ValueError("no")
+        return predict(self, tiles, min_score)
+
+    monkeypatch.setattr(DarkObjects, "predict", fail_once)
+    words = [tmp_path / "s.tif", "--overlays", tmp_path / "o", "--workers", 1]
+    assert run(*words) == 1
+    monkeypatch.setattr(DarkObjects, "predict", predict)
+    assert run(*words) == 0

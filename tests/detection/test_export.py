@@ -81,3 +81,10 @@ def test_pixels_of_no_known_size_are_not_called_5_nm(cfg, dataset, tmp_path, n_s
     export_model(learned, torch.nn.Conv2d(1, 1, 1), tmp_path, 0.5, record)
     files = (tmp_path / "model.safetensors", tmp_path / "config.yaml")
     assert f"| pixel size | {row} |" in model_card(learned, *files, record)
+
+
+def test_a_category_0_of_the_data_moves_no_name(cfg, dataset):
+    records = load_records([str(dataset)], cfg)
+    names = {0: "background", 1: "mitochondrion"}
+    records = [replace(record, category_names=names) for record in records]
+    assert with_data(cfg, records).MITO.CLASS_NAMES == ("mitochondrion",)

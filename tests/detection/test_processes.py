@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,13 @@ def test_all_processes_wait_for_what_the_first_one_measures(tmp_path):
         {"ap": 0.5}
     ] * 2
     assert shared_by_main("alone") == "alone"
+
+
+def test_a_validation_may_take_days(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **options: asked.update(options))
+    patient_group.cache_clear()
+    patient_group()
+    patient_group.cache_clear()
+    assert asked == {"backend": "gloo", "timeout": timedelta(days=7)}

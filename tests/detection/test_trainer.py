@@ -130,3 +130,10 @@ def test_a_reader_that_died_is_no_defect(light_config, tiny_overrides, text):
     message = r"DATALOADER.NUM_WORKERS 0: a process that reads images ended at step 7.*/dev/shm"
     with pytest.raises(ConfigError, match=message), explained_out_of_memory(cfg, 7):
         raise RuntimeError(text)
+
+
+def test_what_a_reader_raises_is_told_as_it_is(light_config, tiny_overrides):
+    cfg = load_config(light_config, tiny_overrides)
+    error = RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nshapes differ")
+    with pytest.raises(RuntimeError, match="shapes differ"), explained_out_of_memory(cfg, 7):
+        raise error

@@ -466,3 +466,11 @@ def test_a_json_whose_images_have_moved_takes_those_that_are_given(files):
     found = read_source(files / "moved.json", files / "images").images
     assert "elsewhere" in found[0].image  # which of two it is nobody knows
     assert "images" in found[1].image
+
+
+def test_the_background_of_a_labelled_region_may_be_1(files):
+    pixels = np.ones(HW, dtype=np.uint8)
+    pixels[4:8, 4:8], pixels[10:14, 20:26] = 2, 3
+    tifffile.imwrite(files / "cells.png", pixels)
+    regions, _ = read_regions(files / "cells.png", read_source(files / "truth.json").images)
+    assert all(rle.area_px(region) == 16 + 24 for region in regions.values())

@@ -720,3 +720,16 @@ def test_a_truncated_stack_of_tifffile_has_all_its_pages(tmp_path):
     tifffile.imwrite(path, stack, truncate=True, photometric="minisblack")
     assert n_frames(path) == 5
     np.testing.assert_array_equal([page.pixels for page in read_pages(path)], stack)
+
+
+@pytest.mark.parametrize(
+    "description", ["my text", "shape=(40, 50)", "[1, 2]", '{"shape": [5', '{"truncated": true}']
+)
+def test_a_description_of_any_kind_is_one_page(tmp_path, description):
+    path = tmp_path / "a.tif"
+    pixels = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    tifffile.imwrite(path, pixels, description=description)
+    assert n_frames(path) == 1
+    np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)
+    tifffile.imwrite(path, pixels, description=description, metadata=None)
+    np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)

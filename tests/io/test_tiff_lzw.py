@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 
 import imagecodecs
 import numpy as np
@@ -29,8 +30,8 @@ def grey(kind, n):
 @pytest.mark.parametrize("kind", ["noise", "flat", "few", "ramp"])
 @pytest.mark.parametrize("n", [1, 2, 253, 254, 255, 256, 1000, 5000, 80_000])
 def test_what_encoders_write_passes(kind, n):
-    check_lzw(bytes(imagecodecs.lzw_encode(grey(kind, n).tobytes())))
-    check_lzw(b"")
+    check_lzw(bytes(imagecodecs.lzw_encode(grey(kind, n).tobytes())), n)
+    check_lzw(b"", n)
 
 
 @pytest.mark.parametrize("kind", ["noise", "few"])
@@ -43,7 +44,7 @@ def test_what_libtiff_writes_passes(kind):
         page = tif.pages.first
         assert page.compression == 5
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            check_lzw(stream.getvalue()[offset : offset + count])
+            check_lzw(stream.getvalue()[offset : offset + count], 1 << 30)
 
 
 def bits(*codes):
@@ -65,12 +66,55 @@ def bits(*codes):
 )
 def test_codes_that_nothing_defines(data, message):
     with pytest.raises(ValueError, match=message):
-        check_lzw(data)
+        check_lzw(data, 100)
 
 
 @pytest.mark.parametrize("codes", [(256, 7, 258, 257), (256, 7, 7, 256, 9), (256, 257)])
 def test_codes_that_are_defined(codes):
-    check_lzw(bits(*codes))
+    check_lzw(bits(*codes), 100)
+
+
+def test_what_fills_up_a_strip_without_an_end_is_not_looked_at():
+    data = bits(256, 7, 258, 259, 511, 400)  # 1 + 2 + 3 bytes, and then noise
+    check_lzw(data, 6)
+    with pytest.raises(ValueError, match="not defined"):
+        check_lzw(data, 7)
+
+
+def test_clear_codes_alone_take_no_time():
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="consists of Clear codes"):
+        check_lzw(bits(*[256] * 100_000), 1 << 30)
+    check_lzw(bits(*[256, 7] * 20_000), 1000)
+    assert time.perf_counter() - start < 20
+
+
+def test_low_bits_first(tmp_path):
+    path = tmp_path / "a.tif"
+    pixels = grey("few", 4096).reshape(64, 64)
+    tifffile.imwrite(path, pixels, compression="lzw", rowsperstrip=64, extratags=[(266, 3, 1, 2)])
+    with tifffile.TiffFile(path) as tif:
+        (offset,), (count,) = tif.pages.first.dataoffsets, tif.pages.first.databytecounts
+        assert tif.pages.first.fillorder == 2
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = imagecodecs.bitorder_encode(
+        bytes(data[offset : offset + count])
+    )
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)
+
+
+@pytest.mark.parametrize("predictor", [None, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_every_kind_of_page_is_read(tmp_path, dtype, predictor):
+    path = tmp_path / "a.tif"
+    pixels = grey("noise", 6400).reshape(80, 80).astype(dtype)
+    how = {"compression": "lzw", "photometric": "minisblack"}
+    if predictor and dtype != np.float32:
+        how["predictor"] = predictor
+    for parts in ({"rowsperstrip": 7}, {"tile": (16, 32)}):
+        tifffile.imwrite(path, pixels, **how, **parts)
+        np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)
 
 
 def test_a_damaged_strip_is_an_error_and_not_the_end_of_the_process(tmp_path):
