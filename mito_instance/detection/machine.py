@@ -58,6 +58,7 @@ def explained_out_of_memory(cfg: CfgNode, step: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        # What a reader raises itself begins with "Caught … in DataLoader worker process".
         if "dataloader worker (pid" in str(error).lower():
             raise ConfigError(
                 f"DATALOADER.NUM_WORKERS {cfg.DATALOADER.NUM_WORKERS}: a process that reads images "

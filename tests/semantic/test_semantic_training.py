@@ -298,6 +298,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics():
             [
                 "MITO.SEMANTIC.FREEZE_ENCODER", "True", "MITO.SEMANTIC.ENCODER", "resnet50",
                 "MODEL.RESNETS.STRIDE_IN_1X1", "True", "MODEL.WEIGHTS", "r50.pkl",
+                "DATASETS.TRAIN", "('a.json',)",
             ],
             r"FREEZE_ENCODER: an encoder of Caffe2's kind .*add MODEL.PIXEL_STD '\[1.0\]'",
             id="frozen-caffe2",
