@@ -25,6 +25,9 @@ from mito_instance.masks import rle
 SAME_OBJECT = 0.5
 """Least intersection over the smaller mask, in the region that both tiles see."""
 
+LEAST_OF_LARGER = 0.25
+"""Least intersection over the larger mask there: a sliver of a neighbour lies in any mask."""
+
 EDGE_MARGIN_PX = 4
 """A network may stop a few pixels short of the edge that cuts its object."""
 
@@ -298,7 +301,8 @@ def _same_object(first: Detection, second: Detection) -> bool:
     common = _intersection(first, second)
     if common == 0:
         return False
-    return common >= SAME_OBJECT * min(_seen_of(first, second.tile), _seen_of(second, first.tile))
+    seen = (_seen_of(first, second.tile), _seen_of(second, first.tile))
+    return common >= SAME_OBJECT * min(seen) and common >= LEAST_OF_LARGER * max(seen)
 
 
 def _seen_of(detection: Detection, tile: Tile) -> int:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mito_instance.errors import ConfigError
 from mito_instance.inference.pipeline import predict_page
+from mito_instance.inference.stitching import detections_of, stitch
 from mito_instance.inference.tiling import MIN_OVERLAP_PX, tiles_of
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
@@ -302,3 +303,37 @@ def test_an_overlap_that_joins_nothing_is_an_error(tmp_path):
     oracle.tile_overlap_px = 0
     with pytest.raises(ConfigError, match="tile overlap must be at least 8 px, got 0 px"):
         predict_page(oracle, page_of(np.zeros((300, 200), np.uint8), tmp_path))
+
+
+def touching_ellipses(seed, image_hw):
+    """Long objects that touch, each a pixel wider than it is: neighbours overlap by a sliver."""
+    rng = np.random.default_rng(seed)
+    taken, masks = np.zeros(image_hw, np.uint8), []
+    for _ in range(60):
+        one = np.zeros(image_hw, np.uint8)
+        size = int(rng.uniform(10, 150)), int(rng.uniform(6, 20))
+        centre = tuple(int(value) for value in rng.uniform(0, 300, 2))
+        cv2.ellipse(one, centre, size, rng.uniform(0, 180), 0, 360, 1, -1)
+        n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(one & (1 - taken))
+        if n_labels > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 150:
+            one = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
+            taken |= one
+            masks.append(cv2.dilate(one, np.ones((3, 3), np.uint8)).astype(bool))
+    return masks
+
+
+@pytest.mark.parametrize("seed", range(1, 8))
+def test_a_sliver_of_a_neighbour_joins_nothing(seed):
+    image_hw = (300, 300)
+    masks, tiles = touching_ellipses(seed, image_hw), tiles_of(image_hw, 128, 48)
+    detections = []
+    for tile in tiles:
+        parts = [part for mask in masks if (part := mask[tile.slices]).sum() >= 20]
+        found = ImageInstances(
+            "t", (tile.height, tile.width), tuple(map(rle.encode, parts)), np.full(len(parts), 0.9)
+        )
+        detections += detections_of(found, tile, image_hw)
+    page = stitch(detections, ImageInstances("p", image_hw), tiles)
+    found = {mask["counts"] for mask in page.masks}
+    assert len(masks) > 40
+    assert all(rle.encode(mask)["counts"] in found for mask in masks)
