@@ -82,9 +82,9 @@ def _with_loose(named: Pairing, mask_paths: Sequence[Path]) -> Pairing:
     """What folders of masks left over, with the files beside these folders."""
     if not mask_paths or not named.images_alone:
         return named  # pictures beside the folders, which nothing asks for
-    of_folders = pair_by_name([image for image, _ in named.pairs], list(mask_paths))
-    others = [path for path in mask_paths if path not in dict(of_folders.pairs).values()]
-    rest = pair_by_name(list(named.images_alone), others)
+    in_folders = {image.stem.casefold() for image, _ in named.pairs}
+    others = [path for path in mask_paths if path.stem.casefold() not in in_folders]
+    rest = pair_by_name(named.images_alone, others)
     return Pairing(
         (*named.pairs, *rest.pairs),
         rest.images_alone,

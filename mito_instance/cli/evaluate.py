@@ -102,7 +102,7 @@ def build_parser() -> CommandParser:
         "--region",
         type=Path,
         metavar="PATH",
-        help="where the images are annotated: ImageJ ROIs or binary masks, one for all or a folder "
+        help="where the images are annotated: ImageJ ROIs or masks, one for all or a folder "
         "of one an image; instances of which more than half lies inside count",
     )
     parser.add_argument(

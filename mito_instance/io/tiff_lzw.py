@@ -62,6 +62,8 @@ def check_lzw(data: bytes, n_bytes: int) -> None:
                 return
             raise ValueError("an LZW code is not defined")
         if end == _MOST_CODES:
+            if sum(map(_n_decoded, [*before, codes])) >= n_bytes:
+                return
             raise ValueError("LZW data goes on without a Clear code")
         if end == len(codes) or codes[end] == _END:
             return

@@ -387,6 +387,17 @@ def test_noise_is_refused_in_one_line(tmp_path):
     assert "a mask may have 50000 separate parts, got 62500" in conversion.failures[0]
 
 
+@pytest.mark.parametrize("names", [("wt_1", "ko_1"), ("cell", "cell_2"), ("cell_2", "cell")])
+def test_a_mask_beside_a_folder_is_that_of_its_own_image(tmp_path, names):
+    for name in names:
+        save(tmp_path / "images" / f"{name}.png", np.zeros((20, 30), np.uint8))
+    folder, file = tmp_path / "masks" / names[0], tmp_path / "masks" / f"{names[1]}.png"
+    save(folder / "1.png", np.zeros((20, 30), np.uint8))
+    save(file, np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert {image.stem: mask for image, mask in found.pairs} == {names[0]: folder, names[1]: file}
+
+
 def test_masks_beside_folders_of_masks(tmp_path):
     images = [tmp_path / "images" / f"{name}.png" for name in "abc"]
     for path in images:

@@ -325,6 +325,7 @@ def test_sigkill_at_a_random_moment(make_config, tiny, light_config, dataset, tm
             *(sys.executable, "-m", "mito_instance.cli", "train-net"),
             *("--config-file", str(light_config), "--val", str(dataset), *words, *tiny, *flat),
             *("DATALOADER.NUM_WORKERS", "1", "SOLVER.CHECKPOINT_PERIOD", "2"),
+            *("SOLVER.MAX_ITER", "60", "TEST.EVAL_PERIOD", "15"),
         ]
 
     done = subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
@@ -332,12 +333,14 @@ def test_sigkill_at_a_random_moment(make_config, tiny, light_config, dataset, tm
     rest = tmp_path / "killed"
 
     def checkpoints():
-        return list(rest.glob("model_0*.pth"))
+        return {path.name for path in rest.glob("model_0*.pth")}
 
     for n_checkpoints in (1, 1, 2):
+        before, new = checkpoints(), set()
         process = subprocess.Popen(command(rest, "--resume"), stderr=subprocess.DEVNULL)
-        begin, limit = time.time(), time.monotonic() + 300
-        while sum(p.stat().st_mtime > begin for p in checkpoints()) < min(n_checkpoints, 2):
+        limit = time.monotonic() + 300
+        while len(new) < n_checkpoints:
+            new |= checkpoints() - before
             assert time.monotonic() < limit
             assert process.poll() is None
             time.sleep(0.01)

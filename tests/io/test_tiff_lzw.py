@@ -79,6 +79,10 @@ def test_what_fills_up_a_strip_without_an_end_is_not_looked_at():
     check_lzw(data, 6)
     with pytest.raises(ValueError, match="not defined"):
         check_lzw(data, 7)
+    data = bits(256, 7, 258, 259) + bytes(20_000)
+    check_lzw(data, 6)
+    with pytest.raises(ValueError, match="without a Clear"):
+        check_lzw(data, 1_000_000)
 
 
 def test_clear_codes_alone_take_no_time():
