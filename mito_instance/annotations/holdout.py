@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from mito_instance.annotations.series import series_of
+from mito_instance.annotations.series import Slice, series_of
 from mito_instance.annotations.splits import SplitOptions, split_images
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
@@ -116,16 +116,7 @@ def _divided_series(images: Images, rng: np.random.Generator) -> tuple[Images, I
         ]
         reached = np.cumsum(weights[line])[:-1]
         for n_val in (1 + np.argsort(np.abs(reached - VAL_SHARE), kind="stable")).tolist():
-            beside = {
-                (places[position].stack, places[position].number + step)
-                for position in line[:n_val]
-                for step in range(-_GAP, _GAP + 1)
-            }
-            train = [
-                position
-                for position in line[n_val:]
-                if (places[position].stack, places[position].number) not in beside
-            ]
+            train = _apart(line[n_val:], line[:n_val], places)
             n_left_out = len(line) - n_val - len(train)
             is_usable = (
                 len(train) >= LEAST_TO_TRAIN_ON
@@ -140,6 +131,16 @@ def _divided_series(images: Images, rng: np.random.Generator) -> tuple[Images, I
                 break
     _, train, val = best
     return [images[position] for position in train], [images[position] for position in val]
+
+
+def _apart(positions: Iterable[int], held_out: Iterable[int], places: Sequence[Slice]) -> list[int]:
+    """Those of the positions that are not beside what is held out, in a stack."""
+    beside = {
+        (places[position].stack, places[position].number + step)
+        for position in held_out
+        for step in range(-_GAP, _GAP + 1)
+    }
+    return [i for i in positions if (places[i].stack, places[i].number) not in beside]
 
 
 def folds(
@@ -171,12 +172,7 @@ def folds(
     for held_out in np.array_split(np.arange(len(images)), min(len(images), MOST_FOLDS)):
         first, end = int(held_out[0]), int(held_out[-1]) + 1
         others = [*range(first), *range(end, len(images))]
-        beside = {
-            (places[position].stack, places[position].number + step)
-            for position in held_out.tolist()
-            for step in range(-_GAP, _GAP + 1)
-        }
-        apart = [i for i in others if (places[i].stack, places[i].number) not in beside]
+        apart = _apart(others, held_out.tolist(), places)
         is_enough = len(apart) >= LEAST_TO_TRAIN_ON and any(len(images[i]) for i in apart)
         n_beside += 0 if is_enough else len(others) - len(apart)
         rest = [images[i] for i in (apart if is_enough else others)]

@@ -96,11 +96,11 @@ class Outputs:
                     "its own"
                 )
             folders.append(file.parent)
+        stems = FileNames(images).stems.values()
         if self.overlays is not None:
             _check_overlays(self.overlays, images)
-            _refuse_pictures(self.overlays, FileNames(images))
+            _refuse_pictures(self.overlays, stems)
         if self.rois is not None:
-            stems = FileNames(images).stems.values()
             refuse_changed(self.rois / f"{stem}.zip" for stem in stems)
         for folder in folders:
             make_folder(folder)
@@ -170,9 +170,9 @@ def _is_drawn(description: str) -> bool:
     return DRAWN_FROM in description or description.endswith(NOT_DRAWN)
 
 
-def _refuse_pictures(folder: Path, names: FileNames) -> None:
+def _refuse_pictures(folder: Path, stems: Iterable[str]) -> None:
     """Refuse a folder where pictures that are no overlays lie in the places of overlays."""
-    for stem in names.stems.values() if folder.is_dir() else ():
+    for stem in stems if folder.is_dir() else ():
         png, tiff = folder / f"{stem}.png", folder / f"{stem}.tif"
         found = png if png.exists() and not is_overlay(png) else None
         if tiff.exists() and not _is_drawn(first_description(tiff, DRAWN_FROM)):

@@ -10,10 +10,10 @@ from mito_instance.detection.augment import (
     Crop,
     Cutting,
     crop_margin_px,
-    resize_image,
     resize_mask,
 )
 from mito_instance.instances import ImageInstances
+from mito_instance.io.resizing import resize_image
 from mito_instance.masks import rle
 
 BORDER_PX = 4

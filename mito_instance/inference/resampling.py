@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mito_instance.calibration import FAR, PixelSize
 from mito_instance.instances import ImageInstances
+from mito_instance.io.resizing import resize_image
 from mito_instance.masks import rle
 
 logger = logging.getLogger(__name__)
@@ -85,10 +86,9 @@ def _say_unknown(model_nm: float, image: str) -> None:
 
 
 def resize_page(grey: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
-    """A page (H, W) resized by a factor, as in training: averaged when shrunk, else linear."""
+    """A page (H, W) resized by a factor, as in training."""
     size = (max(1, round(grey.shape[1] * zoom)), max(1, round(grey.shape[0] * zoom)))
-    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, size, interpolation=interpolation), dtype=np.uint8)
+    return resize_image(grey, size)
 
 
 def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInstances:

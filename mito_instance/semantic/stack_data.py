@@ -15,7 +15,6 @@ from detectron2.data import transforms as T
 from mito_instance.detection.augment import (
     build_augmentations,
     log_uniform,
-    resize_image,
     resize_mask,
 )
 from mito_instance.detection.crops import (
@@ -28,6 +27,7 @@ from mito_instance.detection.crops import (
 from mito_instance.detection.data import MicrographMapper
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.resizing import resize_image
 from mito_instance.masks import rle
 from mito_instance.semantic.stacks import runs_of
 

@@ -11,10 +11,10 @@ from mito_instance.detection.augment import (
     RandomWarp,
     WarpTransform,
     crop_margin_px,
-    resize_image,
     resize_mask,
 )
 from mito_instance.detection.config import load_config
+from mito_instance.io.resizing import resize_image
 
 
 @pytest.fixture

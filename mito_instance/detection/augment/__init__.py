@@ -8,7 +8,6 @@ from mito_instance.detection.augment.geometry import (
     RandomOrientation,
     RandomWarp,
     WarpTransform,
-    resize_image,
     resize_mask,
 )
 from mito_instance.detection.augment.grey import (
@@ -48,6 +47,5 @@ __all__ = [
     "check_augmentations",
     "crop_margin_px",
     "log_uniform",
-    "resize_image",
     "resize_mask",
 ]

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import Transform
 
+from mito_instance.io.resizing import resize_image
+
 Image = npt.NDArray[Any]
 Coords = npt.NDArray[np.float64]
 
@@ -22,13 +24,6 @@ WARPED_LEVELS = 254
 
 MAX_ROTATION_DEG = 45.0
 COORDS_ITERATIONS = 30
-
-
-def resize_image(image: npt.NDArray[np.uint8], size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """A grey image (H, W) at another size: averaged when shrunk, linear when enlarged."""
-    shrinks = size_wh[0] < image.shape[1] or size_wh[1] < image.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), dtype=np.uint8)
 
 
 def resize_mask(mask: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
