@@ -130,11 +130,14 @@ class Batch:
                 unit="page",
                 file=sys.stderr,
             ) as progress,
+            # Closed first: where a page ends the batch, no thread writes on behind its back.
+            contextlib.closing(
+                in_three_steps(
+                    tasks, lambda task: _load(work, task), work.predict, work.finish,
+                    self.n_threads, pages_at_once(self.predictor),
+                )  # fmt: skip
+            ) as steps,
         ):
-            steps = in_three_steps(
-                tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
-                pages_at_once(self.predictor),
-            )  # fmt: skip
             for task, outcome in steps:
                 progress.update()
                 if isinstance(outcome, PageLeftOut):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -23,13 +23,13 @@ def in_three_steps(
     finish: Callable[[Read, Found], Result],
     n_threads: int,
     n_predicted: int = 1,
-) -> Iterator[tuple[Task, Result | Exception]]:
+) -> Generator[tuple[Task, Result | Exception], None, None]:
     """Results of all tasks, in their order.
 
     ``predict`` is called for one task after the other, or for ``n_predicted`` at a time. With
     threads, the next tasks are read and the previous ones finished meanwhile; at most
     2 ``n_threads`` + ``n_predicted`` tasks are held at a time. Results do not depend on the
-    number of threads.
+    number of threads. Where the caller closes this early, the threads have ended when that returns.
 
     Args:
         tasks: what is to be done.

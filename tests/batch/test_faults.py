@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -17,9 +18,12 @@ import pytest
 import tifffile
 
 from mito_instance.batch import page_work
+from mito_instance.batch.outputs import Outputs
+from mito_instance.batch.run import Batch, Results
 from mito_instance.cli import quantify
+from mito_instance.errors import DiskFullError
 from mito_instance.io.coco import read_coco
-from tests.dark_objects import micrograph
+from tests.dark_objects import DarkObjects, micrograph
 
 RUN = """
 import resource, sys
@@ -229,6 +233,16 @@ def test_a_full_disk_stops_the_batch_and_it_goes_on_when_there_is_room(
     status, rows, _ = quantified(capsys, *args)
     assert (status, statuses(rows)) == (0, ["ok"] * 4)
     assert len(list((out / "overlays").iterdir())) == 4
+
+
+def test_no_thread_works_on_when_the_batch_has_ended(images, tmp_path, monkeypatch):
+    full_after(monkeypatch, 1)
+    outputs = Outputs(overlays=tmp_path / "overlays")
+    batch = Batch(sorted(images.iterdir()), DarkObjects(), outputs=outputs, n_threads=3)
+    with pytest.raises(DiskFullError) as raised:  # holds the frames, and all that these hold
+        batch.run(lambda _row: None, Results())
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("page")]
+    assert raised.value.__traceback__ is not None
 
 
 def test_where_one_output_cannot_be_written_the_others_are(images, tmp_path, capsys, monkeypatch):
