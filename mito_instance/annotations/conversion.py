@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import SkippedRoi
@@ -41,6 +42,8 @@ class Conversion:
         failures: one line each: an input that could not be converted.
         skipped: ROIs that gave no instance.
         reports: one for each mask page or folder of masks.
+        unusable: images that have outlines of which none could be used, with the reason, which is
+            among the failures as well.
     """
 
     images: list[ImageInstances] = field(default_factory=list)
@@ -48,6 +51,7 @@ class Conversion:
     failures: list[str] = field(default_factory=list)
     skipped: list[SkippedRoi] = field(default_factory=list)
     reports: list[MaskReport] = field(default_factory=list)
+    unusable: dict[Path, str] = field(default_factory=dict)
 
     @property
     def n_instances(self) -> int:

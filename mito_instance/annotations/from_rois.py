@@ -186,11 +186,14 @@ def convert_roi_pairs(
             rois = _read_set(roi_set, conversion)
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
+            conversion.unusable[image] = str(error)
             continue
         by_page = _by_page(image, rois, images_hw, conversion)
         has_failures = len(conversion.failures) > n_failures
         if has_failures and not by_page:
-            continue  # every ROI failed and is named; that is not an image without instances
+            # Every ROI failed and is named; that is not an image without instances.
+            conversion.unusable[image] = conversion.failures[n_failures]
+            continue
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
         if not has_failures and len(images_hw) > 1:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mito_instance.annotations.image_files import page_of
-from mito_instance.errors import ImageError
+from mito_instance.errors import AnnotationError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 
@@ -21,19 +21,28 @@ class OutlinedPages:
     Args:
         images: the outlined pages; each stands for itself, also one without any instance. Other
             pages of their files are left out.
+        unusable: file and page of outlines that could not be used, and why not.
     """
 
     pixel_size_nm: float | None = None
     """No page is resampled."""
 
-    def __init__(self, images: Sequence[ImageInstances]) -> None:
+    def __init__(
+        self,
+        images: Sequence[ImageInstances],
+        unusable: Mapping[tuple[Path, int], str] | None = None,
+    ) -> None:
         self._images = {page_of(image): image for image in images}
+        self._unusable = {
+            (path.resolve(), frame): reason for (path, frame), reason in (unusable or {}).items()
+        }
 
     def check(self, path: Path, frame: int) -> None:
-        """Say that a page is left out, before it is read.
+        """Say that a page is left out or cannot be used, before it is read.
 
         Raises:
             PageLeftOut: if it is not among the outlined ones.
+            AnnotationError: if its outlines could not be used.
         """
         self._outlined(path, frame)
 
@@ -53,7 +62,10 @@ class OutlinedPages:
         )
 
     def _outlined(self, path: Path, frame: int) -> ImageInstances:
+        key = path.resolve(), frame
+        if key in self._unusable:
+            raise AnnotationError(self._unusable[key])
         try:
-            return self._images[path.resolve(), frame]
+            return self._images[key]
         except KeyError:
             raise PageLeftOut(f"{path}: page {frame + 1} is not among the outlined ones") from None

@@ -117,6 +117,10 @@ class Batch:
         with_pictures = self.on_page is not None
         work = PageWork(self.predictor, self.settings, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
+        outcomes = in_three_steps(
+            tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
+            pages_at_once(self.predictor),
+        )  # fmt: skip
         is_outlined, n_left_out = isinstance(self.predictor, OutlinedPages), 0
         is_measured: dict[Path, bool] = {}
         with (
@@ -131,14 +135,9 @@ class Batch:
                 file=sys.stderr,
             ) as progress,
             # Closed first: where a page ends the batch, no thread writes on behind its back.
-            contextlib.closing(
-                in_three_steps(
-                    tasks, lambda task: _load(work, task), work.predict, work.finish,
-                    self.n_threads, pages_at_once(self.predictor),
-                )  # fmt: skip
-            ) as steps,
+            contextlib.closing(outcomes),
         ):
-            for task, outcome in steps:
+            for task, outcome in outcomes:
                 progress.update()
                 if isinstance(outcome, PageLeftOut):
                     stacks.add_failed(task.path)

@@ -166,7 +166,8 @@ def _finetune(args: argparse.Namespace) -> int:
     logs = args.output / "training"
     given = [*(args.coco or ()), *(args.also or ()), *([args.val] if args.val else ())]
     check_not_overwritten(logs, given)
-    images, status = read_outlined(args)
+    outlined = read_outlined(args)
+    images, status = outlined.images, outlined.status
     pages = {page_of(image) for image in images}
     make_folder(logs)
     sources = images

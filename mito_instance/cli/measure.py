@@ -65,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     from mito_instance import __version__
-    from mito_instance.annotations.image_files import page_of
     from mito_instance.batch.outlined import OutlinedPages
+    from mito_instance.io.images import natural_key
 
     if args.outlines is not None and args.json_files is not None:
         raise ConfigError("--rois and --coco: give one of the two, and measure the others apart")
     # The user's pixel size comes in when pages are measured, as in quantify.
-    images, status = read_outlined(
+    outlined = read_outlined(
         argparse.Namespace(
             rois=args.outlines, images=args.images, coco=args.json_files, pixel_size_nm=None
         ),
@@ -79,11 +79,12 @@ def _measure(args: argparse.Namespace) -> int:
         whole_stacks=not args.only_outlined_pages,
     )
     # One file may have several names.
-    paths = list({page_of(image)[0]: Path(image.image) for image in images}.values())
-    pages = OutlinedPages(images)
+    files = [*(Path(image.image) for image in outlined.images), *(f for f, _ in outlined.unusable)]
+    paths = sorted({file.resolve(): file for file in reversed(files)}.values(), key=natural_key)
+    pages = OutlinedPages(outlined.images, outlined.unusable)
     record = {
         "description": "outlined mitochondria, measured by mito measure",
         "mito_instance": __version__,
     }
     sources = args.json_files or args.outlines
-    return max(status, count_pages(args, paths, lambda _: (pages, record), sources))
+    return max(outlined.status, count_pages(args, paths, lambda _: (pages, record), sources))

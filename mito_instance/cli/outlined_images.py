@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,20 +47,33 @@ def add_outlined(data: argparse._ArgumentGroup, rois: str = "rois", coco: str = 
     )
 
 
+@dataclass(slots=True)
+class Outlined:
+    """What `read_outlined` found.
+
+    Args:
+        images: the outlined pages.
+        status: exit status so far.
+        unusable: file and page of the outlines that could not be used, and why not; of an ROI set,
+            the first page.
+    """
+
+    images: list[ImageInstances] = field(default_factory=list)
+    status: int = OK
+    unusable: dict[tuple[Path, int], str] = field(default_factory=dict)
+
+
 def read_outlined(
     args: argparse.Namespace, *, all_or_none: bool = True, whole_stacks: bool = False
-) -> tuple[list[ImageInstances], int]:
+) -> Outlined:
     """All outlined images, their masks as mitochondria and nothing else.
 
     Args:
         args: ``rois``, ``images``, ``coco``, ``pixel_size_nm``.
-        all_or_none: whether an image of a JSON that cannot be used is an error; if not, it is named
-            and the others go on.
+        all_or_none: whether an image of a JSON that cannot be used is an error, and one of an ROI
+            set is named on stderr; if not, the caller names what is unusable, and the others go on.
         whole_stacks: whether pages of a stack that carry no ROI show nothing; if not, they are
             left out.
-
-    Returns:
-        The images, and the exit status so far: what cannot be used is named on stderr.
 
     Raises:
         MitoInstanceError: if nothing can be used, or an image is given twice.
@@ -71,16 +84,16 @@ def read_outlined(
         raise ConfigError("no outlined images; give --rois with --images, or --coco")
     if (args.rois is None) != (args.images is None):
         raise ConfigError("--rois and --images belong together; give both")
-    images, status = ([], OK) if args.rois is None else _read_rois(args, whole_stacks)
+    outlined = Outlined() if args.rois is None else _read_rois(args, whole_stacks, all_or_none)
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
         from mito_instance.io.coco import read_coco
 
         for path in args.coco:
             found = read_coco(path)
-            images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+            outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
     seen = set()
-    for image in images:
+    for image in outlined.images:
         page = page_of(image)
         if page in seen:
             raise AnnotationError(
@@ -89,17 +102,20 @@ def read_outlined(
         seen.add(page)
     # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
     if all_or_none:
-        return [as_mitochondria(image) for image in match_files(images)], status
-    matched, failures = [], []
-    for _, of_file in groupby(images, key=lambda image: image.image):
+        outlined.images = [as_mitochondria(image) for image in match_files(outlined.images)]
+        return outlined
+    matched: list[ImageInstances] = []
+    for name, pages in groupby(outlined.images, key=lambda image: image.image):
+        of_file = list(pages)
         try:
-            matched += match_files(list(of_file))
+            matched += match_files(of_file)
         except (AnnotationError, ImageError) as error:
-            failures.append(str(error))
+            outlined.status = SOME_FAILED
+            outlined.unusable[Path(name), of_file[0].frame] = str(error)
     if not matched:
-        raise AnnotationError(failures[0] if failures else "no image is outlined")
-    say_lines("failed", failures)
-    return [as_mitochondria(image) for image in matched], SOME_FAILED if failures else status
+        raise AnnotationError(next(iter(outlined.unusable.values()), "no image is outlined"))
+    outlined.images = [as_mitochondria(image) for image in matched]
+    return outlined
 
 
 def as_mitochondria(image: ImageInstances) -> ImageInstances:
@@ -107,8 +123,8 @@ def as_mitochondria(image: ImageInstances) -> ImageInstances:
     return replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
 
 
-def _read_rois(args: argparse.Namespace, whole_stacks: bool) -> tuple[list[ImageInstances], int]:
-    """Images of ``--rois``; says what could not be used."""
+def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) -> Outlined:
+    """Images of ``--rois``; says what could not be used, but for what the caller does."""
     from mito_instance.annotations.from_rois import (
         convert_roi_pairs,
         find_roi_sets,
@@ -128,5 +144,7 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool) -> tuple[list[Image
     if not conversion.images:
         reason = failures[0] if failures else "no image has an ROI set of its name"
         raise AnnotationError(f"--rois: nothing can be used: {reason}")
-    say_lines("failed", failures)
-    return conversion.images, SOME_FAILED if failures else OK
+    unusable = {(path, 0): reason for path, reason in conversion.unusable.items()}
+    left_to_caller = [] if all_or_none else list(unusable.values())
+    say_lines("failed", [failure for failure in failures if failure not in left_to_caller])
+    return Outlined(conversion.images, SOME_FAILED if failures else OK, unusable)

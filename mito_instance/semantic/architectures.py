@@ -11,6 +11,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models.resnet import Bottleneck
 
 from mito_instance.detection.precision import Precision
 from mito_instance.errors import ConfigError, WeightsError
@@ -132,7 +133,8 @@ class SemanticNet2d(SemanticNet):
                     "MITO.SEMANTIC.FREEZE_ENCODER: random weights would stay as they are; name "
                     "those of a ResNet as MODEL.WEIGHTS"
                 )
-            is_caffe2 = cfg.MODEL.RESNETS.STRIDE_IN_1X1 and "Bottleneck" in repr(network)
+            has_bottlenecks = any(isinstance(part, Bottleneck) for part in network.modules())
+            is_caffe2 = cfg.MODEL.RESNETS.STRIDE_IN_1X1 and has_bottlenecks
             if cfg.DATASETS.TRAIN and is_caffe2 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
                 raise ConfigError(
                     "MITO.SEMANTIC.FREEZE_ENCODER: an encoder of Caffe2's kind "

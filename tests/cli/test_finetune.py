@@ -226,7 +226,7 @@ def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):
     other = write_dataset(tmp_path / "other", 1, seed=9, image_hw=(96, 96), count=2)
     words = ["--coco", str(truth), "--val", str(other), "--pixel-size-nm", "8", "-o", str(tmp_path)]
     args = finetune.build_parser().parse_args(words)
-    images, _ = read_outlined(args)
+    images = read_outlined(args).images
     train, val = divide(args, images, ())
     assert {image.pixel_size.nm for image in [*train, *val]} == {8.0}
 

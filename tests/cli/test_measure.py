@@ -135,9 +135,36 @@ def test_a_bad_image_of_a_json_is_named_and_the_others_go_on(folder, capsys):
     cv2.imwrite(str(folder / "images" / "a.png"), np.zeros((5, 5), np.uint8))
     assert measure.main(["--coco", str(folder / "truth.json")]) == 1
     out, err = capsys.readouterr()
-    assert set(counts(out)) == {("drawn_nothing.png", "0"), ("stack.tif", "1")}
-    assert "b.png: no such file" in err
-    assert "a.png: image is (5, 5)" in err
+    assert counts(out) == {
+        ("a.png", "0"): "",
+        ("b.png", "0"): "",
+        ("drawn_nothing.png", "0"): "0",
+        ("stack.tif", "1"): "2",
+    }
+    reasons = [row["message"] for row in rows_of(out) if row["status"] == "error"]
+    assert "a.png: image is (5, 5)" in reasons[0]
+    assert "b.png: no such file" in reasons[1]
+    for reason in reasons:
+        assert err.count(reason) == 1
+
+
+def test_what_cannot_be_used_of_roi_sets_keeps_its_row(folder, capsys):
+    words = roi_zips(folder)
+    (folder / "images" / "a.png").write_bytes(b"no image")
+    (folder / "rois" / "b.zip").write_bytes(b"no zip")
+    (folder / "rois" / "stack.zip").write_bytes(b"no zip")
+    capsys.readouterr()
+    assert measure.main(words) == 1
+    out, err = capsys.readouterr()
+    assert [(row["image"].split("/")[-1], row["frame"], row["status"]) for row in rows_of(out)] == [
+        ("a.png", "0", "error"),
+        ("b.png", "0", "error"),
+        ("drawn_nothing.png", "0", "ok"),
+        ("stack.tif", "0", "error"),
+    ]
+    for row in rows_of(out):
+        assert row["status"] == "ok" or err.count(row["message"]) == 1
+    assert "rois/b.zip" in rows_of(out)[1]["message"]
 
 
 def test_a_file_under_two_names_is_counted_once(folder, capsys, monkeypatch):
