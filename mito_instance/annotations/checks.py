@@ -118,7 +118,10 @@ def check_coco(
         {item.category_id for items in kept.values() for item in items}, category_names, findings
     )
     if new_ids:
-        category_names = {new_ids.get(key, key): name for key, name in category_names.items()}
+        # A class that nobody used must not take the id that a used one gets.
+        unused = {key: name for key, name in category_names.items() if key not in new_ids}
+        renamed = {new_ids[key]: category_names[key] for key in new_ids if key in category_names}
+        category_names = unused | renamed
     repaired = [
         _instances(image, kept[key], new_ids, category_names)
         for key, image in images.items()

@@ -18,9 +18,9 @@ from mito_instance.annotations.mask_conversion import (
     MaskKindChoice,
     convert_mask_folder,
     convert_mask_page,
+    read_mask_page,
 )
 from mito_instance.annotations.mask_options import MaskOptions
-from mito_instance.annotations.mask_values import read_mask
 from mito_instance.annotations.pairing import Pairing, pair_by_name, pair_by_order
 from mito_instance.annotations.series import Slice, slices_of
 from mito_instance.annotations.slice_tracks import SliceTracks
@@ -256,7 +256,7 @@ def _kind_of_file(mask: Path, options: MaskOptions) -> MaskKindChoice:
     if n_frames(mask) == 1:
         return "auto"
     for page in read_mask_pages(mask):
-        if read_mask(page.values, page.where, is_jpeg=page.is_jpeg).kind == "labels":
+        if read_mask_page(page).kind == "labels":
             return "labels"
     return "auto"
 

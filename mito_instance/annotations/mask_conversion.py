@@ -13,11 +13,12 @@ from mito_instance.annotations.conversion import MaskReport
 from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.annotations.mask_parts import component_parts, label_parts, part_rles
 from mito_instance.annotations.mask_repairs import fill_label_pinholes, find_pinholes, fit_size
-from mito_instance.annotations.mask_values import MaskReading, read_mask
+from mito_instance.annotations.mask_polarity import Foreground
+from mito_instance.annotations.mask_values import MaskReading, read_mask, suggests_labels
 from mito_instance.annotations.watershed import watershed_parts
 from mito_instance.errors import AnnotationError
 from mito_instance.io.images import IMAGE_SUFFIXES, find_images
-from mito_instance.io.mask_pages import MaskPage, read_mask_pages
+from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import LabelImage
 from mito_instance.masks.rle import RLE
@@ -37,7 +38,7 @@ class MaskInstances:
 
     Args:
         masks: N RLEs.
-        values: N label values of a label image; None otherwise.
+        values: N label values of a label image; None otherwise, and of colours.
         parts: int32 (H, W) with instance number i as i + 1; None where instances may overlap.
         report: what was seen and done.
     """
@@ -93,8 +94,12 @@ def convert_mask_page(
         did += ("labels",)
         if n_divided:
             did += (f"{n_divided} labels in several parts, each an instance",)
+        is_of_page = page.form == COLOURS
+        if is_of_page and page.n_frames > 1:
+            did += ("no track_id: numbers of colours hold for their page alone",)
         done = replace(report, did=did, repairs=repairs)
-        return MaskInstances(tuple(part_rles(parts)), values, parts, done)
+        rles = tuple(part_rles(parts))
+        return MaskInstances(rles, None if is_of_page else values, parts, done)
     if options.instances == "watershed":
         parts, n_cuts = watershed_parts(
             reading.foreground, options.connectivity, options.watershed_depth_px, page.where
@@ -158,6 +163,26 @@ def convert_mask_folder(
     return MaskInstances(tuple(masks), None, None, report)
 
 
+def read_mask_page(
+    page: MaskPage, foreground: Foreground = "auto", kind: MaskKindChoice = "auto"
+) -> MaskReading:
+    """Understand a page, by `read_mask`; labels under an inverting lookup table are those stored.
+
+    Args:
+        page: the mask.
+        foreground: as in `read_mask`.
+        kind: as in `read_mask`.
+
+    Raises:
+        AnnotationError: as `read_mask`.
+    """
+    is_labelled = page.is_inverted and (kind == "labels" or suggests_labels(page.stored))
+    return read_mask(
+        page.stored if is_labelled else page.values, page.where, is_jpeg=page.is_jpeg,
+        is_colours=page.form == COLOURS, foreground=foreground, kind=kind,
+    )  # fmt: skip
+
+
 def _with_names(what: str, names: list[str]) -> str:
     """What befell some files; names the first."""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -172,9 +197,7 @@ def _read(
     kind: MaskKindChoice,
 ) -> tuple[MaskReading, tuple[str, ...], tuple[str, ...]]:
     """The mask at its image's size with pinholes filled; what was decided and repaired."""
-    reading = read_mask(
-        page.values, page.where, is_jpeg=page.is_jpeg, foreground=options.foreground, kind=kind
-    )
+    reading = read_mask_page(page, options.foreground, kind)
     did, repairs = reading.steps, reading.repairs
     # After reading: the border that is added is background, whatever value that has.
     foreground, off = fit_size(reading.foreground, image_hw, page.where, image)

@@ -40,7 +40,7 @@ def is_surrounding(side: BoolMask) -> bool:
 
 
 def background_value(
-    labels: npt.NDArray[np.int64], values: npt.NDArray[Any], counts: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any], values: npt.NDArray[Any], counts: npt.NDArray[np.int64]
 ) -> int | None:
     """The value that surrounds all others in a label image without 0; None if none does.
 

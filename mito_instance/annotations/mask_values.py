@@ -73,12 +73,14 @@ def read_mask(
     where: str,
     *,
     is_jpeg: bool = False,
+    is_colours: bool = False,
     foreground: Foreground = "auto",
     kind: Literal["auto", "binary", "labels"] = "auto",
 ) -> MaskReading:
     """Understand a mask by its values.
 
-    At most two values: binary, the greater is the foreground. JPEG: binary, cut at half. More
+    At most two values: binary, the greater is the foreground. Three colours or more: a label image.
+    JPEG: binary, cut at half. More
     values are binary with noise when the greatest is full scale (250 … 255, 65000 … 65535) or
     the least is not 0, nearly all pixels lie within a tenth of the range from either end, and
     three quarters of what is not near the least lie near the greatest. Fractions are binary,
@@ -91,9 +93,10 @@ def read_mask(
         mask: numbers (H, W).
         where: the mask, for messages.
         is_jpeg: whether the values went through JPEG compression.
+        is_colours: whether they are numbers of colours, of which none is nearer to another.
         foreground: ``dark`` or ``bright`` in place of the rule above, for binary masks.
         kind: in place of what the values suggest. A label image read as binary has every
-            value but 0 as foreground.
+            value but the background's as foreground.
 
     Raises:
         AnnotationError: if the values are infinite, no labels, labels that went through JPEG, or
@@ -108,19 +111,26 @@ def read_mask(
         if foreground == "dark" and kind != "labels":
             return MaskReading("binary", ~nothing, None, saw, ("dark is foreground",), repairs)
         return MaskReading("empty", nothing, None, saw, (), repairs)
-    seen = _suggested_kind(found, is_jpeg=is_jpeg)
+    is_labelled = is_colours and len(found.values) > 2
+    seen = "labels" if is_labelled else _suggested_kind(found, is_jpeg=is_jpeg)
     if kind == "labels" or (kind == "auto" and seen == "labels"):
         _refuse_micrograph(mask, found, where, forced=kind == "labels")
         return _label_reading(mask, found, where, repairs)
     if seen == "labels":
         saw = f"{len(found.values)} values {low:g}-{high:g}"
-        step = "every value but 0 is foreground"
-        inside = mask != 0
+        ground = None if low == 0 else background_value(mask, found.values, found.counts)
+        step = f"every value but {ground or 0} is foreground"
+        inside = mask != (ground or 0)
     else:
         inside, saw, step, noise = _cut(mask, found, where, is_jpeg=is_jpeg)
         repairs += noise
     steps = (step,) if step else ()
     return _turned(inside, foreground, saw, steps, repairs)
+
+
+def suggests_labels(mask: npt.NDArray[Any]) -> bool:
+    """Whether whole numbers (H, W) look like one value an instance, by the rule of `read_mask`."""
+    return _suggested_kind(_Values(*value_counts(mask)), is_jpeg=False) == "labels"
 
 
 def _turned(

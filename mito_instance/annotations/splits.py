@@ -107,8 +107,8 @@ def split_images(
     Raises:
         ConfigError: if there are fewer groups than parts, or the gap leaves a part empty.
     """
-    # Names of specimens have numbers, too: only that at the end is a slice's then.
-    slices = slices_of(images) if options.by == "specimen" else series_of(images)
+    is_by_specimen = options.by == "specimen"
+    slices = _within_specimens(images, options) if is_by_specimen else series_of(images)
     groups = _groups(images, slices, options)
     if options.by == "image" and options.gap:
         parts = _cut_stacks(images, slices, groups, options, rng)
@@ -151,6 +151,26 @@ def _groups(
     for members in groups.values():
         members.sort(key=lambda i: slices[i].number)
     return dict(groups)
+
+
+def _within_specimens(images: Sequence[ImageInstances], options: SplitOptions) -> list[Slice]:
+    """The stack and place of each image, where names of specimens have numbers, too.
+
+    Only a number at the end is a slice's, and that only if it does not name the specimen.
+    """
+    slices = slices_of(images)
+    if options.group_pattern is None:
+        return slices
+    for position, (image, place) in enumerate(zip(images, slices, strict=True)):
+        path = PurePath(image.image).as_posix()
+        found = re.search(options.group_pattern, path)
+        digits = re.search(r"[0-9]+(?=[^0-9/]*\Z)", path)
+        if place.stack == image.image or found is None or digits is None:
+            continue  # a page of a file, or without a number
+        start, stop = found.span(1 if found.re.groups else 0)
+        if start <= digits.start() and digits.end() <= stop:
+            slices[position] = Slice(image.image, 0)
+    return slices
 
 
 def _specimen(image: str, pattern: str | None) -> str:

@@ -82,7 +82,9 @@ def write_false(path: Path, metrics: Metrics, pictures: tuple[bool, bool]) -> No
         side = result.pred
         kinds = zip(side.indices, side.kinds, strict=True)
         false = pred.select([index for index, kind in kinds if kind == "false"])
-        images.append(replace(false, image=truth.image if pictures[0] else pred.image))
+        image = truth.image if pictures[0] else pred.image
+        # A training shows look-alikes at its own scale.
+        images.append(replace(false, image=image, pixel_size=truth.pixel_size or pred.pixel_size))
     write_coco(path, images)
 
 

@@ -100,13 +100,13 @@ class MicrographMapper:
 
     def __init__(self, cfg: CfgNode, seed: int, records: Sequence[ImageInstances] = ()) -> None:
         check_augmentations(cfg)
-        _report_pixel_sizes(cfg, records)
         self.cfg = cfg
         self.seed = seed
         self.sources = [record for record in records if len(record)]
         lookalikes = tuple(cfg.MITO.AUGMENT.LOOKALIKES)
         found = load_records(lookalikes, cfg) if lookalikes else []
         self.lookalikes = [record for record in found if len(record)]
+        _report_pixel_sizes(cfg, records, self.lookalikes)
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
@@ -204,7 +204,9 @@ class MicrographMapper:
         return image
 
 
-def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None:
+def _report_pixel_sizes(
+    cfg: CfgNode, records: Sequence[ImageInstances], lookalikes: Sequence[ImageInstances]
+) -> None:
     """Say once at what scale images of known and of unknown pixel size are learned."""
     model_nm = float(cfg.MITO.PIXEL_SIZE_NM)
     if not model_nm or not records:
@@ -220,6 +222,15 @@ def _report_pixel_sizes(cfg: CfgNode, records: Sequence[ImageInstances]) -> None
             low,
             high,
         )
+        if sizeless := [record.image for record in lookalikes if record.pixel_size is None]:
+            logger.warning(
+                "%d of %d images of MITO.AUGMENT.LOOKALIKES state no pixel size (first: %s): what "
+                "they show is pasted as large as it is in the file; convert or predict them with "
+                "--pixel-size-nm",
+                len(sizeless),
+                len(lookalikes),
+                sizeless[0],
+            )
     far: dict[float, list[str]] = {}
     for record in records:
         nm = model_nm if record.pixel_size is None else record.pixel_size.nm

@@ -319,6 +319,13 @@ def test_the_name_of_a_renumbered_category_is_kept(folder):
     assert check(folder, content).images[0].category_names == {1: "mito"}
 
 
+@pytest.mark.parametrize("number", [0, 2])
+def test_an_unused_category_does_not_take_the_place_of_the_used_one(folder, number):
+    categories = [{"id": number, "name": "mito"}, {"id": 1, "name": "nucleus"}]
+    image = check(folder, document(annotation(category_id=number), categories=categories)).images[0]
+    assert (image.category_ids, image.category_names) == ((1,), {1: "mito"})
+
+
 def test_names_groups_and_tracks_are_kept(folder):
     first = annotation(1, name="dark one", group=3, track_id=7)
     image = check(folder, document(first)).images[0]

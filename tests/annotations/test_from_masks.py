@@ -246,6 +246,46 @@ def test_a_mask_a_few_px_off_is_mended_at_the_bottom_right(tmp_path, image):
     assert areas(smaller) == [20, 12]
 
 
+def labels_of(n_labels):
+    labels = np.zeros((20, 100), np.uint8)
+    for number in range(n_labels):
+        labels[2 + 9 * (number // 15) :, 2 + 6 * (number % 15) :][:5, :4] = number + 1
+    return labels
+
+
+@pytest.mark.parametrize("n_labels", [2, 3, 30])
+@pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (90, 90, 90)])
+def test_colours_are_labels_on_any_ground(tmp_path, n_labels, ground):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
+    palette = np.random.default_rng(0).permutation(250)[:n_labels] + 3
+    colours = np.array([ground, *((20, value, 255 - value) for value in palette)], np.uint8)
+    conversion = convert(save(tmp_path / "m" / "a.png", colours[labels_of(n_labels)]), image)
+    assert areas(conversion) == [20] * n_labels
+    as_binary = MaskOptions(instances="components")
+    conversion = convert_mask_pairs([(image, tmp_path / "m" / "a.png")], as_binary)
+    assert areas(conversion) == [20] * n_labels
+
+
+def test_labels_under_an_inverting_lookup_table_are_those_stored(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
+    for dtype in (np.uint8, np.uint16):
+        path = tmp_path / "m.tif"
+        tifffile.imwrite(path, labels_of(30).astype(dtype), photometric="miniswhite")
+        assert areas(convert(path, image)) == [20] * 30
+
+
+def test_colours_of_a_stack_are_no_tracks(tmp_path):
+    pages = np.zeros((2, 20, 30, 3), np.uint8)
+    pages[0, 2:6, 3:8], pages[0, 10:13, 20:26] = (0, 255, 0), (255, 0, 0)
+    pages[1, 2:6, 3:8], pages[1, 10:13, 20:26] = (0, 0, 255), (0, 255, 0)
+    mask = tmp_path / "m.tif"
+    tifffile.imwrite(mask, pages, photometric="rgb")
+    stack = save(tmp_path / "images" / "s.tif", np.full((2, 20, 30), 90, np.uint8))
+    conversion = convert_mask_pairs([(stack, mask)], MaskOptions())
+    assert [image.track_ids for image in conversion.images] == [(), ()]
+    assert "no track_id: numbers of colours hold for their page alone" in conversion.reports[0].did
+
+
 def test_an_inverted_mask_is_turned_over_and_padded_with_background(tmp_path, image):
     inverted = 255 - two_squares()[:18]
     conversion = convert(save(tmp_path / "m" / "a.png", inverted), image)

@@ -199,6 +199,15 @@ def test_specimens_by_pattern():
     assert result.n_groups == {"train": 3, "val": 1}
 
 
+@pytest.mark.parametrize("name", ["s/cell{}.png", "s/wt_mouse{}_em.png"])
+def test_the_number_of_a_specimen_is_none_of_a_slice(name):
+    images = [image(name.format(number)) for number in range(1, 11)]
+    pattern = "(mouse[0-9]+)" if "mouse" in name else "cell[0-9]+"
+    result = split(images, val=0.2, by="specimen", group_pattern=pattern, gap=10)
+    assert result.left_out == ()
+    assert result.n_groups == {"train": 8, "val": 2}
+
+
 def test_a_pattern_that_tears_a_stack_apart_still_keeps_the_gap():
     images = stack("s", range(40))
     result = split(images, val=0.5, by="specimen", group_pattern="([0-9])[0-9].png", gap=3)

@@ -152,8 +152,14 @@ def test_false_detections_are_a_file_of_look_alikes(files, tmp_path):
         {"a.png": [(0, 0, 10, 10), (40, 20, 8, 8)], "b.png": [(0, 0, 20, 10)]},
         scored=True,
     )
-    assert main([files[0], pred, "-o", str(tmp_path / "o")]) == 0
+    truth = json.loads(Path(files[0]).read_text())
+    for image in truth["images"]:
+        image["pixel_size_nm"] = 5.0
+    sized = tmp_path / "sized.json"
+    sized.write_text(json.dumps(truth))
+    assert main([str(sized), pred, "-o", str(tmp_path / "o")]) == 0
     first, second = read_coco(tmp_path / "o" / "false.json")
+    assert first.pixel_size.nm == 5.0  # of the truth: the prediction states none
     assert Path(first.image).name == "a.png"
     assert [rle.box_xywh(mask) for mask in first.masks] == [(40, 20, 8, 8)]
     assert len(second) == 0
