@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mito_instance.annotations.conversion import MaskReport
 from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.annotations.mask_parts import component_parts, label_parts, part_rles
-from mito_instance.annotations.mask_repairs import fill_label_pinholes, find_pinholes, fit_size
 from mito_instance.annotations.mask_polarity import Foreground
+from mito_instance.annotations.mask_repairs import fill_label_pinholes, find_pinholes, fit_size
 from mito_instance.annotations.mask_values import MaskReading, read_mask, suggests_labels
 from mito_instance.annotations.watershed import watershed_parts
 from mito_instance.errors import AnnotationError

@@ -114,7 +114,8 @@ def read_mask(
     is_labelled = is_colours and len(found.values) > 2
     seen = "labels" if is_labelled else _suggested_kind(found, is_jpeg=is_jpeg)
     if kind == "labels" or (kind == "auto" and seen == "labels"):
-        _refuse_micrograph(mask, found, where, forced=kind == "labels")
+        if kind != "labels":
+            refuse_micrograph(mask, where, len(found.values))
         return _label_reading(mask, found, where, repairs)
     if seen == "labels":
         saw = f"{len(found.values)} values {low:g}-{high:g}"
@@ -228,9 +229,18 @@ def _label_reading(
     return MaskReading(kind, foreground, labels, saw, steps, repairs)
 
 
-def _refuse_micrograph(mask: npt.NDArray[Any], found: _Values, where: str, *, forced: bool) -> None:
-    """Labels are flat; the greys of a micrograph change from pixel to pixel."""
-    if forced or len(found.values) < _MANY_VALUES or min(mask.shape) < 2:
+def refuse_micrograph(mask: npt.NDArray[Any], where: str, n_values: int) -> None:
+    """Labels are flat; the greys of a micrograph change from pixel to pixel.
+
+    Args:
+        mask: labels (H, W), 0 is background.
+        where: the mask, for the message.
+        n_values: how many values there are.
+
+    Raises:
+        AnnotationError: if most neighbours of many values differ.
+    """
+    if n_values < _MANY_VALUES or min(mask.shape) < 2:
         return
     flat = [mask[:, 1:] == mask[:, :-1], mask[1:] == mask[:-1]]
     inside = [mask[:, 1:] != 0, mask[1:] != 0]
@@ -238,7 +248,7 @@ def _refuse_micrograph(mask: npt.NDArray[Any], found: _Values, where: str, *, fo
     n_inside = sum(int(here.sum()) for here in inside)
     if n_flat < _MIN_SMOOTHNESS * n_inside:
         raise AnnotationError(
-            f"{where}: {len(found.values)} values, of which neighbouring pixels share "
+            f"{where}: {n_values} values, of which neighbouring pixels share "
             f"{n_flat / max(1, n_inside):.0%}, at least 50% must in a label image; {_PICTURE}"
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mito_instance import __version__
 from mito_instance.cli.command import OK, SOME_FAILED, CommandParser, run, whole_number
+from mito_instance.cli.conversion_report import check_outputs
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _check(args: argparse.Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may be in any script
     path: Path = args.json
-    if args.fix is not None and os.path.realpath(args.fix) == os.path.realpath(path):
-        raise ConfigError(f"{args.fix}: --fix must not overwrite its input; give another file")
+    check_outputs({"--fix": args.fix}, [path])
     if args.crowds_are_instances and args.fix is None:
         raise ConfigError(
             "--crowds-are-instances says what --fix writes; give --fix OUT.json as well"

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.cli.command import OK, CommandParser, run, whole_number
-from mito_instance.cli.image_groups import MAX_RESAMPLES, MAX_SEED, grouping
+from mito_instance.cli.image_groups import (
+    DEFAULT_RESAMPLES,
+    MAX_RESAMPLES,
+    MAX_SEED,
+    grouping,
+)
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,9 +65,9 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--bootstrap",
         type=whole_number(0, MAX_RESAMPLES),
-        default=1000,
+        default=DEFAULT_RESAMPLES,
         metavar="N",
-        help="resamples for the intervals (default: 1000; 0 for none)",
+        help=f"resamples for the intervals (default: {DEFAULT_RESAMPLES}; 0 for none)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N", help="default: 0"

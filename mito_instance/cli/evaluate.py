@@ -17,7 +17,12 @@ from mito_instance.cli.command import (
     run,
     whole_number,
 )
-from mito_instance.cli.image_groups import MAX_RESAMPLES, MAX_SEED, grouping
+from mito_instance.cli.image_groups import (
+    DEFAULT_RESAMPLES,
+    MAX_RESAMPLES,
+    MAX_SEED,
+    grouping,
+)
 from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
@@ -120,9 +125,9 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--bootstrap",
         type=whole_number(0, MAX_RESAMPLES),
-        default=1000,
+        default=DEFAULT_RESAMPLES,
         metavar="N",
-        help="resamples for the confidence intervals (default: 1000; 0 for none)",
+        help=f"resamples for the confidence intervals (default: {DEFAULT_RESAMPLES}; 0 for none)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N", help="default: 0"
@@ -150,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
-    from mito_instance.cli.evaluate_outputs import write_outputs
+    from mito_instance.cli.conversion_report import check_outputs
+    from mito_instance.cli.evaluate_outputs import OUTPUT_NAMES, write_outputs
     from mito_instance.evaluation import tables
     from mito_instance.evaluation.bootstrap import n_distinct
     from mito_instance.evaluation.evaluate import differing_pixel_sizes, evaluate
@@ -159,6 +165,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     group_of = grouping(args.group_regex)
     if args.output is not None:
+        read = [path for path in (args.truth, args.pred, args.region) if path is not None]
+        for name in OUTPUT_NAMES:
+            check_outputs({"-o": args.output / name}, read)
         make_folder(args.output)
     if args.volume:
         from mito_instance.cli.evaluate_volume import evaluate_volume
@@ -169,15 +178,18 @@ def _evaluate(args: argparse.Namespace) -> int:
     pred = named_like(read_source(args.pred, args.images, args.truth, images_true), truth)
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []
+    not_scored: set[tuple[str, int]] = set()
     if args.region is not None:
         regions, without_region = read_regions(args.region, images_true)
-        images_true = [image for image in images_true if (image.image, image.frame) in regions]
+        pages = {(image.image, image.frame) for image in images_true}
+        not_scored = pages - regions.keys()
     metrics = evaluate(
         images_true,
         _calibrated(pred, args.pixel_size_nm),
         min_area_px=args.min_area_px,
         score_threshold=args.score_threshold,
         regions=regions,
+        not_scored=not_scored,
         truth_incomplete=args.truth_incomplete,
         progress=sys.stderr.isatty(),
     )

@@ -20,6 +20,9 @@ from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
 
+OUTPUT_NAMES = ("metrics.json", "per_image.csv", "associations.csv", "false.json", "report.html")
+"""Files that an evaluation writes into its folder, beside the ROI zips of errors."""
+
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
 

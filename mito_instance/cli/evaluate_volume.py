@@ -11,6 +11,7 @@ from typing import Any
 
 from mito_instance.cli.command import OK
 from mito_instance.cli.evaluate_outputs import run_record
+from mito_instance.cli.image_groups import DEFAULT_RESAMPLES
 from mito_instance.errors import ConfigError
 from mito_instance.evaluation.associations import count_associations
 from mito_instance.evaluation.tables import without_nan, write_metrics
@@ -58,6 +59,12 @@ def evaluate_volume(args: argparse.Namespace) -> int:
             raise ConfigError(
                 f"--{name.replace('_', '-')} is not for --volume, which compares whole stacks of "
                 "labels; leave one of the two out"
+            )
+    for name, usual in (("bootstrap", DEFAULT_RESAMPLES), ("seed", 0)):
+        if getattr(args, name) not in (usual, 0):
+            raise ConfigError(
+                f"--{name} is not for --volume, which is one stack and has no confidence "
+                "intervals; leave it out"
             )
     for path in (args.truth, args.pred):
         if path.suffix.lower() in (".json", ".zip", ".roi"):

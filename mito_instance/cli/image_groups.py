@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from mito_instance.errors import ConfigError
 
+DEFAULT_RESAMPLES = 1000
 MAX_RESAMPLES = 1_000_000
 MAX_SEED = 2**63 - 1
-"""Upper limits of ``--bootstrap`` and ``--seed`` of the commands that resample groups."""
+"""Of ``--bootstrap`` and ``--seed`` of the commands that resample groups of images."""
 
 
 def grouping(pattern: str | None) -> Callable[[str], str]:

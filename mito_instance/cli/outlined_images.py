@@ -109,13 +109,43 @@ def read_outlined(
         of_file = list(pages)
         try:
             matched += match_files(of_file)
-        except (AnnotationError, ImageError) as error:
+        except (AnnotationError, ImageError):
             outlined.status = SOME_FAILED
-            outlined.unusable[Path(name), of_file[0].frame] = str(error)
+            matched += _matched_singly(Path(name), of_file, outlined.unusable)
     if not matched:
         raise AnnotationError(next(iter(outlined.unusable.values()), "no image is outlined"))
     outlined.images = [as_mitochondria(image) for image in matched]
     return outlined
+
+
+def _matched_singly(
+    path: Path, pages: list[ImageInstances], unusable: dict[tuple[Path, int], str]
+) -> list[ImageInstances]:
+    """The pages of a file that can be used; the others are noted.
+
+    Args:
+        path: the file.
+        pages: its annotated pages.
+        unusable: grows by pages that the file has; others have no row anywhere, and are named.
+    """
+    from mito_instance.annotations.image_files import match_files
+    from mito_instance.io.images import n_frames
+
+    try:
+        n_pages = n_frames(path)
+    except ImageError as error:
+        unusable[path, 0] = str(error)
+        return []
+    matched = []
+    for page in pages:
+        try:
+            matched += match_files([page])
+        except (AnnotationError, ImageError) as error:
+            if page.frame < n_pages:
+                unusable[path, page.frame] = str(error)
+            else:
+                say_lines("failed", [str(error)])
+    return matched
 
 
 def as_mitochondria(image: ImageInstances) -> ImageInstances:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -105,6 +105,7 @@ def evaluate(
     min_area_px: int = 0,
     score_threshold: float = 0.0,
     regions: Regions | None = None,
+    not_scored: Collection[tuple[str, int]] = (),
     truth_incomplete: bool = False,
     progress: bool = False,
 ) -> Metrics:
@@ -124,6 +125,8 @@ def evaluate(
         min_area_px: smallest instance that counts, in pixels; 0 keeps all.
         score_threshold: in [0, 1]; 0 keeps all.
         regions: the annotated part of each true image that is not annotated as a whole.
+        not_scored: (image, frame) of true images that are left out with their predictions, once
+            these are paired, as where a region is needed and there is none.
         truth_incomplete: some true instances are not in the truth.
         progress: show a progress bar on stderr.
 
@@ -133,15 +136,15 @@ def evaluate(
     Raises:
         ConfigError: if a threshold is given and predictions have no scores, or an option is
             out of range.
-        AnnotationError: if no image stands in both, or images cannot be paired (see
-            `pair_images`).
+        AnnotationError: if no image that is scored stands in both, or images cannot be paired
+            (see `pair_images`).
     """
     if min_area_px < 0 or not 0 <= score_threshold <= 1:
         raise ConfigError(
             "evaluation: the minimum area must be >= 0 px and the score threshold in [0, 1], "
             f"got {min_area_px} px and {score_threshold}; correct the option"
         )
-    pairing = _paired(images_true, images_pred)
+    pairing = _paired(images_true, images_pred, not_scored)
     from tqdm import tqdm
 
     ranked: list[ImagePair] = []
@@ -207,9 +210,11 @@ def differing_pixel_sizes(metrics: Metrics, tolerance: float = 0.01) -> list[str
 
 
 def _paired(
-    images_true: Sequence[ImageInstances], images_pred: Sequence[ImageInstances]
+    images_true: Sequence[ImageInstances],
+    images_pred: Sequence[ImageInstances],
+    not_scored: Collection[tuple[str, int]],
 ) -> Pairing:
-    """The images that stand in both, at least one."""
+    """The images that stand in both and are scored, at least one."""
     pairing = pair_images(images_true, images_pred)
     if not pairing.pairs:
         raise AnnotationError(
@@ -217,7 +222,14 @@ def _paired(
             f"truth has {len(images_true)}{_example(images_true)}, prediction has "
             f"{len(images_pred)}{_example(images_pred)}; check that both are of the same images"
         )
-    return replace(pairing, pairs=tuple(in_one_order(pairing.pairs)))
+    scored = [pair for pair in pairing.pairs if (pair[0].image, pair[0].frame) not in not_scored]
+    if not scored:
+        raise AnnotationError(
+            f"{pairing.pairs[0][0].image}: none of the images that truth and prediction share is "
+            "to be scored; check the regions"
+        )
+    alone = (item for item in pairing.unpaired_true if (item.image, item.frame) not in not_scored)
+    return replace(pairing, pairs=tuple(in_one_order(scored)), unpaired_true=tuple(alone))
 
 
 def _inside(image: ImageInstances, region: rle.RLE | None) -> npt.NDArray[np.bool_]:

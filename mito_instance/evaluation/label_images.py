@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.annotations.mask_polarity import background_value
-from mito_instance.annotations.mask_values import integer_labels
+from mito_instance.annotations.mask_values import integer_labels, refuse_micrograph
 from mito_instance.errors import AnnotationError
 from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks.histogram import value_counts
@@ -40,7 +40,8 @@ def read_label_pages(
         Each page and its labels (H, W); 0 is background.
 
     Raises:
-        MitoInstanceError: if a page cannot be read, was compressed as JPEG, or holds no integers.
+        MitoInstanceError: if a page cannot be read, was compressed as JPEG, holds no integers, or
+            looks like a micrograph.
     """
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise _changed_by_jpeg(str(path))
@@ -51,6 +52,7 @@ def read_label_pages(
         if page.is_jpeg:
             raise _changed_by_jpeg(page.where)
         labels = integer_labels(page.stored, page.where)
+        refuse_micrograph(labels, page.where, len(value_counts(page.stored)[0]))
         if page.form == COLOURS:
             background = _surrounding(labels)
         elif labels.all() and not is_known:

@@ -56,7 +56,8 @@ def read_source(
         path: a JSON, a label image or a folder of them, or ROI zips and ``.roi`` files or a
             folder of them.
         images: the micrographs. Needed by ROIs; label images take their names from them, so
-            that ``cell_01_labels.tif`` is paired with ``cell_01.png``; where a JSON names files
+            that ``cell_01_labels.tif`` is paired with ``cell_01.png``, and the pixel size that
+            they lack; where a JSON names files
             that are not there, those of the same name stand for them.
         truth: COCO JSON that a bare results list was made for; None for the truth itself.
         images_true: images of the truth; none for the truth itself.
@@ -183,7 +184,13 @@ def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageIns
             )
         )
     sizes = page_pixel_sizes(path)
-    return [replace(page, pixel_size=size) for page, size in zip(pages, sizes, strict=True)]
+    of_picture = sizes if picture == path else page_pixel_sizes(picture)
+    if len(of_picture) != len(sizes):  # its pages are not these
+        of_picture = [None] * len(sizes)
+    return [
+        replace(page, pixel_size=size or other)
+        for page, size, other in zip(pages, sizes, of_picture, strict=True)
+    ]
 
 
 def _source(

@@ -7,34 +7,31 @@ import math
 import re
 from typing import Any
 
-NM_PER_UNIT = {
+_NM_PER_PREFIX = {"pico": 1e-3, "nano": 1.0, "micro": 1e3, "milli": 1e6, "centi": 1e7, "": 1e9}
+_NM_PER_SYMBOL = {
     "pm": 1e-3,
     "å": 0.1,
-    "angstrom": 0.1,
-    "angstroms": 0.1,
     "nm": 1.0,
-    "nanometer": 1.0,
-    "nanometre": 1.0,
-    "nanometers": 1.0,
-    "nanometres": 1.0,
     "µm": 1e3,
     "um": 1e3,
-    "micron": 1e3,
-    "microns": 1e3,
-    "micrometer": 1e3,
-    "micrometre": 1e3,
-    "micrometers": 1e3,
-    "micrometres": 1e3,
     "mm": 1e6,
-    "millimeter": 1e6,
     "cm": 1e7,
-    "centimeter": 1e7,
     "m": 1e9,
-    "meter": 1e9,
-    "inch": 25.4e6,
-    "inches": 25.4e6,
     "in": 25.4e6,
     '"': 25.4e6,
+    "inch": 25.4e6,
+    "inches": 25.4e6,
+}
+_NM_PER_WORD = {
+    **{f"{prefix}meter": nm for prefix, nm in _NM_PER_PREFIX.items()},
+    **{f"{prefix}metre": nm for prefix, nm in _NM_PER_PREFIX.items()},
+    "angstrom": 0.1,
+    "micron": 1e3,
+}
+NM_PER_UNIT = {
+    **_NM_PER_SYMBOL,
+    **_NM_PER_WORD,
+    **{f"{word}s": nm for word, nm in _NM_PER_WORD.items()},
 }
 
 

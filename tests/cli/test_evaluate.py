@@ -449,6 +449,17 @@ def test_volume_takes_label_stacks_only(files, tmp_path, capsys):
     truth = stack(tmp_path / "t.tif", (1, 2))
     assert main([truth, truth, "--volume", "--min-area-px", "5"]) == 2
     assert "--min-area-px is not for --volume" in capsys.readouterr().err
+    assert main([truth, truth, "--volume", "--bootstrap", "50"]) == 2
+    assert "--bootstrap is not for --volume" in capsys.readouterr().err
+
+
+def test_an_evaluation_does_not_replace_what_it_reads(files, tmp_path, capsys):
+    folder = tmp_path / "o"
+    assert main([*files, "-o", str(folder)]) == 0
+    before = (folder / "false.json").read_bytes()
+    assert main([files[0], str(folder / "false.json"), "-o", str(folder)]) == 2
+    assert "false.json: is one of the files that are read" in capsys.readouterr().err
+    assert (folder / "false.json").read_bytes() == before
 
 
 def test_what_an_earlier_evaluation_left_beside_a_volume_is_named(files, tmp_path, capsys):

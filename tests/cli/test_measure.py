@@ -148,6 +148,20 @@ def test_a_bad_image_of_a_json_is_named_and_the_others_go_on(folder, capsys):
         assert err.count(reason) == 1
 
 
+def test_the_other_pages_of_a_stack_go_on(folder, capsys):
+    path = str(folder / "images" / "stack.tif")
+    other = ImageInstances(path, (5, 6), (rle.place(np.ones((2, 2), bool), 1, 1, (5, 6)),), frame=2)
+    pages = [ImageInstances(path, HW, (square(3),), frame=frame) for frame in (0, 1, 7)]
+    write_coco(folder / "some.json", [*pages, other])
+    assert measure.main(["--coco", str(folder / "some.json")]) == 1
+    out, err = capsys.readouterr()
+    assert [(row["frame"], row["status"]) for row in rows_of(out)] == [
+        ("0", "ok"), ("1", "ok"), ("2", "error"),
+    ]  # fmt: skip
+    assert "stack.tif: page must be in 0 … 2, got 7" in err
+    assert "image is (20, 30) (height, width) but its annotation says (5, 6)" in err
+
+
 def test_what_cannot_be_used_of_roi_sets_keeps_its_row(folder, capsys):
     words = roi_zips(folder)
     (folder / "images" / "a.png").write_bytes(b"no image")

@@ -1,6 +1,7 @@
 """From instances to metrics: synthetic splits and merges, undefined figures, options."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,6 +155,22 @@ def test_an_object_on_the_edge_of_a_region_is_no_error():
     for truth, pred, n in ((outside, inside, 0), (inside, outside, 1)):
         summary = evaluate([image([truth])], [scored([pred])], regions=region).summary()
         assert (summary["n_true"], summary["n_pred"], summary["n_one_to_one"]) == (n, n, n)
+
+
+def test_what_is_not_scored_is_left_out_once_it_is_paired():
+    truths = [image([(0, 0, 9, 9)]), replace(image([(0, 0, 9, 9)]), image="b.png")]
+    preds = [scored([(0, 0, 9, 9)]), replace(scored([(30, 20, 9, 9)]), image="b.png")]
+    metrics = evaluate(truths, preds, not_scored={("b.png", 0)})
+    assert (metrics.summary()["n_images"], metrics.summary()["f1_50"]) == (1, 1.0)
+    assert (metrics.unpaired_true, metrics.unpaired_pred) == ((), ())
+    alone = evaluate(truths, preds[:1], not_scored={("b.png", 0)})
+    assert alone.unpaired_true == ()
+    with pytest.raises(AnnotationError, match=r"b\.png: none of the images .* is to be scored"):
+        evaluate(truths[1:], preds[1:], not_scored={("b.png", 0)})
+    # A name that pairs with two true images stays an error, whichever of them is scored.
+    truths = [replace(truths[0], image=f"{folder}/cell.tif") for folder in ("wt", "ko")]
+    with pytest.raises(AnnotationError, match="must be unique"):
+        evaluate(truths, [replace(preds[0], image="cell.tif")], not_scored={("wt/cell.tif", 0)})
 
 
 def test_score_threshold_leaves_ap_alone():

@@ -232,6 +232,24 @@ def test_label_images_keep_their_pixel_size(tmp_path):
     assert image.pixel_size.nm == pytest.approx(5)
 
 
+def test_label_images_have_the_pixel_size_of_their_micrographs(tmp_path):
+    for folder, pixels, resolution in (
+        ("labels", labels(), {}),
+        ("images", labels(), {"resolution": (200, 200), "metadata": {"unit": "um"}}),
+    ):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", pixels, imagej=True, **resolution)
+    (image,) = read_source(tmp_path / "labels", tmp_path / "images").images
+    assert image.pixel_size.nm == pytest.approx(5)
+
+
+def test_a_micrograph_is_no_label_image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with pytest.raises(AnnotationError, match="looks like a micrograph"):
+        read_source(tmp_path / "a.tif")
+
+
 def test_a_results_list_needs_the_json_of_its_truth(files):
     (files / "results.json").write_text("[]")
     with pytest.raises(ConfigError, match="results list names no images"):
