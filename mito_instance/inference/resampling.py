@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.calibration import FAR, PixelSize
+from mito_instance.errors import ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.resizing import resize_image
 from mito_instance.masks import rle
@@ -19,6 +20,10 @@ TOLERANCE = 1.25
 """Pixel sizes within this factor of the model's are left alone: training zooms by more."""
 
 MAX_PX = 1 << 31
+
+_OFF_HALF_PX = (1e-3, 7e-4)
+"""Where zooms such as 2 put the centre of a pixel exactly between pixels of the mask, half of it is
+covered along every edge. Looking a little beside it, each side of an object gets its share."""
 
 _said: set[tuple[float, float | None]] = set()
 """Pixel sizes of models and of pages, None for unknown, that were reported in this process."""
@@ -35,8 +40,10 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
         model_nm: pixel size that the model was trained at; None when it has none.
 
     Returns:
-        1.0 where either pixel size is unknown, where they agree within 25 %, or where the
-        resized page would be beyond what can be handled; else page / model.
+        1.0 where either pixel size is unknown, or where they agree within 25 %; else page / model.
+
+    Raises:
+        ImageError: if the resized page would be beyond what can be handled.
     """
     if model_nm is None:
         return 1.0
@@ -48,13 +55,12 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
         return 1.0
     height, width = page.image_hw
     if height * zoom * width * zoom > MAX_PX or min(height, width) * zoom < 1:
-        logger.warning(
-            "%s: a pixel size of %g nm cannot be brought to the model's %g nm; left as it is",
-            page.image,
-            page.pixel_size.nm,
-            model_nm,
+        raise ImageError(
+            f"{page.image}: a pixel size of {page.pixel_size.nm:g} nm cannot be brought to the "
+            f"model's {model_nm:g} nm: {width} x {height} px would become "
+            f"{width * zoom:.0f} x {height * zoom:.0f}, at least 1 x 1 and at most 2^31 px in all "
+            "are possible; correct it by --pixel-size-nm, or cut the image"
         )
-        return 1.0
     if not 1 / FAR <= zoom <= FAR:
         _say_far(model_nm, page.pixel_size, page.image)
     return zoom
@@ -100,7 +106,8 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
 
     Returns:
         Instances whose masks have size ``page.image_hw``; one that vanishes is left out. A pixel
-        belongs to a mask if its centre lies in the mask's interpolated outline.
+        belongs to a mask if its centre lies in the mask's interpolated outline; disjoint masks
+        stay disjoint.
     """
     masks, kept = [], []
     scale_x = page.image_hw[1] / found.image_hw[1]
@@ -113,6 +120,7 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
         right, bottom = round((x + width + 1) * scale_x), round((y + height + 1) * scale_y)
         columns = (np.arange(left, max(right, left + 1)) + 0.5) / scale_x - (x - 1) - 0.5
         rows = (np.arange(top, max(bottom, top + 1)) + 0.5) / scale_y - (y - 1) - 0.5
+        columns, rows = columns + _OFF_HALF_PX[0], rows + _OFF_HALF_PX[1]
         sampled = cv2.remap(
             inside,
             np.broadcast_to(columns.astype(np.float32), (len(rows), len(columns))),
@@ -121,7 +129,7 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=0,
         )
-        placed = rle.place(sampled >= 0.5, left, top, page.image_hw)
+        placed = rle.place(sampled > 0.5, left, top, page.image_hw)
         if rle.area_px(placed):
             masks.append(placed)
             kept.append(index)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mito_instance.calibration import PixelSize
+from mito_instance.errors import ImageError
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.resampling import masks_at_page_size, zoom_for
 from mito_instance.instances import ImageInstances
@@ -54,10 +55,32 @@ def test_zoom(nm, expected):
     assert zoom_for(ImageInstances("a", (100, 100), pixel_size=size), None) == 1.0
 
 
-def test_absurd_pixel_sizes_leave_the_page_alone(caplog):
-    size = PixelSize(1e6, "user")
-    assert zoom_for(ImageInstances("a", (4000, 4000), pixel_size=size), 5.0) == 1.0
-    assert "left as it is" in caplog.text
+@pytest.mark.parametrize(("nm", "edge_px"), [(1e6, 4000), (20.0, 12_000), (0.001, 100)])
+def test_a_page_that_cannot_be_resized_is_an_error(nm, edge_px):
+    page = ImageInstances("a", (edge_px, edge_px), pixel_size=PixelSize(nm, "user"))
+    with pytest.raises(ImageError, match=r"a: a pixel size of .* cannot be brought to the model's"):
+        zoom_for(page, 5.0)
+
+
+@pytest.mark.parametrize("zoom", [2.0, 4.0, 1.6, 1.5, 2 / 3, 0.5])
+def test_areas_are_kept_and_neighbours_stay_apart(zoom):
+    page_hw = (240, 480)
+    found_hw = (round(240 * zoom), round(480 * zoom))
+    rows, columns = np.mgrid[: found_hw[0], : found_hw[1]] / zoom
+    rng = np.random.default_rng(0)
+    masks, areas = [], []
+    for row in range(30, 220, 30):
+        for column in 30 * np.arange(1, 15) + rng.uniform(-2, 2, 14):
+            disc = (rows - row - rng.uniform(-2, 2)) ** 2 + (columns - column) ** 2
+            disc = disc < rng.uniform(5, 12) ** 2
+            # Two that touch along the middle, which no pixel belongs to twice.
+            masks += [disc & (columns < column), disc & (columns >= column)]
+            areas.append(disc.sum() / zoom**2)
+    found = ImageInstances("a", found_hw, tuple(map(rle.encode, masks)), np.ones(len(masks)))
+    back = masks_at_page_size(found, ImageInstances("a", page_hw)).masks
+    assert len(back) == len(masks)
+    assert sum(map(rle.area_px, back)) == pytest.approx(sum(areas), rel=0.02)
+    assert max(sum(rle.decode(mask).astype(int) for mask in back).ravel()) == 1
 
 
 @pytest.mark.parametrize("nm", [1.25, 2.5, 10.0, 15.0])
