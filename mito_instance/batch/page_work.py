@@ -199,11 +199,14 @@ class PageWork:
             )
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
+                blocks = ", or MITO.SEMANTIC.BLOCK_SLICES in the model's config.yaml"
                 raise ImageError(
                     f"{loaded.page.path}: not enough memory for the network; try a smaller "
-                    "--tile-px"
+                    f"--tile-px{blocks if isinstance(self.predictor, StackPredictor) else ''}"
                 ) from error
             raise
+        if isinstance(self.predictor, StackPredictor) and not self.predictor.is_whole(loaded.page):
+            loaded.key = None  # what could not be read is tried again in the next run
         loaded.seconds += time.perf_counter() - start
         # The result is kept with the file's own: the user may correct the size later.
         return replace(found, pixel_size=of_file)

@@ -72,6 +72,10 @@ class StackPredictor(Protocol):
         """Other files that the result of a file of one page depends on, in slice order."""
         ...
 
+    def is_whole(self, page: Page) -> bool:
+        """Whether all slices that the result of a page depends on could be read so far."""
+        ...
+
 
 @runtime_checkable
 class MapPredictor(Protocol):

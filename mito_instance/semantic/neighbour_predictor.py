@@ -93,7 +93,7 @@ class NeighbourPredictor(SlicePredictor):
         size_nm = None if page.pixel_size is None else page.pixel_size.nm
         key = (place, file_states([place]), page.pixels.shape, size_nm, tile_px)
         if key not in self.maps:
-            pixels = read_neighbour(place, page)
+            pixels = read_neighbour(place, page, self.unread)
             if pixels is None:
                 return self._map_at((page.path, page.frame), page, tile_px)
             # Like the page but for its pixels, and so predicted at the page's scale.

@@ -21,7 +21,7 @@ from mito_instance.inference.tiling import tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.calibration import choose_foreground_threshold
-from mito_instance.semantic.stacks import Series, SeriesOnDisk
+from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk
 from mito_instance.semantic.to_instances import InstanceRule, to_instances
 from mito_instance.semantic.windows import owned_parts
 
@@ -173,6 +173,7 @@ class SlicePredictor(SemanticPredictor):
     def __init__(self, cfg: CfgNode, network: nn.Module, weights: Path | None = None) -> None:
         super().__init__(cfg, network, weights)
         self.disk = SeriesOnDisk()
+        self.unread: set[Place] = set()
 
     def prepare_page(self, page: Page, tile_px: int | None = None) -> Grey:
         """Probability map (H, W), times 255, of a page among its neighbours.
@@ -192,6 +193,12 @@ class SlicePredictor(SemanticPredictor):
         series = self.disk.around(path, 0, 1)
         first, stop = self.reach(series)
         return [other for other, _ in series.places[first:stop] if other != path]
+
+    def is_whole(self, page: Page) -> bool:
+        """Whether all slices that the map of a page depends on could be read so far."""
+        series = self.disk.around(page.path, page.frame, page.n_frames)
+        first, stop = self.reach(series)
+        return self.unread.isdisjoint(series.places[first:stop])
 
     def probability(self, tile: Grey) -> Probability:
         """Probability of a tile that ``prepare_page`` or ``prepare`` made."""

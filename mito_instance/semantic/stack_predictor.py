@@ -74,8 +74,9 @@ class StackPredictor(SlicePredictor):
         if len(series.places) == 1 and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "%s: no neighbouring slices; the 3D network sees this one repeated. It looks "
-                "for other pages of the file, or for files beside it with consecutive numbers",
+                "%s: no neighbouring slices; the 3D network sees this one repeated, and so further "
+                "images of this kind. It looks for other pages of the file, or for files beside "
+                "it with consecutive numbers",
                 page.path,
             )
         image_hw = (page.pixels.shape[0], page.pixels.shape[1])
@@ -102,9 +103,10 @@ class StackPredictor(SlicePredictor):
         return turned
 
     def reach(self, series: Series) -> tuple[int, int]:
-        """The slices of a page's block, with the margins."""
+        """The slices of a page's block, with the margins; at least as many as a patch has."""
         first, last = self._decided(series)
-        return max(0, first - self.margin), min(len(series.places), last + self.margin)
+        stop = min(len(series.places), last + self.margin)
+        return max(0, min(first - self.margin, stop - self.patch_slices)), stop
 
     def _decided(self, series: Series) -> tuple[int, int]:
         """First slice that a page's block decides, and the one after the last."""
@@ -130,8 +132,8 @@ class StackPredictor(SlicePredictor):
         return maps
 
     def _read(self, place: Place, page: Page) -> Grey | None:
-        """Grey levels of a slice; None if it cannot be read or has another size than the page."""
-        pixels = read_neighbour(place, page)
+        """Grey levels of a slice; None if it is of no use (`read_neighbour`)."""
+        pixels = read_neighbour(place, page, self.unread)
         return None if pixels is None else super().prepare(pixels)
 
     def _volume_map(self, volume: Grey, tile_px: int | None = None) -> Grey:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mito_instance.annotations.series import slices_of
@@ -142,15 +143,19 @@ def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:
     return tuple(states)
 
 
-def read_neighbour(place: Place, page: Page) -> npt.NDArray[Any] | None:
+def read_neighbour(
+    place: Place, page: Page, unread: set[Place] | None = None
+) -> npt.NDArray[Any] | None:
     """Grey levels (H, W) of a slice in the stack of a page that was read.
 
     Args:
         place: the slice; the page itself is not read again.
         page: tells the size.
+        unread: grows by the slice if it cannot be read.
 
     Returns:
-        None if the slice cannot be read (the log says so) or has another size than the page.
+        None if the slice cannot be read or has another size than the page (the log says so), or
+        shows nothing: a blank slice is no evidence against what its neighbours show.
     """
     if place == (page.path, page.frame):
         return page.pixels
@@ -158,8 +163,17 @@ def read_neighbour(place: Place, page: Page) -> npt.NDArray[Any] | None:
         pixels = read_page(*place).pixels
     except MitoInstanceError as error:
         logger.warning("%s; its neighbours are predicted without it", error)
+        if unread is not None:
+            unread.add(place)
         return None
-    return pixels if pixels.shape == page.pixels.shape else None
+    if pixels.shape != page.pixels.shape:
+        logger.warning(
+            "%s: page %d is %s (height, width), its neighbour %s: predicted without it",
+            place[0], place[1] + 1, pixels.shape, page.pixels.shape,
+        )  # fmt: skip
+        return None
+    shown = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    return pixels if shown.size and shown.min() < shown.max() else None
 
 
 def _images_beside(path: Path) -> list[Path]:

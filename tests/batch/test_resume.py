@@ -260,6 +260,9 @@ def test_changed_neighbours_are_noticed_by_a_model_that_looks_at_them(
         def files_beside(self, path):
             return [images / name for name in names if images / name != path]
 
+        def is_whole(self, page):
+            return not (tmp_path / "glitch").exists()
+
     def predictions(*paths):
         before = n_calls(calls)
         run(capsys, monkeypatch, Stacks(calls=calls), *paths, "--resume", tmp_path / "resume")
@@ -273,6 +276,13 @@ def test_changed_neighbours_are_noticed_by_a_model_that_looks_at_them(
     (images / "cell 1.png").unlink()
     assert predictions(alone, stack) == 1
     os.utime(images / "cell 4.png", ns=(1, 1))
+    assert predictions(alone, stack) == 0
+    # What a page was predicted without, because it could not be read then, is tried again.
+    os.utime(images / "cell 3.png", ns=(2, 2))
+    (tmp_path / "glitch").touch()
+    assert predictions(alone, stack) == 1
+    (tmp_path / "glitch").unlink()
+    assert predictions(alone, stack) == 1
     assert predictions(alone, stack) == 0
 
 

@@ -277,6 +277,9 @@ def test_a_model_of_several_slices_is_not_turned():
         def files_beside(self, path):
             return []
 
+        def is_whole(self, page):
+            return True
+
     assert isinstance(with_augmentation(Stacks(), None), Stacks)
     with pytest.raises(ConfigError, match="sees them in one orientation"):
         with_augmentation(Stacks(), 4)

@@ -161,5 +161,8 @@ def test_a_model_of_whole_stacks_has_one_device():
         def files_beside(self, path):
             return []
 
+        def is_whole(self, page):
+            return True
+
     with pytest.raises(ConfigError, match="neighbouring slices works on one device"):
         CopiesPredictor([Stacks(), Stacks()])

@@ -89,19 +89,26 @@ def test_a_page_by_itself_and_one_without_usable_neighbours_are_as_without_the_k
     files, tmp_path, caplog
 ):
     grey = (files / "z5.png").read_bytes()
-    for name in ("a/single.png", "b/z1.png"):
+    for name in ("a/single.png", "b/z1.png", "blank/z1.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(grey)
     (tmp_path / "b" / "z0.png").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "b" / "z2.png"), np.zeros((9, 9), np.uint8))
+    shape = read_page(tmp_path / "a" / "single.png").pixels.shape
+    for name, level in (("z0.png", 0), ("z2.png", 255)):  # a slice that shows nothing
+        cv2.imwrite(str(tmp_path / "blank" / name), np.full(shape, level, np.uint8))
     alone, predictor = build(0.0), build(1 / 3)
-    for name in ("a/single.png", "b/z1.png"):
+    for name in ("a/single.png", "b/z1.png", "blank/z1.png"):
         page = read_page(tmp_path / name, 0)
         np.testing.assert_allclose(
             predictor.page_probability(page), alone.page_probability(page), atol=1.01 / 255
         )
         np.testing.assert_array_equal(predictor.prepare(page.pixels), predictor.prepare_page(page))
     assert "z0.png" in caplog.text
+    assert "z2.png: page 1 is (9, 9) (height, width)" in caplog.text
+    assert [
+        predictor.is_whole(read_page(tmp_path / folder / "z1.png")) for folder in ("b", "blank")
+    ] == [False, True]
 
 
 def test_neighbours_are_taken_at_the_scale_of_the_page(files):
