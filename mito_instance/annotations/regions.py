@@ -73,12 +73,19 @@ class Regions:
         if name in self._failures:
             raise AnnotationError(f"{path}: its region cannot be read: {self._failures[name]}")
         dimensions = stack_dimensions(path) if n_frames > 1 else None
-        masks = []
+        masks, outside = [], []
         for roi in self._rois[name]:
             where = f"{roi.source} (ROI {roi.name!r})"
             if roi.position.is_set and roi.position.page(n_frames, dimensions, where) != frame:
                 continue
-            masks.append(rasterise(roi.rings, image_hw, where).rle)
+            try:
+                masks.append(rasterise(roi.rings, image_hw, where).rle)
+            except AnnotationError as error:  # one for all images may be of a larger one
+                outside.append(error)
+        if outside and not masks:
+            raise outside[0]
+        for error in outside:
+            logger.warning("%s: the region is that of the other outlines; %s", path, error)
         if not masks:
             raise AnnotationError(
                 f"{path}: no region in {name} is for page {frame + 1}; "

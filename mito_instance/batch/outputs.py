@@ -236,7 +236,7 @@ class RoiZips:
     folder: Path | None
     names: FileNames
     _path: Path | None = None
-    _is_stack: bool = False
+    _n_frames: int = 1
     _pages: list[ImageInstances] = field(default_factory=list)
 
     def add(self, path: Path, n_frames: int, found: ImageInstances) -> None:
@@ -245,7 +245,7 @@ class RoiZips:
             return
         if path != self._path:
             self._flush()
-        self._path, self._is_stack = path, n_frames > 1
+        self._path, self._n_frames = path, n_frames
         self._pages.append(found)
         if found.frame == n_frames - 1:
             self._flush()
@@ -267,4 +267,24 @@ class RoiZips:
                     path,
                 )
                 return
-            write_roi_zip(path, pages, is_stack=self._is_stack)
+            write_roi_zip(path, pages, is_stack=self._n_frames > 1)
+            if missing := sorted(set(range(self._n_frames)) - {page.frame for page in pages}):
+                logger.warning(
+                    "%s: lacks page %s of %d, which failed or were not reached; mito measure --rois "
+                    "takes pages without an ROI for pages without mitochondria, unless "
+                    "--only-outlined-pages leaves them out",
+                    path,
+                    _as_ranges(missing),
+                    self._n_frames,
+                )
+
+
+def _as_ranges(frames: Sequence[int]) -> str:
+    """Page numbers from 1 of rising 0-based pages: ``3, 7-9``."""
+    ranges: list[list[int]] = []
+    for frame in frames:
+        if ranges and frame == ranges[-1][1] + 1:
+            ranges[-1][1] = frame
+        else:
+            ranges.append([frame, frame])
+    return ", ".join(f"{a + 1}" if a == b else f"{a + 1}-{b + 1}" for a, b in ranges)

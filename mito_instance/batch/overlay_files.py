@@ -16,9 +16,10 @@ from mito_instance import __version__
 from mito_instance.batch.file_names import FileNames
 from mito_instance.batch.outputs import DRAWN_FROM, NOT_DRAWN
 from mito_instance.batch.page_result import PageResult
+from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
-from mito_instance.io.images import to_uint8
+from mito_instance.io.images import page_sizes_hw, to_uint8
 from mito_instance.visualize.overlay_tiff import (
     EncodedPicture,
     OverlayTiff,
@@ -183,7 +184,8 @@ class StackOverlays:
         folder = self._files.folder or Path()
         self._file = folder / self._files.names.overlay(path, n_frames)
         temporary = self._exits.enter_context(atomic_path(self._file))
-        self._tiff = self._exits.enter_context(OverlayTiff(temporary, n_frames, image_hw))
+        largest_hw = max([image_hw, *_page_sizes(path)], key=lambda size: size[0] * size[1])
+        self._tiff = self._exits.enter_context(OverlayTiff(temporary, n_frames, largest_hw))
         self._size = image_hw
 
     def _write_pages(self) -> None:
@@ -213,6 +215,14 @@ class StackOverlays:
             self._tiff = None
             self._exits.close()
         self._pages = []
+
+
+def _page_sizes(path: Path) -> list[tuple[int, int]]:
+    """Sizes of the pages of an image; none where it cannot tell any more."""
+    try:
+        return page_sizes_hw(path)
+    except MitoInstanceError:
+        return []
 
 
 def _fingerprint(picture: Path, found: ImageInstances) -> str:

@@ -137,12 +137,14 @@ class Batch:
             # Closed first: where a page ends the batch, no thread writes on behind its back.
             contextlib.closing(outcomes),
         ):
-            for task, outcome in outcomes:
+
+            def take(task: PageTask, outcome: Done | Exception) -> None:
+                nonlocal n_left_out, log
                 progress.update()
                 if isinstance(outcome, PageLeftOut):
                     stacks.add_failed(task.path)
                     n_left_out += 1
-                    continue
+                    return
                 row = self._take(task, outcome, rois, stacks, results)
                 is_measured[task.path] = is_measured.get(task.path, False) or row["status"] == "ok"
                 on_row(row)
@@ -151,6 +153,18 @@ class Batch:
                     self.on_page(row, cast("Done", outcome) if is_done else None)
                 if log is not None and not _log_page(log, task, row, outcome):
                     log = None
+
+            try:
+                for task, outcome in outcomes:
+                    take(task, outcome)
+            except KeyboardInterrupt:
+                # What was predicted before is not lost, also where it struck while this thread
+                # wrote. Where it struck in one of the steps, all has come already.
+                with contextlib.suppress(StopIteration):
+                    take(*outcomes.throw(KeyboardInterrupt()))
+                for task, outcome in outcomes:
+                    take(task, outcome)
+                raise
         if n_left_out:
             logger.warning("%d pages are not among the outlined ones; left out", n_left_out)
         failed = [path for path, measured in is_measured.items() if not measured]

@@ -119,9 +119,11 @@ def count_pages(
         # Also after Ctrl-C: what was done is kept. Where nothing was, older files are.
         if results.n_done or results.failures:
             info = {**record, "options": _counting(args)}
-            outputs.write(results.objects, results.instances, results.figures, info)
-            if report is not None:
-                report.write(args.report)
+            try:
+                outputs.write(results.objects, results.instances, results.figures, info)
+            finally:
+                if report is not None:
+                    report.write(args.report)
     return exit_code(results.n_done, results.failures)
 
 

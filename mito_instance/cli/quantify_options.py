@@ -76,7 +76,8 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
         "--score-threshold",
         type=checked_number(0, 1),
         metavar="S",
-        help="detections with a lower score do not count (default: the model's own)",
+        help="detections with a lower score do not count (default: the model's own; a Mask R-CNN "
+        "finds none below its MODEL.ROI_HEADS.SCORE_THRESH_TEST, 0.05)",
     )
     model.add_argument(
         "--tile-px",

@@ -164,11 +164,13 @@ def names_of_files(images: Sequence[str]) -> dict[str, str]:
         images: paths, of stacks several times.
     """
     common = common_folder([{"image": image} for image in images])
-    paths = {image: PurePath(image) for image in images}
-    return {
-        image: path.relative_to(common).as_posix() if common else str(path)
-        for image, path in paths.items()
-    }
+    names = {}
+    for image in images:
+        path = PurePath(image)
+        # Of a path with two slashes in front, the common folder has one.
+        is_below = bool(common) and path.is_relative_to(common)
+        names[image] = path.relative_to(common).as_posix() if is_below else str(path)
+    return names
 
 
 def page_names(rows: Sequence[Row]) -> list[str]:

@@ -69,8 +69,8 @@ class OverlayTiff:
     Args:
         path: the file; it is replaced.
         n_pages: how many there will be.
-        image_hw: size of the first; those that follow may differ. Where pages of this size may
-            take more than 4 GB, the file is a BigTIFF.
+        image_hw: size of the largest. Where pages of this size may take more than 4 GB, the file
+            is a BigTIFF.
     """
 
     def __init__(self, path: Path, n_pages: int, image_hw: tuple[int, int]) -> None:

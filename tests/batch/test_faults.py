@@ -245,6 +245,23 @@ def test_no_thread_works_on_when_the_batch_has_ended(images, tmp_path, monkeypat
     assert raised.value.__traceback__ is not None
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_interruption_while_rows_are_written_keeps_what_was_predicted(images, workers):
+    predictor, rows, results = DarkObjects(), [], Results()
+    predict, predicted = predictor.predict, []
+    predictor.predict = lambda *args: predicted.append(1) or predict(*args)
+
+    def on_row(row):
+        rows.append(row)
+        if len(rows) == 1:
+            raise KeyboardInterrupt
+
+    batch = Batch(sorted(images.iterdir()), predictor, n_threads=workers - 1)
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(on_row, results)
+    assert results.n_done == len(rows) == len(predicted)
+
+
 def test_where_one_output_cannot_be_written_the_others_are(images, tmp_path, capsys, monkeypatch):
     replace = Path.replace
 
@@ -255,8 +272,10 @@ def test_where_one_output_cannot_be_written_the_others_are(images, tmp_path, cap
 
     monkeypatch.setattr(Path, "replace", refuse_tables)
     args = ["--objects", tmp_path / "objects.csv", "--coco", tmp_path / "pred.json"]
+    args += ["--report", tmp_path / "report.html"]
     status, rows, said = quantified(capsys, images, *args)
     assert status == 2
+    assert (tmp_path / "report.html").is_file()
     assert statuses(rows) == ["ok"] * 4
     assert len(said) == 1
     assert "objects.csv: cannot write the output (Read-only file system)" in said[0]

@@ -247,8 +247,10 @@ def test_a_stack_with_a_damaged_page_has_results_of_this_run(images, tmp_path, c
     data = bytearray(path.read_bytes())
     data[offset : offset + length] = b"\xff" * length
     path.write_bytes(bytes(data))
+    assert "lacks page" not in caplog.text
     assert run(path, "--rois", rois) == 1
     assert "failed now" not in caplog.text
+    assert "s.zip: lacks page 1 of 2" in caplog.text
 
 
 def test_the_json_says_what_counted(images, tmp_path):

@@ -14,6 +14,7 @@ from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.cli import quantify
 from mito_instance.errors import ConfigError
 from mito_instance.io.coco import read_coco
+from mito_instance.visualize import overlay_tiff
 from mito_instance.visualize.overlay_tiff import blank_picture, descriptions, encode_picture
 from mito_instance.visualize.overlays import draw_overlay
 from tests.dark_objects import DarkObjects, micrograph
@@ -229,6 +230,21 @@ def test_pages_of_other_sizes_and_a_page_that_is_gone(tmp_path):
         stacks.add(path, 3, 4, blank_picture((70, 3), "x"))
     with tifffile.TiffFile(path) as tif:
         assert [page.shape for page in tif.pages] == [(9, 8, 3), (9, 8, 3), (9, 8, 3), (70, 3, 3)]
+
+
+def test_the_largest_page_of_a_stack_decides_on_bigtiff(tmp_path, monkeypatch):
+    small, large = np.zeros((5, 6), np.uint8), np.zeros((900, 1000), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in (small, large):
+            tiff.write(page)
+    monkeypatch.setattr(overlay_tiff, "_MAX_CLASSIC_BYTES", 1_000_000)
+    files = OverlayFiles(tmp_path / "out", FileNames([tmp_path / "a.tif"]))
+    (tmp_path / "out").mkdir()
+    with StackOverlays(files) as stacks:
+        stacks.add(tmp_path / "a.tif", 0, 2, blank_picture((5, 6)))
+        stacks.add(tmp_path / "a.tif", 1, 2, blank_picture((900, 1000)))
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tif:
+        assert tif.is_bigtiff
 
 
 def test_no_folder_no_files(tmp_path):

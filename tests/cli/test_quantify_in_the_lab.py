@@ -111,6 +111,24 @@ def test_one_region_for_all_images(folder, capsys):
     assert [row["area_px"] for row in rows_of(objects.read_text())] == ["400", "900"]
 
 
+def test_an_outline_outside_an_image_leaves_the_others(folder, capsys, caplog):
+    regions = folder / "cells.zip"
+    roifile.roiwrite(
+        regions,
+        [
+            roifile.ImagejRoi.frompoints(np.array([[x, 0], [x + 50, 0], [x + 50, 50], [x, 50]]))
+            for x in (0, 3000)
+        ],
+    )
+    status, rows, _ = run(capsys, folder / "wt" / "a.png", "--region", regions)
+    assert (status, rows[0]["region_area_px"]) == (0, "2500")
+    assert "the region is that of the other outlines" in caplog.text
+    alone = outline(folder / "far.roi", 3000, 0, 50, 50)
+    status, rows, _ = run(capsys, folder / "wt" / "a.png", "--region", alone)
+    assert status == 2
+    assert "lies outside" in rows[0]["message"]
+
+
 def test_regions_by_name_and_never_the_whole_image_instead(folder, capsys):
     regions = folder / "regions"
     regions.mkdir()

@@ -12,7 +12,7 @@ import pytest
 from mito_instance.calibration import PixelSize
 from mito_instance.cli import quantify_report_pages
 from mito_instance.cli.quantify_report import report
-from mito_instance.cli.quantify_report_pages import ReportPages, page_names
+from mito_instance.cli.quantify_report_pages import ReportPages, names_of_files, page_names
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 from mito_instance.measure.summary import failed_row, measure_objects, object_rows, summarise_image
@@ -21,6 +21,15 @@ from mito_instance.visualize.page_pictures import page_pictures
 HW = (120, 160)
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
 BOXES = [(5, 5, 40, 20), (80, 40, 20, 20)]
+
+
+def test_files_below_a_folder_with_two_slashes_have_names():
+    assert names_of_files(["//data/a.tif", "//data/b.tif"]) == {
+        "//data/a.tif": "//data/a.tif", "//data/b.tif": "//data/b.tif",
+    }  # fmt: skip
+    assert names_of_files(["/data/x/a.tif", "/data/b.tif"]) == {
+        "/data/x/a.tif": "x/a.tif", "/data/b.tif": "b.tif",
+    }  # fmt: skip
 
 
 def add(pages, name, boxes=BOXES, nm=10.0, frame=0, overlay=None, scores=None, image_hw=HW):
