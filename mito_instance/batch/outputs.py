@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,11 @@ from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
-from mito_instance.io.imagej_roi_writer import is_untouched, write_roi_zip
+from mito_instance.io.imagej_roi_writer import (
+    is_of_another_image,
+    is_untouched,
+    write_roi_zip,
+)
 from mito_instance.io.images import IMAGE_SUFFIXES
 from mito_instance.io.tables import write_table
 from mito_instance.measure.groups import PageFigures, summary_rows
@@ -68,8 +72,8 @@ class Outputs:
 
         Raises:
             ConfigError: if a folder cannot be made or written, a file is a folder, two outputs
-                are one file, or an output has the place of an image or of ROIs that
-                `write_roi_zip` has not written.
+                are one file, or an output has the place of an image, of ROIs that
+                `write_roi_zip` has not written, or of another image's ROIs.
         """
         folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
         options: dict[str, str] = {}
@@ -96,12 +100,14 @@ class Outputs:
                     "its own"
                 )
             folders.append(file.parent)
-        stems = FileNames(images).stems.values()
+        stems = FileNames(images).stems
         if self.overlays is not None:
             _check_overlays(self.overlays, images)
-            _refuse_pictures(self.overlays, stems)
+            _refuse_pictures(self.overlays, stems.values())
         if self.rois is not None:
-            refuse_changed(self.rois / f"{stem}.zip" for stem in stems)
+            zips = {self.rois / f"{stem}.zip": image for image, stem in stems.items()}
+            refuse_changed(zips)
+            _refuse_others(zips)
         for folder in folders:
             make_folder(folder)
 
@@ -222,6 +228,21 @@ def refuse_changed(zips: Iterable[Path]) -> None:
         )
 
 
+def _refuse_others(zips: Mapping[Path, Path]) -> None:
+    """Refuse to replace what was found in another image of the same name.
+
+    Args:
+        zips: the image of each zip that would be written.
+    """
+    for path, image in zips.items():
+        if is_of_another_image(path, image):
+            raise ConfigError(
+                f"{path}: holds what was found in another image of the name {image.name}, and "
+                "would be replaced; write to another folder, or name the images of both folders in "
+                "one command; if the images were moved, delete it"
+            )
+
+
 @dataclass(slots=True)
 class RoiZips:
     """Writes the ROI zip of each image as soon as its last page is done.
@@ -270,8 +291,8 @@ class RoiZips:
             write_roi_zip(path, pages, is_stack=self._n_frames > 1)
             if missing := sorted(set(range(self._n_frames)) - {page.frame for page in pages}):
                 logger.warning(
-                    "%s: lacks page %s of %d, which failed or were not reached; mito measure --rois "
-                    "takes pages without an ROI for pages without mitochondria, unless "
+                    "%s: lacks page %s of %d, which failed or were not reached; mito measure "
+                    "--rois takes pages without an ROI for pages without mitochondria, unless "
                     "--only-outlined-pages leaves them out",
                     path,
                     _as_ranges(missing),

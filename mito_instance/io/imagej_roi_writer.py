@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 
 _MAX_ENTRY_NAME = 120
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
+_OF = b" of "
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal input gives equal bytes
 
 
@@ -72,7 +74,7 @@ def write_roi_zip(
     Names are those that the instances carry, else ``NUMBER-SCORE`` (``0001-0.97``), or
     ``NUMBER`` without scores, with the slice in front in stacks; the number is the instance's
     place in its page, as in ``objects.csv``. Names that occur twice get a number behind. The
-    comment of the zip is a mark by which `is_untouched` knows it.
+    comment of the zip is a mark by which `is_untouched` knows it, with a hash of the image's path.
 
     Args:
         path: the zip.
@@ -98,7 +100,7 @@ def write_roi_zip(
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
             n_written += 1
-        archive.comment = _mark(archive.infolist())
+        archive.comment = _mark(archive.infolist()) + _OF + _place(pages[0].image if pages else "")
     return n_written
 
 
@@ -109,9 +111,30 @@ def is_untouched(path: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.comment == _mark(archive.infolist())
+            return archive.comment.partition(_OF)[0] == _mark(archive.infolist())
     except Exception:  # whatever is wrong with it, it was not written here
         return False
+
+
+def is_of_another_image(path: Path, image: Path) -> bool:
+    """Whether `write_roi_zip` wrote a zip of an image that lies, or lay, in another place.
+
+    Args:
+        path: the zip; False for one that does not tell.
+        image: the image whose ROIs it is thought to hold.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _, of, place = archive.comment.partition(_OF)
+    except Exception:
+        return False
+    return bool(of) and place != _place(str(image))
+
+
+def _place(image: str) -> bytes:
+    """Tells the places of images apart, and keeps them to itself."""
+    path = os.path.realpath(image)
+    return hashlib.sha256(path.encode("utf-8", "backslashreplace")).hexdigest()[:16].encode()
 
 
 def _mark(entries: Sequence[zipfile.ZipInfo]) -> bytes:

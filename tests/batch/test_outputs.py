@@ -253,6 +253,20 @@ def test_a_stack_with_a_damaged_page_has_results_of_this_run(images, tmp_path, c
     assert "s.zip: lacks page 1 of 2" in caplog.text
 
 
+def test_rois_of_another_image_of_the_name_are_not_replaced(images, tmp_path, capsys):
+    rois, other = tmp_path / "rois", tmp_path / "other"
+    assert run(images, "--rois", rois) == 0
+    before = {path.name: path.read_bytes() for path in rois.iterdir()}
+    images.rename(other)
+    images.mkdir()
+    assert run(other, "--rois", rois) == 2
+    assert "holds what was found in another image of the name" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in rois.iterdir()} == before
+    other_rois = tmp_path / "other_rois"
+    assert run(other, "--rois", other_rois) == 0
+    assert run(other, "--rois", other_rois) == 0
+
+
 def test_the_json_says_what_counted(images, tmp_path):
     region, sizes, coco = tmp_path / "cell.roi", tmp_path / "sizes.csv", tmp_path / "pred.json"
     roifile.ImagejRoi.frompoints([[0, 0], [50, 0], [50, 50], [0, 50]]).tofile(region)
