@@ -116,28 +116,33 @@ class StackPredictor(SlicePredictor):
     def _predict_block(self, series: Series, page: Page, zoom: float, tile_px: int | None) -> Grey:
         """Maps (n, H, W) of the slices that the page's block decides."""
         first, last = self._decided(series)
+        start, _ = self.reach(series)
+        decided = slice(first - start, last - start)
+        maps = self._volume_map(self._block(series, page, zoom), tile_px, decided)
+        if zoom != 1.0:
+            size = (page.pixels.shape[1], page.pixels.shape[0])
+            maps = np.stack([np.asarray(cv2.resize(one, size), dtype=np.uint8) for one in maps])
+        return maps
+
+    def _block(self, series: Series, page: Page, zoom: float) -> Grey:
+        """Grey levels (D, H, W) that the page's block sees, at the model's pixel size."""
         start, stop = self.reach(series)
         slices = [self._read(place, page) for place in series.places[start:stop]]
         # The page itself was read: there is a nearest usable slice to each.
         usable = np.flatnonzero([grey is not None for grey in slices])
         nearest = [usable[np.abs(usable - index).argmin()] for index in range(len(slices))]
-        volume = [slices[index] for index in nearest]
-        if zoom != 1.0:
-            volume = [resize_page(grey, zoom) for grey in volume if grey is not None]
-        maps = self._volume_map(np.stack([grey for grey in volume if grey is not None]), tile_px)
-        maps = maps[first - start : last - start]
-        if zoom != 1.0:
-            size = (page.pixels.shape[1], page.pixels.shape[0])
-            maps = np.stack([np.asarray(cv2.resize(one, size), dtype=np.uint8) for one in maps])
-        return maps
+        volume = [grey for index in nearest if (grey := slices[index]) is not None]
+        return np.stack([resize_page(grey, zoom) for grey in volume] if zoom != 1.0 else volume)
 
     def _read(self, place: Place, page: Page) -> Grey | None:
         """Grey levels of a slice; None if it is of no use (`read_neighbour`)."""
         pixels = read_neighbour(place, page, self.unread)
         return None if pixels is None else super().prepare(pixels)
 
-    def _volume_map(self, volume: Grey, tile_px: int | None = None) -> Grey:
-        """Probabilities, times 255, of a volume (D, H, W) that is whole in D."""
+    def _volume_map(
+        self, volume: Grey, tile_px: int | None = None, decided: slice = slice(None)
+    ) -> Grey:
+        """Probabilities, times 255, of slices of a volume (D, H, W) that is whole in D."""
         step_z, step_y, step_x = strides_3d(self.cfg)
         if len(self.orientations) > 1:  # turned by 90°, rows are columns
             step_y = step_x = math.lcm(step_y, step_x)
@@ -149,7 +154,7 @@ class StackPredictor(SlicePredictor):
         if tile_px is not None:
             window_px, overlap_px = tile_px, min(overlap_px, tile_px // 2)
         tiles = tiles_of((height, width), window_px, overlap_px)
-        maps = np.zeros(volume.shape, dtype=np.uint8)
+        maps = np.zeros((len(range(*decided.indices(depth))), height, width), dtype=np.uint8)
         for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):
             window = volume[(slice(None), *tile.slices)]
             padding = (
@@ -158,7 +163,7 @@ class StackPredictor(SlicePredictor):
                 (0, _up(max(tile.width, 2 * step_x), step_x) - tile.width),
             )
             found = self._mean_map("volume", np.pad(window, padding, mode="edge"))
-            found = found[before : before + depth]
+            found = found[before : before + depth][decided]
             maps[(slice(None), *page_part)] = np.rint(found[(slice(None), *tile_part)] * 255)
         return maps
 
