@@ -144,6 +144,7 @@ def write_metrics(path: Path, document: Mapping[str, Any]) -> None:
 def write_per_image(path: Path, metrics: Metrics) -> None:
     """Write ``per_image.csv``: one row an image that was scored, in the order of the truth."""
     rows: list[dict[str, Any]] = []
+    undefined = float("nan")
     for image, found, counts in zip(
         metrics.images, metrics.image_figures(), metrics.tallies(), strict=True
     ):
@@ -152,10 +153,14 @@ def write_per_image(path: Path, metrics: Metrics) -> None:
                 "image": image.image,
                 "frame": image.frame,
                 "image_pred": image.image_pred,
-                "count_error": image.n_pred - image.n_true,
+                "count_error": undefined
+                if metrics.truth_incomplete
+                else image.n_pred - image.n_true,
                 f"area_true_{metrics.unit}": counts["area_t"],
                 f"area_pred_{metrics.unit}": counts["area_p"],
-                "area_fraction_error": counts["area_fraction_d"],
+                "area_fraction_error": (
+                    undefined if metrics.truth_incomplete else counts["area_fraction_d"]
+                ),
                 **found,
             }
         )

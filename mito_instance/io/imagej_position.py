@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ class StackPosition:
 
         Args:
             n_pages: number of pages of the image.
-            dimensions: of the image; None when unknown, then only one of channel, slice and time
-                may be greater than 1.
+            dimensions: of the image; where they are unknown, or not of so many pages, only one of
+                channel, slice and time may be greater than 1.
             where: file and ROI, for the message.
 
         Raises:
@@ -95,7 +96,8 @@ class StackPosition:
     def _hyperstack_page(self, n_pages: int, dimensions: StackDimensions | None, where: str) -> int:
         """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""
         position = [max(value, 1) - 1 for value in (self.channel, self.z, self.time)]
-        if dimensions is None:
+        # One channel that was saved apart may still have the description of the whole.
+        if dimensions is None or math.prod(dimensions[:3]) != n_pages:
             if sum(value > 0 for value in position) > 1:
                 raise AnnotationError(
                     f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"
@@ -114,7 +116,7 @@ class StackPosition:
 
 
 def stack_dimensions(path: Path) -> StackDimensions | None:
-    """What ImageJ or OME wrote into a TIFF; None when neither did, or of other pages."""
+    """What ImageJ or OME wrote into a TIFF; None when neither did, or OME of other pages."""
     try:
         with tifffile.TiffFile(path) as tiff:
             if tiff.is_ome:

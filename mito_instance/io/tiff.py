@@ -29,6 +29,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _SEPARATED = 5
+_LUMINANCE_FIRST = (6, 8, 9, 10)  # YCbCr, CIELab, ICCLab, ITULab
 _MAX_SHAPE_CHARS = 1000
 MAX_TILE_PX = 4096**2
 """Tiles may reach beyond a small image, but not far."""
@@ -208,6 +209,12 @@ class TiffPages:
         """Colours, size, compression and completeness, before memory is given."""
         if page.photometric == _SEPARATED:
             raise ImageError(f"{where}: colours are CMYK, those of print; save as grey TIFF")
+        is_jpeg = int(page.compression) in JPEG_COMPRESSIONS  # its decoder gives red, green, blue
+        if page.photometric in _LUMINANCE_FIRST and not is_jpeg:
+            raise ImageError(
+                f"{where}: colours are lightness and two differences (YCbCr or Lab), which are not "
+                "read; save as grey TIFF"
+            )
         n_bytes = max(1, int(page.bitspersample if isinstance(page.bitspersample, int) else 8) // 8)
         check_size(
             where,

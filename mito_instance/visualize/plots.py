@@ -187,6 +187,9 @@ def histogram(
         low, high = float(found.min()), float(found.max())
         if limits is not None:
             low, high = min(low, limits[0]), max(high, limits[1])
+        if high - low <= 1e-9 * max(abs(low), abs(high)):  # equal but for rounding
+            room = 0.5 * abs(high) or 0.5
+            low, high = low - room, high + room
         spread = float(np.subtract(*np.percentile(found, [75, 25])))
         # Freedman & Diaconis 1981, within what a reader can tell apart.
         width = 2 * spread / len(found) ** (1 / 3)

@@ -380,6 +380,9 @@ def test_incomplete_truth_has_no_precision(files, tmp_path, capsys):
     assert metrics["recall_50"] == pytest.approx(2 / 3)
     assert metrics["score_threshold_best_f1"] is None
     assert "undefined" in capsys.readouterr().out
+    with (tmp_path / "per_image.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert row["count_error"] == row["area_fraction_error"] == row["n_false"] == ""
 
 
 def stack(path, values):

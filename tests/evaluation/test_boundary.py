@@ -1,8 +1,10 @@
 """Outlines of foregrounds."""
 
+import cv2
 import numpy as np
 import pytest
 
+from mito_instance.evaluation import boundary
 from mito_instance.evaluation.boundary import BoundaryCounts, count_boundaries
 from mito_instance.masks import rle
 
@@ -54,3 +56,16 @@ def test_holes_have_outlines():
 def test_only_the_outline_inside_the_region_counts():
     counts = count_boundaries(square(5, 5), square(5, 5), within=square(0, 0, 6, 20))
     assert counts.n_true == counts.n_pred == 5
+
+
+@pytest.mark.parametrize("strip_px", [1, 300, 1000])
+def test_strips_change_nothing(monkeypatch, strip_px):
+    rng = np.random.default_rng(0)
+    first, second = (
+        cv2.dilate((rng.random((40, 90)) > 0.98).astype(np.uint8), np.ones((5, 7))).astype(bool)
+        for _ in range(2)
+    )
+    args = rle.encode(first), rle.encode(second), 3.0, rle.encode(rng.random((40, 90)) > 0.3)
+    whole = count_boundaries(*args)
+    monkeypatch.setattr(boundary, "_STRIP_PX", strip_px)
+    assert count_boundaries(*args) == whole

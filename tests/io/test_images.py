@@ -584,6 +584,9 @@ def test_decoders_are_silent(tmp_path, capfd):
             "CMYK, those of print; save as grey",
             id="cmyk",
         ),
+        pytest.param(
+            np.zeros((9, 9, 3), np.uint8), {"photometric": "cielab"}, "YCbCr or Lab", id="lab"
+        ),
         pytest.param(np.zeros((9, 9), np.complex64), {}, "integers or floats", id="complex"),
     ],
 )

@@ -38,6 +38,8 @@ def texts(svg):
         pytest.param(plots.histogram([], LABELS), id="no-values"),
         pytest.param(plots.histogram([3.0], LABELS, limits=(0, 1)), id="one-value-beyond-limits"),
         pytest.param(plots.histogram([1, 2, 2, 9], LABELS), id="histogram"),
+        pytest.param(plots.histogram([0.1 + 0.2, 0.3], LABELS), id="equal-but-for-rounding"),
+        pytest.param(plots.histogram([0.0, 0.0], LABELS), id="zeros"),
         pytest.param(plots.in_order([], LABELS), id="no-counts"),
         pytest.param(plots.in_order([math.nan, 4], LABELS), id="counts"),
         pytest.param(plots.intervals([], [], [], LABELS), id="no-intervals"),
