@@ -27,7 +27,7 @@ from mito_instance.detection.checkpoints import (
     check_origin,
     rates_of_config,
 )
-from mito_instance.detection.config_ranges import check_training
+from mito_instance.detection.config_ranges import check_training, warn_of_idle_keys
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
 from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
 from mito_instance.detection.loader import build_train_loader, read_data
@@ -70,6 +70,8 @@ class Trainer(DefaultTrainer):
     ) -> None:
         TrainerBase.__init__(self)
         check_training(cfg)
+        if comm.is_main_process():
+            warn_of_idle_keys(cfg, has_validation=validate is not None)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.seed = seed
