@@ -304,6 +304,12 @@ class Trainer(DefaultTrainer):
         return ["model_final", *(name for hook in periodic for name in hook.recent)]
 
     @property
+    def has_chosen_threshold(self) -> bool:
+        """Whether that comes from the validation; it does not where nothing right was found."""
+        best = None if self.validation is None else self.validation.best
+        return best is not None and "score_threshold" in best.figures
+
+    @property
     def best_score_threshold(self) -> float:
         """The score threshold that goes with the exported model."""
         default = float(self.cfg.MITO.SCORE_THRESHOLD)

@@ -27,7 +27,7 @@ class Best:
     Args:
         step: number of steps done.
         ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
-        figures: all its figures, ``score_threshold`` among them.
+        figures: all its figures, ``score_threshold`` among them if it was chosen.
         weights: SHA-256 of the file that it was stored in; empty in older checkpoints.
     """
 
