@@ -153,6 +153,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
+        check_one_class,
         draws_from_probability,
         finetuning_config,
         model_folder,
@@ -163,6 +164,9 @@ def _finetune(args: argparse.Namespace) -> int:
     start = model_folder(args.weights)
     if args.output.exists() and start.resolve() == args.output.resolve():
         raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
+    overrides = [word for pair in args.overrides for word in pair]
+    start_cfg = load_config(start / CONFIG_NAME, overrides)
+    check_one_class(start_cfg, start)
     logs = args.output / "training"
     given = [*(args.coco or ()), *(args.also or ()), *([args.val] if args.val else ())]
     check_not_overwritten(logs, given)
@@ -171,9 +175,8 @@ def _finetune(args: argparse.Namespace) -> int:
     pages = {page_of(image) for image in images}
     make_folder(logs)
     sources = images
-    overrides = [word for pair in args.overrides for word in pair]
     if args.region is not None:
-        percentiles = load_config(start / CONFIG_NAME, overrides).MITO.CONTRAST_PERCENTILES
+        percentiles = start_cfg.MITO.CONTRAST_PERCENTILES
         images, sources, status = cut_to_regions(
             args.region, images, logs / "images", status, tuple(percentiles)
         )
@@ -209,7 +212,7 @@ def _finetune(args: argparse.Namespace) -> int:
         judged = train
         validate = cross_validate(images, fit_part)
         notes += (_CROSS_VALIDATED,)
-    elif not val and draws_from_probability(load_config(start / CONFIG_NAME)):
+    elif not val and draws_from_probability(start_cfg):
         # Those at its start are for the probabilities of another tissue: most would be lost.
         judged = train
         validate = validation_of(train)
@@ -247,6 +250,6 @@ def _move_model(trainer: Any, output: Path) -> None:
     for name in trainer.checkpoint_names():
         (logs / f"{name}.pth").unlink(missing_ok=True)
     (logs / "last_checkpoint").unlink(missing_ok=True)
-    origin = "of the start" if trainer.validation is None else "chosen"
+    origin = "chosen" if trainer.has_chosen_threshold else "of the start"
     logger.info("score threshold %.2f (%s)", trainer.best_score_threshold, origin)
     print(f"curves: {logs / 'metrics.json'}", file=sys.stderr)

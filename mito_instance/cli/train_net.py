@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mito_instance.cli.command import OK, CommandParser, run, whole_number
 from mito_instance.cli.validation import validation_of
-from mito_instance.errors import ConfigError
+from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def _worker(args: argparse.Namespace) -> None:
     logging.getLogger("detectron2").setLevel(level)
     cfg = _config(args)
     truth = load_records(cfg.DATASETS.TEST, cfg) if cfg.DATASETS.TEST else []
+    _check_given_once(truth)
     output = Path(cfg.OUTPUT_DIR)
     if args.eval_only:
         results = _evaluate_weights(cfg, truth)
@@ -194,6 +195,20 @@ def _worker(args: argparse.Namespace) -> None:
         folder = trainer.save_final_model()
         logger.info("model saved in %s, score threshold %.2f", folder, threshold)
         print(folder)
+
+
+def _check_given_once(truth: Sequence[ImageInstances]) -> None:
+    """Refuse a page that two validation files list, before the first validation would."""
+    from mito_instance.annotations.image_files import page_of
+
+    seen = set()
+    for image in truth:
+        if (page := page_of(image)) in seen:
+            raise AnnotationError(
+                f"{image.image}: page {image.frame + 1} is given twice with --val "
+                "(DATASETS.TEST); leave one out"
+            )
+        seen.add(page)
 
 
 def _warn_of_shared_images(

@@ -76,8 +76,10 @@ def validation_of(
         collected: gets what the predictor finds, whatever its score.
 
     Returns:
-        Takes a predictor, gives ``FIGURES`` and the ``score_threshold`` that they belong to;
-        figures that are undefined are left out.
+        Takes a predictor, gives ``FIGURES``, the ``score_threshold`` that they belong to and
+        other thresholds that were chosen. Figures that are undefined are left out, and so is a
+        threshold that should be chosen, but that nothing on these images tells: the predictor's
+        own holds.
     """
     from tqdm import tqdm
 
@@ -85,7 +87,7 @@ def validation_of(
     from mito_instance.io.images import read_page
 
     def validate(predictor: Any) -> dict[str, float]:
-        choices = predictor.calibrate(truth) if calibrate else {}
+        choices = predictor.calibrate(truth) if calibrate and any(map(len, truth)) else {}
         predicted = [
             predict_page(
                 predictor,
@@ -121,7 +123,8 @@ def figures_of(
         choose: take the threshold that suits these best instead, if any prediction is right.
 
     Returns:
-        ``FIGURES`` and ``score_threshold``; figures that are undefined are left out.
+        ``FIGURES`` and ``score_threshold``. Figures that are undefined are left out, and so is
+        the threshold if it should be chosen and no prediction is right.
     """
     from mito_instance.evaluation.counted import counted_predictions
     from mito_instance.evaluation.evaluate import evaluate
@@ -135,7 +138,10 @@ def figures_of(
         pairs.append((pair[0].select(large_true), pair[1].select(counted)))
     truth, predicted = ([pair[side] for pair in pairs] for side in (0, 1))
     if choose:
-        threshold = best_score_threshold(truth, predicted, default=threshold)
+        stated = best_score_threshold(truth, predicted, default=math.nan)
+        threshold = threshold if math.isnan(stated) else stated
+    else:
+        stated = threshold
     summary = evaluate(truth, predicted, score_threshold=threshold).summary()
-    figures = {name: float(summary[name]) for name in FIGURES} | {"score_threshold": threshold}
+    figures = {name: float(summary[name]) for name in FIGURES} | {"score_threshold": stated}
     return {name: value for name, value in figures.items() if math.isfinite(value)}

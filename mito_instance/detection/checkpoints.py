@@ -123,14 +123,28 @@ class PeriodicCheckpoint(HookBase):
     def after_step(self) -> None:
         """Save if it is time."""
         done = self.trainer.iter + 1
-        if self.trainer.is_last_step:
-            self.checkpointer.save("model_final")
-        elif self.period > 0 and done % self.period == 0:
-            name = f"model_{self.trainer.iter:07d}"
-            old, self.recent = self.recent, [*self.recent, name][-KEPT:]
+        if self.trainer.is_last_step or (self.period > 0 and done % self.period == 0):
+            self.save()
+
+    def save(self) -> Path:
+        """Save the step that has just been done.
+
+        Returns:
+            The file.
+
+        Raises:
+            ConfigError: if it cannot be written.
+        """
+        name = "model_final" if self.trainer.is_last_step else f"model_{self.trainer.iter:07d}"
+        folder = Path(self.checkpointer.save_dir)
+        if name == "model_final":
             self.checkpointer.save(name)
-            for outdated in set(old) - set(self.recent):
-                (Path(self.checkpointer.save_dir) / f"{outdated}.pth").unlink(missing_ok=True)
+            return folder / f"{name}.pth"
+        old, self.recent = self.recent, [*(n for n in self.recent if n != name), name][-KEPT:]
+        self.checkpointer.save(name)
+        for outdated in set(old) - set(self.recent):
+            (folder / f"{outdated}.pth").unlink(missing_ok=True)
+        return folder / f"{name}.pth"
 
     def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""
@@ -169,6 +183,26 @@ def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) 
             "%s: the training files differ from those of the steps so far; it goes on with "
             "these, and the model card names these alone",
             folder,
+        )
+
+
+def check_best_stays(best: Mapping[str, Any] | None, weights: Path) -> None:
+    """Refuse to go on without a validation where the one before left a model.
+
+    At its end, such a training would put its last weights in the place of the best ones.
+
+    Args:
+        best: what the checkpoint's validation found best, if anything.
+        weights: of the model folder.
+
+    Raises:
+        ConfigError: if they are there.
+    """
+    if best is not None and weights.is_file():
+        raise ConfigError(
+            f"{weights.parent}: holds the best model on validation (step {best['step']}), and "
+            "without a validation the last weights would replace it; resume with --val, or move "
+            "it away first"
         )
 
 

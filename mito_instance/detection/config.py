@@ -146,7 +146,7 @@ class _LocalConfig(CfgNode):
 
 
 def default_config() -> CfgNode:
-    """Detectron2's defaults with ours added."""
+    """Detectron2's defaults with ours added, and no cap that dense tissue reaches."""
     cfg = get_cfg()
     add_mito_config(cfg)
     add_semantic_config(cfg)
@@ -154,6 +154,9 @@ def default_config() -> CfgNode:
     cfg.MODEL.META_ARCHITECTURE = "MitoMaskRCNN"
     cfg.MODEL.PROPOSAL_GENERATOR.NAME = "MitoRPN"
     cfg.MODEL.ROI_HEADS.NAME = "MitoROIHeads"
+    cfg.MODEL.RPN.PRE_NMS_TOPK_TEST = 5000
+    cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 10000
+    cfg.TEST.DETECTIONS_PER_IMAGE = 2000
     cfg.DATASETS.TRAIN = ()
     cfg.DATASETS.TEST = ()
     cfg.OUTPUT_DIR = "./output"

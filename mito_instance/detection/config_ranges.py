@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 
 from mito_instance.errors import ConfigError
 
@@ -36,6 +36,21 @@ _OF_TRAINING: Limits = {
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
 }
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+_CLIP_TYPES = ("value", "norm")
+# Detectron2's keys that nothing here reads, and what does it instead.
+_UNREAD = {
+    "SOLVER.AMP.ENABLED": "MITO.PRECISION",
+    "INPUT.CROP.ENABLED": "MITO.AUGMENT.CROP_PX",
+    "INPUT.RANDOM_FLIP": "MITO.AUGMENT.ORIENTATIONS",
+    "INPUT.MIN_SIZE_TRAIN": "MITO.PIXEL_SIZE_NM and MITO.AUGMENT.SCALE",
+    "INPUT.MAX_SIZE_TRAIN": "MITO.PIXEL_SIZE_NM and MITO.AUGMENT.SCALE",
+    "INPUT.MIN_SIZE_TEST": "MITO.PIXEL_SIZE_NM",
+    "INPUT.MAX_SIZE_TEST": "MITO.PIXEL_SIZE_NM",
+    "DATALOADER.SAMPLER_TRAIN": "MITO.DATASET_REPEATS",
+    "DATALOADER.REPEAT_THRESHOLD": "MITO.DATASET_REPEATS",
+    "TEST.AUG.ENABLED": "mito quantify --tta",
+    "TEST.PRECISE_BN.ENABLED": "",
+}
 _FEW_STEPS = 10  # below, nobody expects to learn anything
 _LEAST_NM, _MOST_NM = 0.01, 1e5
 
@@ -88,6 +103,12 @@ def check_training(cfg: CfgNode) -> None:
             f"SOLVER.LR_SCHEDULER_NAME: must be one of {', '.join(_SCHEDULES)}, got "
             f"{cfg.SOLVER.LR_SCHEDULER_NAME!r}"
         )
+    clipping = cfg.SOLVER.CLIP_GRADIENTS
+    if clipping.ENABLED and clipping.CLIP_TYPE not in _CLIP_TYPES:
+        raise ConfigError(
+            f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE: must be {' or '.join(_CLIP_TYPES)}, got "
+            f"{clipping.CLIP_TYPE!r}"
+        )
     if 2 * cfg.SOLVER.WARMUP_ITERS > cfg.SOLVER.MAX_ITER > _FEW_STEPS:
         logger.warning(
             "SOLVER.WARMUP_ITERS %d of SOLVER.MAX_ITER %d steps: the rate hardly rises before it "
@@ -104,9 +125,37 @@ def check_training(cfg: CfgNode) -> None:
         )
 
 
+def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
+    """Say which keys of a training were set in vain.
+
+    Args:
+        cfg: with all overrides.
+        has_validation: whether there is anything to measure on.
+    """
+    patience = cfg.MITO.EARLY_STOPPING_PATIENCE
+    if patience and not (has_validation and cfg.TEST.EVAL_PERIOD):
+        logger.warning(
+            "MITO.EARLY_STOPPING_PATIENCE %d: ends no training without validations on the way; "
+            "pass --val and TEST.EVAL_PERIOD, or set it to 0",
+            patience,
+        )
+    usual = get_cfg()
+    idle = [
+        key + (f" (instead: {other})" if other else "")
+        for key, other in _UNREAD.items()
+        if _value(cfg, key) != _value(usual, key)
+    ]
+    if idle:
+        logger.warning("keys of Detectron2 that are not read here: %s", ", ".join(idle))
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    return reduce(getattr, key.split("."), cfg)
+
+
 def _check(cfg: CfgNode, limits: Limits) -> None:
     for key, (kind, low, high) in limits.items():
-        value: Any = reduce(getattr, key.split("."), cfg)
+        value = _value(cfg, key)
         if not (value > low if kind == _ABOVE else value >= low) or not value <= high:
             bounds = f"{kind} {low:g}" + (f" to {high:g}" if high < math.inf else " on")
             raise ConfigError(f"{key}: must be {bounds}, got {value:g}")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mito_instance.detection.architectures import MASK_RCNN
 from mito_instance.detection.config import load_config
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, shipped_model
-from mito_instance.errors import WeightsError
+from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.io.coco import read_coco
 
 STEPS_BASE = 300
@@ -34,6 +34,9 @@ _DEFAULTS = {
     "SOLVER.BASE_LR": 0.005,
     "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
     "SOLVER.CHECKPOINT_PERIOD": 0,
+    # Of a start that several GPUs trained, or whose rate did not fall to 0.
+    "SOLVER.REFERENCE_WORLD_SIZE": 0,
+    "SOLVER.BASE_LR_END": 0.0,
     "MITO.EMA_DECAY": 0.98,
     "MITO.EARLY_STOPPING_PATIENCE": 0,
     "MITO.EMPTY_IMAGE_REPEATS": 1.0,
@@ -82,6 +85,24 @@ def draws_from_probability(cfg: CfgNode) -> bool:
         cfg: the model's config.
     """
     return bool(cfg.MODEL.META_ARCHITECTURE != MASK_RCNN)
+
+
+def check_one_class(cfg: CfgNode, start: Path) -> None:
+    """Refuse a model that tells kinds apart: a fine-tuning would teach it that all are the first.
+
+    Args:
+        cfg: the model's config.
+        start: its folder, for the message.
+
+    Raises:
+        ConfigError: if it has several classes.
+    """
+    n_classes = int(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+    if n_classes > 1 and not draws_from_probability(cfg):
+        raise ConfigError(
+            f"{start}: is a model of {n_classes} classes, and mito finetune knows mitochondria "
+            f"alone; use mito train-net with MODEL.WEIGHTS {start}"
+        )
 
 
 def n_steps(n_images: int) -> int:

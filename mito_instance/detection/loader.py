@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mito_instance.detection.architectures import Mapper, build_mapper
 from mito_instance.detection.data import load_records
 from mito_instance.detection.model_card import DataFile
-from mito_instance.errors import ConfigError, MitoInstanceError
+from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
 
@@ -106,9 +106,11 @@ def read_data(
         with_validation: whether ``DATASETS.TEST`` is described as well.
 
     Raises:
-        ConfigError, AnnotationError: as ``load_records``.
+        ConfigError, AnnotationError: as ``load_records``; AnnotationError also if a network of
+            several classes is to learn a category id that two files give different names.
     """
     records: list[ImageInstances] = []
+    named: dict[int, tuple[str, str]] = {}
     files = []
     if not cfg.DATASETS.TRAIN:
         load_records((), cfg)  # says that none is named
@@ -117,11 +119,34 @@ def read_data(
         parts += [("validation", path) for path in cfg.DATASETS.TEST]
     for use, path in parts:
         images = load_records([path], cfg)
+        _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
         files.append(DataFile.describe(Path(path), use, images))
         if use == "training":
             records += images
     _report_crowds(records)
     return records, tuple(files)
+
+
+def _check_names(
+    path: str, images: Sequence[ImageInstances], n_classes: int, named: dict[int, tuple[str, str]]
+) -> None:
+    """Refuse a file whose categories are others than those of a file before.
+
+    Args:
+        path: the COCO file.
+        images: its content; without any instance, its names say nothing.
+        n_classes: of the network; one takes mitochondria by any name.
+        named: name and file of each category so far; the file's are added.
+    """
+    if n_classes == 1 or not any(map(len, images)):
+        return
+    for number, name in images[0].category_names.items():
+        before, source = named.setdefault(number, (name, path))
+        if 1 <= number <= n_classes and before.strip().casefold() != name.strip().casefold():
+            raise AnnotationError(
+                f"{path}: category {number} is {name!r}, but {before!r} in {source}; give all "
+                "files the same categories"
+            )
 
 
 def _report_crowds(records: Sequence[ImageInstances]) -> None:

@@ -185,10 +185,16 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
     if record.validation:
         figures = [(name, f"{value:.4g}") for name, value in record.validation.items()]
         parts.append(_table(("figure", "value"), figures))
-        parts.append(
-            f"The validation images chose {_chosen(cfg)}, so these figures are "
-            "a little too good; images that nothing was chosen on tell more."
-        )
+        if what := _chosen(cfg, record.validation):
+            parts.append(
+                f"The validation images chose {what}, so these figures are "
+                "a little too good; images that nothing was chosen on tell more."
+            )
+        if "score_threshold" not in record.validation:
+            parts.append(
+                "No prediction on the validation images was right, so the score threshold is not "
+                "chosen: judge it by eye."
+            )
     else:
         parts.append(
             "None: the model was not measured. Compare its results with outlines of your own, "
@@ -201,12 +207,11 @@ def _has_pages(record: TrainingRecord) -> bool:
     return any(file.pages for file in record.files)
 
 
-def _chosen(cfg: CfgNode) -> str:
+def _chosen(cfg: CfgNode, figures: Mapping[str, float]) -> str:
     """What validation decided: several measurements in a training choose the step, too."""
-    what = ["the score threshold"]
-    if cfg.MODEL.META_ARCHITECTURE != MASK_RCNN:
-        what.insert(0, "the foreground threshold")
-    if 0 < cfg.TEST.EVAL_PERIOD < cfg.SOLVER.MAX_ITER:
+    thresholds = ("foreground threshold", "score threshold")
+    what = [f"the {name}" for name in thresholds if name.replace(" ", "_") in figures]
+    if 0 < cfg.TEST.EVAL_PERIOD < cfg.SOLVER.MAX_ITER and "ap" in figures:
         what.append("the step")
     return " and ".join(what) if len(what) < 3 else f"{what[0]}, {what[1]} and {what[2]}"
 
@@ -214,7 +219,8 @@ def _chosen(cfg: CfgNode) -> str:
 def _origin(record: TrainingRecord | None) -> str:
     if record is None:
         return ""
-    return "(chosen on validation)" if record.validation else "(not chosen on this data)"
+    is_chosen = "score_threshold" in record.validation
+    return "(chosen on validation)" if is_chosen else "(not chosen on this data)"
 
 
 def _pixel_size(nm: float, record: TrainingRecord | None) -> str:

@@ -20,7 +20,8 @@ def choose_device(requested: str) -> str:
         requested: ``"auto"`` (a GPU when there is one), or any torch device name.
 
     Raises:
-        ConfigError: if a GPU is asked for by name and there is none, or torch knows no such device.
+        ConfigError: if a GPU is asked for by name or number that is not there, or torch knows no
+            such device.
     """
     if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -30,11 +31,16 @@ def choose_device(requested: str) -> str:
             "use MODEL.DEVICE auto or cpu"
         )
     try:
-        torch.device(requested)
+        device = torch.device(requested)
     except RuntimeError as error:
         raise ConfigError(
             f"MODEL.DEVICE: must be auto, cpu, cuda or cuda:NUMBER, got {requested!r}"
         ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"MODEL.DEVICE: {requested!r} asked for, but torch sees {torch.cuda.device_count()} "
+            "GPUs, numbered from 0; use MODEL.DEVICE auto"
+        )
     return requested
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -28,6 +30,8 @@ from mito_instance.detection.weights import (
 from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
+
+logger = logging.getLogger(__name__)
 
 ISLAND = 0.5
 """Part of the largest region of a mask, beneath which another region is none of the instance."""
@@ -68,6 +72,9 @@ class MaskRCNNPredictor(NetworkPredictor):
         finally:
             boxes.test_score_thresh = lowest
             self.network.train(training)
+        most = int(self.cfg.TEST.DETECTIONS_PER_IMAGE)
+        if any(len(output) == most for output in outputs):
+            _say_capped(most)
         return [
             _to_instances(output[output.scores >= min_score], (tile.shape[0], tile.shape[1]))
             for output, tile in zip(outputs, tiles, strict=True)
@@ -121,6 +128,16 @@ def load_predictor(
         precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         fold_for_prediction(network.eval(), precision.dtype)
     return build_predictor(cfg, network.eval(), weights)
+
+
+@lru_cache
+def _say_capped(most: int) -> None:
+    """Say once that a tile may show more than was kept of it."""
+    logger.warning(
+        "TEST.DETECTIONS_PER_IMAGE %d: a tile has as many detections, and those beyond are lost; "
+        "raise it",
+        most,
+    )
 
 
 def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstances:

@@ -23,10 +23,11 @@ from mito_instance.detection.averaging import WeightAverage
 from mito_instance.detection.checkpoints import (
     PeriodicCheckpoint,
     TrainingCheckpointer,
+    check_best_stays,
     check_origin,
     rates_of_config,
 )
-from mito_instance.detection.config_ranges import check_training
+from mito_instance.detection.config_ranges import check_training, warn_of_idle_keys
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
 from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
 from mito_instance.detection.loader import build_train_loader, read_data
@@ -69,6 +70,8 @@ class Trainer(DefaultTrainer):
     ) -> None:
         TrainerBase.__init__(self)
         check_training(cfg)
+        if comm.is_main_process():
+            warn_of_idle_keys(cfg, has_validation=validate is not None)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.seed = seed
@@ -109,8 +112,12 @@ class Trainer(DefaultTrainer):
         me = weakref.proxy(self)
 
         def measure() -> dict[str, float]:
-            with me.averaged():
-                figures = validate(build_predictor(me.model_cfg, me.network))
+            try:
+                with me.averaged():
+                    figures = validate(build_predictor(me.model_cfg, me.network))
+            except Exception:
+                me._save_what_was_not_measured()
+                raise
             words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             logger.info("validation: %s", words)
             return figures
@@ -142,8 +149,8 @@ class Trainer(DefaultTrainer):
 
         Raises:
             WeightsError: if weights cannot be had, or the checkpoint is of another network.
-            ConfigError: if the checkpoint was made with another seed or optimizer, or not all
-                processes found the same one.
+            ConfigError: if the checkpoint was made with another seed or optimizer, or with a
+                validation whose best model would be lost, or not all processes found the same one.
         """
         if resume and not self.checkpointer.has_checkpoint():
             logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
@@ -171,7 +178,7 @@ class Trainer(DefaultTrainer):
             restore_curves(self.storage, self._curves)
             try:
                 self.before_train()
-                self._measure_without_a_step()
+                self._measure_what_is_due()
                 while self.iter < self.max_iter and not self.is_exhausted:
                     self.before_step()
                     with explained_out_of_memory(self.cfg, self.iter + 1):
@@ -193,14 +200,38 @@ class Trainer(DefaultTrainer):
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().run_step()
 
-    def _measure_without_a_step(self) -> None:
-        """Keep the last step of a finished training whose best model is sought anew."""
-        is_done = self.iter >= self.max_iter
-        if is_done and self.validation is not None and self.validation.best is None:
+    def _measure_what_is_due(self) -> None:
+        """Measure the step before, if an error kept it from that.
+
+        The last one of a finished training is measured, too, if its best model is sought anew.
+        """
+        if self.validation is None:
+            return
+        is_sought = self.iter >= self.max_iter and self.validation.best is None
+        was_due = self.validation.is_due
+        if is_sought or was_due:
             self.iter = self.storage.iter = self.start_iter - 1
-            self.validation.after_step()
-            self.checkpointer.save("model_final")
+            self.validation.measure_step()
+            for hook in self._hooks:
+                if was_due and isinstance(hook, Writers):  # its row is not there yet
+                    hook.after_step()
+            if self.is_last_step:
+                self.checkpointer.save("model_final")
             self.iter = self.start_iter
+
+    def _save_what_was_not_measured(self) -> None:
+        """A checkpoint of the step whose validation failed: none of the training is lost."""
+        try:
+            for hook in self._hooks:
+                if isinstance(hook, PeriodicCheckpoint):
+                    logger.warning(
+                        "the validation after step %d failed; %s holds the training so far, and "
+                        "mito train-net --resume goes on with that validation",
+                        self.iter + 1,
+                        hook.save(),
+                    )
+        except ConfigError as error:
+            logger.warning("%s", error)
 
     @property
     def is_exhausted(self) -> bool:
@@ -231,6 +262,9 @@ class Trainer(DefaultTrainer):
         """Take over a checkpoint's state."""
         progress = state["progress"]
         check_origin(progress, self._origin(), self.cfg.OUTPUT_DIR)
+        if self.validation is None:
+            best = state.get("hooks", {}).get(Validation.__qualname__, {}).get("best")
+            check_best_stays(best, self.model_folder / WEIGHTS_NAME)
         scaler = getattr(self._trainer, "grad_scaler", None)
         if scaler is not None and "grad_scaler" not in state["_trainer"]:
             logger.info("the steps so far were not done in fp16: its loss scale starts anew")
@@ -268,6 +302,12 @@ class Trainer(DefaultTrainer):
         """Those in ``OUTPUT_DIR`` that are of this training, without suffix."""
         periodic = (hook for hook in self._hooks if isinstance(hook, PeriodicCheckpoint))
         return ["model_final", *(name for hook in periodic for name in hook.recent)]
+
+    @property
+    def has_chosen_threshold(self) -> bool:
+        """Whether that comes from the validation; it does not where nothing right was found."""
+        best = None if self.validation is None else self.validation.best
+        return best is not None and "score_threshold" in best.figures
 
     @property
     def best_score_threshold(self) -> float:

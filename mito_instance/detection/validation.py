@@ -27,7 +27,7 @@ class Best:
     Args:
         step: number of steps done.
         ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
-        figures: all its figures, ``score_threshold`` among them.
+        figures: all its figures, ``score_threshold`` among them if it was chosen.
         weights: SHA-256 of the file that it was stored in; empty in older checkpoints.
     """
 
@@ -67,6 +67,7 @@ class Validation(HookBase):
         self.best: Best | None = None
         self.n_without_gain = 0
         self.last_step = -1
+        self.is_due = False
         patient_group()
 
     @property
@@ -79,9 +80,15 @@ class Validation(HookBase):
         done = self.trainer.iter + 1
         if done < self.trainer.max_iter and not (self.period > 0 and done % self.period == 0):
             return
+        self.measure_step()
+
+    def measure_step(self) -> None:
+        """Measure the network after the trainer's step; until that is done, it is due."""
+        self.is_due = True
         measured = self.measure() if comm.is_main_process() else {}
         figures: dict[str, float] = shared_by_main(measured)
-        self.last_step = done
+        self.is_due = False
+        done = self.last_step = self.trainer.iter + 1
         self.trainer.storage.put_scalars(
             **{f"validation/{name}": value for name, value in figures.items()},
             smoothing_hint=False,
@@ -105,7 +112,12 @@ class Validation(HookBase):
     def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""
         best = None if self.best is None else asdict(self.best)
-        return {"best": best, "n_without_gain": self.n_without_gain, "files": self.files}
+        return {
+            "best": best,
+            "n_without_gain": self.n_without_gain,
+            "files": self.files,
+            "is_due": self.is_due,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint; the best is forgotten if it was measured on other files."""
@@ -115,5 +127,6 @@ class Validation(HookBase):
             weights = str(best.get("weights", ""))
             self.best = Best(int(best["step"]), float(best["ap"]), figures, weights)
         self.n_without_gain = int(state["n_without_gain"])
+        self.is_due = bool(state.get("is_due", False))  # older checkpoints are of none
         if list(state.get("files", self.files)) != self.files:  # older checkpoints do not tell
             self.forget("DATASETS.TEST: other validation files than those of the steps so far")

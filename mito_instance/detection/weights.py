@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -149,18 +154,21 @@ class SafeCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with a reader that runs no code."""
 
     _source = ""
+    _by_heuristics = False
     _given: frozenset[str] = frozenset()
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> Any:
         """Load weights by path, zoo address or ``shipped://NAME``.
 
-        One line of the log says which layers start anew.
+        ``?matching_heuristics=True`` behind them matches names by how they end, as Detectron2
+        does. One line of the log says which layers start anew.
 
         Raises:
-            WeightsError: if the file cannot be had, for example without a network, or is of
-                another architecture.
+            WeightsError: if the file cannot be had, for example without a network, is of
+                another architecture, or something else is asked for behind ``?``.
         """
         self._source = path
+        self._by_heuristics = False
         if not path:
             return super().load(path, *args, **kwargs)
         return super().load(self._local(path), *args, **kwargs)
@@ -169,16 +177,24 @@ class SafeCheckpointer(DetectionCheckpointer):
         """The file on this computer; that of an address is fetched if it is not there yet."""
         if path.startswith(SHIPPED_PREFIX) or Path(path).is_dir():
             return str(resolve_weights(path))
-        bare = path.partition("?")[0]  # ?matching_heuristics=True, as Detectron2 takes it
-        if Path(path).is_file() or Path(bare).is_file():
+        if Path(path).is_file():
             return path
+        bare, _, query = path.partition("?")
+        if query:
+            asked = parse_qs(query, keep_blank_values=True)
+            self._by_heuristics = asked.pop("matching_heuristics", ["False"]) == ["True"]
+            if asked:
+                raise WeightsError(
+                    f"{path}: nothing but ?matching_heuristics=True can be asked for behind the "
+                    f"weights, got {query!r}; leave it out"
+                )
         try:
             local = str(self.path_manager.get_local_path(bare))
         except (OSError, AssertionError, ValueError) as error:
             raise self._not_had(path, first_line(error)) from error
         if not Path(local).is_file():
             raise self._not_had(path, "no such file")
-        return local + path.removeprefix(bare)
+        return local
 
     @staticmethod
     def _not_had(path: str, reason: str) -> WeightsError:
@@ -201,7 +217,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         self._given = frozenset(name.removeprefix("module.") for name in state_dict)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        return read_weights_file(Path(filename))
+        content = read_weights_file(Path(filename))
+        return content | {"matching_heuristics": True} if self._by_heuristics else content
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         """In one line, instead of Detectron2's one a tensor."""
@@ -254,12 +271,22 @@ def load_for_prediction(network: nn.Module, path: Path) -> None:
 
 
 def save_model(network: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors: matrices in fp16, vectors (norms, biases) fp32."""
+    """Write a network's weights as safetensors: matrices in fp16, vectors (norms, biases) fp32.
+
+    Raises:
+        OSError: if the file cannot be written, for example because the disk is full.
+    """
     tensors = {
         name: (value.half() if value.ndim > 1 else value.float()).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    save_file(tensors, str(path), metadata={"format": "pt"})
+    try:
+        save_file(tensors, str(path), metadata={"format": "pt"})
+    except SafetensorError as error:  # it has the system's reason in its text only
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        reason = os.strerror(number) if found else first_line(error)
+        raise OSError(number, reason, str(path)) from error
 
 
 def first_line(error: BaseException) -> str:

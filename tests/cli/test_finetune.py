@@ -19,6 +19,7 @@ from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.evaluation import thresholds  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
@@ -94,14 +95,16 @@ def test_corrected_rois_to_a_model(start, truth, tmp_path, capfd):
     assert left == {"train", "metrics", "events"}
 
 
-def test_six_numbered_images_leave_one_for_validation(start, truth, tmp_path, capfd):
+def test_six_numbered_images_leave_one_for_validation(start, truth, tmp_path, capfd, monkeypatch):
+    # A network of two steps finds nothing that could tell a threshold.
+    monkeypatch.setattr(thresholds, "best_score_threshold", lambda *_, **__: 0.42)
     output = tmp_path / "model"
     words = ["--coco", str(truth), "-o", str(output), "--weights", str(start), "--steps", "2"]
     assert finetune.main([*words, *SHORT]) == 0
     assert capfd.readouterr().out.strip() == str(output)
     assert len(json.loads((output / "training" / "train.json").read_text())["images"]) == 4
     assert len(json.loads((output / "training" / "val.json").read_text())["images"]) == 1
-    assert "(chosen on validation)" in (output / "MODEL_CARD.md").read_text()
+    assert "0.42 (chosen on validation)" in (output / "MODEL_CARD.md").read_text()
 
 
 def test_other_images_are_learned_beside(start, truth, tmp_path, capfd):
@@ -327,11 +330,37 @@ def test_images_that_show_none_are_learned_whatever_the_start_did(start, truth, 
 
 
 def test_a_validation_that_shows_nothing_keeps_the_threshold_of_the_start(
-    start, truth, tmp_path, capfd
+    start, truth, tmp_path, caplog
 ):
+    caplog.set_level("INFO")
     tifffile.imwrite(tmp_path / "nothing.tif", np.full((96, 96), 150, np.uint8))
     write_coco(tmp_path / "val.json", [ImageInstances(str(tmp_path / "nothing.tif"), (96, 96))])
     words = ["--coco", str(truth), "--weights", str(start), "-o", str(tmp_path / "model")]
     words += ["--val", str(tmp_path / "val.json"), "--steps", "2"]
     assert finetune.main([*words, *SHORT]) == 0
     assert load_predictor(tmp_path / "model").score_threshold == 0.35
+    assert "score threshold 0.35 (of the start)" in caplog.text
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert "| score threshold | 0.35 (not chosen on this data) |" in card
+    assert "so the score threshold is not chosen" in card
+    assert "| score_threshold |" not in card
+
+
+def test_a_model_of_several_classes_is_not_made_one_of_one(start, truth, tmp_path, capfd):
+    two = tmp_path / "two"
+    words = [*TINY, "MODEL.ROI_HEADS.NUM_CLASSES", "2"]
+    export_model(load_config(CONFIG, words), torch.nn.Conv2d(1, 1, 1), two, 0.5)
+    status = finetune.main(["--coco", str(truth), "--weights", str(two), "-o", str(tmp_path / "m")])
+    assert status == 2
+    error = capfd.readouterr().err
+    assert f"error: {two}: is a model of 2 classes, and mito finetune knows mitochondria" in error
+    assert f"use mito train-net with MODEL.WEIGHTS {two}" in error
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_start_of_several_gpus_leaves_its_schedule_behind(truth, tmp_path):
+    words = ["SOLVER.REFERENCE_WORLD_SIZE", "4", "SOLVER.BASE_LR_END", "0.01"]
+    cfg = load_config(CONFIG, [*TINY, *words])
+    export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path / "s", 0.5)
+    solver = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20).SOLVER
+    assert (solver.REFERENCE_WORLD_SIZE, solver.BASE_LR_END) == (0, 0.0)

@@ -95,6 +95,12 @@ def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
             ["--train", "{truth}"], ["MITO.EMA_DECAY", "1"], "MITO.EMA_DECAY: must", id="range"
         ),
         pytest.param(
+            ["--train", "{truth}", "--val", "{truth}", "--val", "{truth}"],
+            [],
+            "synthetic_000.tif: page 1 is given twice with --val (DATASETS.TEST); leave one out",
+            id="measured-twice",
+        ),
+        pytest.param(
             ["--train", "{truth}", "--num-gpus", "2"],
             [],
             "--num-gpus 2: this training runs on the CPU",

@@ -3,7 +3,7 @@ import pytest
 pytest.importorskip("detectron2")
 
 from mito_instance.detection.config import load_config
-from mito_instance.detection.config_ranges import check_training
+from mito_instance.detection.config_ranges import check_training, warn_of_idle_keys
 from mito_instance.detection.precision import Precision, choose_device
 from mito_instance.errors import ConfigError
 
@@ -160,6 +160,55 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         choose_device("cuda:0")
 
 
+def test_a_gpu_of_too_high_a_number_is_refused(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [choose_device(name) for name in ("cuda", "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
+    with pytest.raises(ConfigError, match=r"'cuda:2' asked for, but torch sees 2 GPUs"):
+        choose_device("cuda:2")
+
+
+def test_a_config_of_ones_own_loses_no_instance_to_a_cap(tmp_path, light_config):
+    path = tmp_path / "mine.yaml"
+    path.write_text("SOLVER:\n  MAX_ITER: 7\n")
+    mine, ours = load_config(path), load_config(light_config)
+    assert mine.TEST.DETECTIONS_PER_IMAGE == ours.TEST.DETECTIONS_PER_IMAGE
+    for key in ("PRE_NMS_TOPK_TEST", "POST_NMS_TOPK_TEST"):
+        assert mine.MODEL.RPN[key] == ours.MODEL.RPN[key]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_sets_a_key_in_vain(light_config, name, caplog):
+    warn_of_idle_keys(load_config(light_config.with_name(name)), has_validation=False)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "has_validation", "message"),
+    [
+        (["MITO.EARLY_STOPPING_PATIENCE", "3"], False, "EARLY_STOPPING_PATIENCE 3: ends no train"),
+        (
+            ["MITO.EARLY_STOPPING_PATIENCE", "3", "TEST.EVAL_PERIOD", "0"],
+            True,
+            "EARLY_STOPPING_PATIENCE 3: ends no train",
+        ),
+        (["MITO.EARLY_STOPPING_PATIENCE", "3"], True, ""),
+        (
+            ["SOLVER.AMP.ENABLED", "True", "TEST.PRECISE_BN.ENABLED", "True"],
+            True,
+            "not read here: SOLVER.AMP.ENABLED (instead: MITO.PRECISION), TEST.PRECISE_BN.ENABLED",
+        ),
+        (["INPUT.MIN_SIZE_TRAIN", "(1024,)"], True, "INPUT.MIN_SIZE_TRAIN (instead: MITO.PIXEL_"),
+    ],
+)
+def test_keys_that_do_nothing_are_said(light_config, caplog, words, has_validation, message):
+    warn_of_idle_keys(load_config(light_config, words), has_validation=has_validation)
+    assert message in caplog.text
+    assert caplog.text.count("WARNING") == bool(message)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -178,6 +227,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         ("SOLVER.MAX_ITER", "0"),
         ("SOLVER.BASE_LR", "0"),
         ("SOLVER.LR_SCHEDULER_NAME", "Cosine"),
+        ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model"),
         ("MODEL.DEVICE", "gpu"),
         ("SEED", "5"),
     ],

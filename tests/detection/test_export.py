@@ -8,12 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
+from mito_instance.detection import weights  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
 from mito_instance.detection.export import export_model, with_data  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.model_card import DataFile, TrainingRecord, model_card  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.errors import ConfigError, DiskFullError  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
 
@@ -88,3 +90,42 @@ def test_a_category_0_of_the_data_moves_no_name(cfg, dataset):
     names = {0: "background", 1: "mitochondrion"}
     records = [replace(record, category_names=names) for record in records]
     assert with_data(cfg, records).MITO.CLASS_NAMES == ("mitochondrion",)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "reason"),
+    [
+        ("I/O error: No space left on device (os error 28)", DiskFullError, "No space left on"),
+        ("I/O error: something else", ConfigError, "something else"),
+    ],
+)
+def test_weights_that_cannot_be_written_are_one_line(
+    cfg, tmp_path, monkeypatch, text, error, reason
+):
+    def fail(*args, **kwargs):
+        raise weights.SafetensorError(f"Error while serializing: {text}")
+
+    monkeypatch.setattr(weights, "save_file", fail)
+    message = rf"model.safetensors: cannot write the output \(.*{reason}"
+    with pytest.raises(error, match=message):
+        export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path / "model", 0.5)
+    assert not any((tmp_path / "model").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("figures", "origin", "sentence"),
+    [
+        ({"ap": 0.5, "score_threshold": 0.5}, "chosen on validation", "chose the score threshold,"),
+        ({"ap": 0.0, "f1_50": 0.0}, "not chosen on this data", "score threshold is not chosen"),
+        ({}, "not chosen on this data", "None: the model was not measured"),
+    ],
+)
+def test_a_threshold_that_nothing_chose_is_not_called_chosen(
+    cfg, dataset, tmp_path, figures, origin, sentence
+):
+    record = TrainingRecord((), "", 1, 3, 3, 3, figures)
+    export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path, 0.5, record)
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert f"| score threshold | 0.5 ({origin}) |" in card
+    assert sentence in card
+    assert ("The validation images chose" in card) == ("score_threshold" in figures)

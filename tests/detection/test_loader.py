@@ -129,3 +129,31 @@ def test_crowd_regions_of_training_files_are_said_once(
     assert line.startswith("1 of 3 training images have crowd regions (iscrowd 1), 2 in all")
     assert "mito check FILE.json --fix OUT.json --crowds-are-instances" in line
     assert said(dataset, brush) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "n_classes", "is_refused"),
+    [
+        pytest.param({1: "nucleus", 2: "mitochondrion"}, 2, True, id="another-order"),
+        pytest.param({1: "Mitochondrion ", 2: "NUCLEUS"}, 2, False, id="capitals"),
+        pytest.param({1: "mito", 2: "nucleus"}, 1, False, id="one-class"),
+        pytest.param({0: "nothing", 1: "mitochondrion"}, 2, False, id="fewer"),
+    ],
+)
+def test_files_with_other_categories_are_not_mixed(
+    light_config, tiny_overrides, dataset, tmp_path, names, n_classes, is_refused
+):
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    records = read_coco(dataset)
+    for path, given in ((first, {1: "mitochondrion", 2: "nucleus"}), (second, names)):
+        write_coco(path, [replace(record, category_names=given) for record in records])
+    words = ["MODEL.ROI_HEADS.NUM_CLASSES", str(n_classes)]
+    words += ["DATASETS.TRAIN", f"('{first}',)", "DATASETS.TEST", f"('{second}',)"]
+    cfg = load_config(light_config, [*tiny_overrides, *words])
+    read_data(cfg, with_validation=False)
+    if not is_refused:
+        assert len(read_data(cfg, with_validation=True)[1]) == 2
+        return
+    message = r"b.json: category 1 is 'nucleus', but 'mitochondrion' in .*a.json; give all files"
+    with pytest.raises(AnnotationError, match=message):
+        read_data(cfg, with_validation=True)

@@ -6,6 +6,7 @@ pytest.importorskip("detectron2")
 
 from detectron2.layers.mask_ops import paste_masks_in_image  # noqa: E402
 
+from mito_instance.detection import predictor as predictor_module  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import (  # noqa: E402
@@ -112,6 +113,15 @@ def test_a_least_score_changes_nothing_but_what_is_left_out(model_folder):
     expected = all_found.select(all_found.scores >= middle)
     assert found.masks == expected.masks
     assert 0 < len(found) < len(all_found)
+
+
+def test_a_tile_with_more_than_is_kept_is_said_once(model_folder, caplog):
+    tile = np.random.default_rng(1).integers(0, 256, (96, 96), dtype=np.uint8)
+    predictor_module._say_capped.cache_clear()
+    for most, n_said in ((1000, 0), (3, 1), (3, 1)):
+        words = ["TEST.DETECTIONS_PER_IMAGE", str(most)]
+        load_predictor(model_folder, overrides=words).predict([tile])
+        assert caplog.text.count("TEST.DETECTIONS_PER_IMAGE 3: a tile has as many") == n_said
 
 
 def test_islands_in_neighbours_are_left_out():

@@ -85,6 +85,11 @@ def train(cfg, resume=False, kill_at=None, seed=1, aps=AP_AT_STEP):
     return trainer
 
 
+def unused(predictor):
+    """A validation that no step comes to."""
+    raise AssertionError
+
+
 def rows(output):
     """Rows of metrics.json without the clock."""
     lines = (Path(output) / "metrics.json").read_text().splitlines()
@@ -193,6 +198,45 @@ def test_a_model_that_was_moved_away_is_the_last_steps_anew(make_config, tmp_pat
     train(cfg, resume=True, aps={})  # the checkpoint tells: nothing is measured once more
 
 
+def test_the_best_model_is_not_lost_for_want_of_a_validation(make_config, tmp_path):
+    cfg = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 4})
+    train(cfg, aps={3: 0.5, 4: 0.3})
+    model = tmp_path / "run" / "model"
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    longer = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 5})
+    with pytest.raises(
+        ConfigError, match=r"run/model: holds the best .*step 3.* resume with --val"
+    ):
+        Trainer(longer, None, 1).resume_or_load(resume=True)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+    model.rename(tmp_path / "elsewhere")
+    trainer = Trainer(longer, None, 1)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 4
+
+
+@pytest.mark.parametrize("failed", [6, STEPS])
+def test_an_error_in_a_validation_loses_no_step(make_config, undisturbed, tmp_path, caplog, failed):
+    cfg = make_config(tmp_path / "run", **{"SOLVER.CHECKPOINT_PERIOD": 0})
+    aps = {step: ap for step, ap in AP_AT_STEP.items() if step != failed}
+    with pytest.raises(KeyError):
+        train(cfg, aps=aps)
+    assert f"the validation after step {failed} failed; " in caplog.text
+    assert "train-net --resume goes on with that validation" in caplog.text
+    trainer = train(cfg, resume=True)
+    assert trainer.start_iter == failed
+    state, curves, _ = outcome(tmp_path / "run")
+    for part, tensors in undisturbed[0].items():
+        assert all(torch.equal(tensors[name], state[part][name]) for name in tensors), part
+    validated = [
+        (row["iteration"] + 1, row["validation/ap"]) for row in curves if "validation/ap" in row
+    ]
+    assert validated == [*AP_AT_STEP.items()]
+    assert trainer.validation.best.step == 6
+    again = train(cfg, resume=True, aps={})  # it was measured: nothing is due any more
+    assert again.iter == STEPS
+
+
 def test_seeking_the_best_anew_takes_all_patience(make_config, tmp_path):
     more = {"MITO.EARLY_STOPPING_PATIENCE": 2, "TEST.EVAL_PERIOD": 1}
     cfg = make_config(tmp_path / "run", **more)
@@ -292,7 +336,7 @@ def test_a_resumed_training_takes_the_rates_of_its_config(make_config, tmp_path,
     output = tmp_path / "run"
     train(make_config(output), kill_at=8)
     rates = {"SOLVER.BASE_LR": 0.002, "SOLVER.WEIGHT_DECAY": 0.5, "SOLVER.MOMENTUM": 0.5}
-    trainer = Trainer(make_config(output, **rates), None, 1)
+    trainer = Trainer(make_config(output, **rates), unused, 1)
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 8
     assert "differ from those of the steps so far" in caplog.text
@@ -308,7 +352,7 @@ def test_other_training_files_are_said(make_config, tmp_path, dataset, caplog):
     more.write_text(
         dataset.read_text().replace('"file_name": "', f'"file_name": "{dataset.parent}/')
     )
-    trainer = Trainer(make_config(output, **{"DATASETS.TRAIN": f"('{more}',)"}), None, 1)
+    trainer = Trainer(make_config(output, **{"DATASETS.TRAIN": f"('{more}',)"}), unused, 1)
     trainer.resume_or_load(resume=True)
     assert "the training files differ from those of the steps so far" in caplog.text
 
@@ -360,7 +404,7 @@ def test_a_gpu_that_only_has_fp16_goes_on_with_what_bf16_began(make_config, tmp_
     cfg = make_config(tmp_path / "run", **{"SOLVER.MAX_ITER": 6})
     assert train(cfg, kill_at=5, aps={3: 0.1}) is None
     monkeypatch.setattr(Precision, "needs_loss_scaling", property(lambda _: True))
-    resumed = Trainer(cfg, None, 1)
+    resumed = Trainer(cfg, unused, 1)
     resumed.resume_or_load(resume=True)
     assert resumed.start_iter == 4
     assert isinstance(resumed._trainer, AMPTrainer)

@@ -190,3 +190,18 @@ def test_the_package_carries_one_model(light_config, tiny_overrides):
     network = build_network(load_config(light_config, tiny_overrides))
     with pytest.raises(WeightsError, match=r"shipped://big: .* there is shipped://mask_rcnn_light"):
         SafeCheckpointer(network).load("shipped://big")
+
+
+def test_names_are_matched_by_their_ends_where_that_is_asked_for(tmp_path):
+    path = tmp_path / "w.pth"
+    given = small_network()[:1].state_dict()
+    torch.save({"model": given}, path)
+    network = torch.nn.ModuleDict({"backbone": small_network()[:1]})
+    SafeCheckpointer(network).load(f"{path}?matching_heuristics=True")
+    loaded = network["backbone"].state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in given.items())
+    for words in ("", "?matching_heuristics=False"):
+        with pytest.raises(WeightsError, match="is in the file"):
+            SafeCheckpointer(network).load(f"{path}{words}")
+    with pytest.raises(WeightsError, match=r"w.pth\?a=1: nothing but \?matching_heuristics=True"):
+        SafeCheckpointer(network).load(f"{path}?a=1")
