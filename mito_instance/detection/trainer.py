@@ -38,7 +38,13 @@ from mito_instance.detection.model_card import TrainingRecord, sha256
 from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.processes import check_same_start, share_batch_statistics
-from mito_instance.detection.validation import Best, Validate, Validation
+from mito_instance.detection.validation import (
+    Best,
+    Validate,
+    Validation,
+    measure_what_is_due,
+    save_what_was_not_measured,
+)
 from mito_instance.detection.weights import WEIGHTS_NAME
 from mito_instance.errors import ConfigError
 
@@ -116,7 +122,7 @@ class Trainer(DefaultTrainer):
                 with me.averaged():
                     figures = validate(build_predictor(me.model_cfg, me.network))
             except Exception:
-                me._save_what_was_not_measured()
+                save_what_was_not_measured(me)
                 raise
             words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             logger.info("validation: %s", words)
@@ -178,7 +184,7 @@ class Trainer(DefaultTrainer):
             restore_curves(self.storage, self._curves)
             try:
                 self.before_train()
-                self._measure_what_is_due()
+                measure_what_is_due(self)
                 while self.iter < self.max_iter and not self.is_exhausted:
                     self.before_step()
                     with explained_out_of_memory(self.cfg, self.iter + 1):
@@ -199,39 +205,6 @@ class Trainer(DefaultTrainer):
         """One step; its random numbers depend on nothing but its number."""
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().run_step()
-
-    def _measure_what_is_due(self) -> None:
-        """Measure the step before, if an error kept it from that.
-
-        The last one of a finished training is measured, too, if its best model is sought anew.
-        """
-        if self.validation is None:
-            return
-        is_sought = self.iter >= self.max_iter and self.validation.best is None
-        was_due = self.validation.is_due
-        if is_sought or was_due:
-            self.iter = self.storage.iter = self.start_iter - 1
-            self.validation.measure_step()
-            for hook in self._hooks:
-                if was_due and isinstance(hook, Writers):  # its row is not there yet
-                    hook.after_step()
-            if self.is_last_step:
-                self.checkpointer.save("model_final")
-            self.iter = self.start_iter
-
-    def _save_what_was_not_measured(self) -> None:
-        """A checkpoint of the step whose validation failed: none of the training is lost."""
-        try:
-            for hook in self._hooks:
-                if isinstance(hook, PeriodicCheckpoint):
-                    logger.warning(
-                        "the validation after step %d failed; %s holds the training so far, and "
-                        "mito train-net --resume goes on with that validation",
-                        self.iter + 1,
-                        hook.save(),
-                    )
-        except ConfigError as error:
-            logger.warning("%s", error)
 
     @property
     def is_exhausted(self) -> bool:

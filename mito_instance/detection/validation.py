@@ -11,8 +11,11 @@ from typing import Any
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
+from mito_instance.detection.checkpoints import PeriodicCheckpoint
+from mito_instance.detection.logs import Writers
 from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.detection.processes import patient_group, shared_by_main
+from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -130,3 +133,46 @@ class Validation(HookBase):
         self.is_due = bool(state.get("is_due", False))  # older checkpoints are of none
         if list(state.get("files", self.files)) != self.files:  # older checkpoints do not tell
             self.forget("DATASETS.TEST: other validation files than those of the steps so far")
+
+
+def measure_what_is_due(trainer: Any) -> None:
+    """Measure the step before, if an error kept it from that.
+
+    The last one of a finished training is measured, too, if its best model is sought anew.
+
+    Args:
+        trainer: at the start of ``train``, its checkpoint loaded.
+    """
+    validation: Validation | None = trainer.validation
+    if validation is None:
+        return
+    is_sought = trainer.iter >= trainer.max_iter and validation.best is None
+    was_due = validation.is_due
+    if is_sought or was_due:
+        trainer.iter = trainer.storage.iter = trainer.start_iter - 1
+        validation.measure_step()
+        for hook in trainer._hooks:
+            if was_due and isinstance(hook, Writers):  # its row is not there yet
+                hook.after_step()
+        if trainer.is_last_step:
+            trainer.checkpointer.save("model_final")
+        trainer.iter = trainer.start_iter
+
+
+def save_what_was_not_measured(trainer: Any) -> None:
+    """A checkpoint of the step whose validation failed: none of the training is lost.
+
+    Args:
+        trainer: during that step.
+    """
+    try:
+        for hook in trainer._hooks:
+            if isinstance(hook, PeriodicCheckpoint):
+                logger.warning(
+                    "the validation after step %d failed; %s holds the training so far, and mito "
+                    "train-net --resume goes on with that validation",
+                    trainer.iter + 1,
+                    hook.save(),
+                )
+    except ConfigError as error:
+        logger.warning("%s", error)
