@@ -19,6 +19,10 @@ class AnnotationError(MitoInstanceError):
     """A mask, an ROI or a COCO JSON breaks a rule of its format or does not fit its image."""
 
 
+class OutsideError(AnnotationError):
+    """An outline lies wholly outside its image."""
+
+
 class ConfigError(MitoInstanceError):
     """A config file, a key or a combination of options is not usable."""
 

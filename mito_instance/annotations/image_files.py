@@ -33,21 +33,35 @@ def match_files(images: Sequence[ImageInstances]) -> list[ImageInstances]:
     for image in images:
         if image.image not in headers:
             headers[image.image] = page_headers(Path(image.image))
-        pages = headers[image.image]
-        if image.frame >= len(pages):
-            raise AnnotationError(
-                f"{image.image}: page must be in 0 … {len(pages) - 1}, got {image.frame}; check "
-                "that the annotations belong to this file"
-            )
-        size_hw, of_file = pages[image.frame]
-        if size_hw != image.image_hw:
-            raise AnnotationError(
-                f"{image.image}: image is {size_hw} (height, width) but its annotation says "
-                f"{image.image_hw}; convert the annotations anew"
-            )
-        known = image.pixel_size or of_file
-        matched.append(image if known is image.pixel_size else replace(image, pixel_size=known))
+        matched.append(match_page(image, headers[image.image]))
     return matched
+
+
+def match_page(
+    image: ImageInstances, pages: Sequence[tuple[tuple[int, int], PixelSize | None]]
+) -> ImageInstances:
+    """Compare one annotated page with its file's headers, as `match_files`.
+
+    Args:
+        image: the annotated page.
+        pages: size and pixel size of each page of its file, from `page_headers`.
+
+    Raises:
+        AnnotationError: if the file has no such page, or one of another size.
+    """
+    if image.frame >= len(pages):
+        raise AnnotationError(
+            f"{image.image}: page must be in 0 … {len(pages) - 1}, got {image.frame}; check "
+            "that the annotations belong to this file"
+        )
+    size_hw, of_file = pages[image.frame]
+    if size_hw != image.image_hw:
+        raise AnnotationError(
+            f"{image.image}: image is {size_hw} (height, width) but its annotation says "
+            f"{image.image_hw}; convert the annotations anew"
+        )
+    known = image.pixel_size or of_file
+    return image if known is image.pixel_size else replace(image, pixel_size=known)
 
 
 def page_of(image: ImageInstances) -> tuple[Path, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mito_instance.annotations.from_rois import RoiSet, find_roi_sets, pair_roi_sets
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.imagej_roi import ImageJRoi, read_rois
 from mito_instance.masks import rle as rle_masks
@@ -46,6 +46,7 @@ class Regions:
             self._sets = dict.fromkeys(images, sets[0])
         self._rois: dict[Path, list[ImageJRoi]] = {}
         self._failures: dict[Path, str] = {}
+        self._said: set[Path] = set()
         for roi_set in {id(roi_set): roi_set for roi_set in self._sets.values()}.values():
             try:
                 self._rois[roi_set.name] = _outlines(roi_set)
@@ -80,12 +81,13 @@ class Regions:
                 continue
             try:
                 masks.append(rasterise(roi.rings, image_hw, where).rle)
-            except AnnotationError as error:  # one for all images may be of a larger one
+            except OutsideError as error:  # one for all images may be of a larger one
                 outside.append(error)
         if outside and not masks:
             raise outside[0]
-        for error in outside:
-            logger.warning("%s: the region is that of the other outlines; %s", path, error)
+        if outside and path not in self._said:  # of a stack once
+            self._said.add(path)
+            logger.warning("%s: the region is that of the other outlines; %s", path, outside[0])
         if not masks:
             raise AnnotationError(
                 f"{path}: no region in {name} is for page {frame + 1}; "

@@ -107,7 +107,7 @@ class Outputs:
         if self.rois is not None:
             zips = {self.rois / f"{stem}.zip": image for image, stem in stems.items()}
             refuse_changed(zips)
-            _refuse_others(zips)
+            refuse_others(zips)
         for folder in folders:
             make_folder(folder)
 
@@ -228,19 +228,23 @@ def refuse_changed(zips: Iterable[Path]) -> None:
         )
 
 
-def _refuse_others(zips: Mapping[Path, Path]) -> None:
+def refuse_others(zips: Mapping[Path, Path]) -> None:
     """Refuse to replace what was found in another image of the same name.
 
     Args:
         zips: the image of each zip that would be written.
+
+    Raises:
+        ConfigError: names the first of them.
     """
-    for path, image in zips.items():
-        if is_of_another_image(path, image):
-            raise ConfigError(
-                f"{path}: holds what was found in another image of the name {image.name}, and "
-                "would be replaced; write to another folder, or name the images of both folders in "
-                "one command; if the images were moved, delete it"
-            )
+    found = [path for path, image in zips.items() if is_of_another_image(path, image)]
+    if found:
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ConfigError(
+            f"{found[0]}{others}: holds the outlines of another image of the name "
+            f"{zips[found[0]].name}, which would be replaced; write to another folder, or name the "
+            "images of both folders in one command"
+        )
 
 
 @dataclass(slots=True)

@@ -202,7 +202,7 @@ class PageWork:
                 blocks = ", or MITO.SEMANTIC.BLOCK_SLICES in the model's config.yaml"
                 raise ImageError(
                     f"{loaded.page.path}: not enough memory for the network; try a smaller "
-                    f"--tile-px{blocks if isinstance(self.predictor, StackPredictor) else ''}"
+                    f"--tile-px{blocks if hasattr(self.predictor, 'block_slices') else ''}"
                 ) from error
             raise
         if isinstance(self.predictor, StackPredictor) and not self.predictor.is_whole(loaded.page):

@@ -85,6 +85,8 @@ def in_three_steps(
                 finish_oldest()
                 while behind and (len(behind) > n_threads or behind[0][1].done()):
                     yield _oldest(behind)
+            while behind:
+                yield _oldest(behind)
         except KeyboardInterrupt:
             # Reading ends, but what was predicted is not lost.
             for _, reading in ahead:
@@ -94,8 +96,6 @@ def in_three_steps(
             while behind:
                 yield _oldest(behind)
             raise
-        while behind:
-            yield _oldest(behind)
 
 
 def _after(first: Future[Any], step: Callable[[Any], Future[Any]]) -> Future[Any]:

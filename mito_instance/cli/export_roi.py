@@ -51,7 +51,7 @@ def _export(args: argparse.Namespace) -> int:
 
     from mito_instance.annotations.image_files import is_of_stack
     from mito_instance.batch.file_names import FileNames
-    from mito_instance.batch.outputs import refuse_changed
+    from mito_instance.batch.outputs import refuse_changed, refuse_others
     from mito_instance.instances import ImageInstances
     from mito_instance.io.coco import read_coco
     from mito_instance.io.imagej_roi_writer import write_roi_zip
@@ -64,6 +64,7 @@ def _export(args: argparse.Namespace) -> int:
     stems = FileNames(list(images)).stems
     zips = {path: args.output / f"{stem}.zip" for path, stem in stems.items()}
     refuse_changed(zips.values())
+    refuse_others({zips[path]: path for path in images})
     n_rois = 0
     for path, pages in tqdm(images.items(), desc="ROI zips", unit="image", disable=None):
         n_rois += write_roi_zip(zips[path], pages, is_stack=is_of_stack(path, pages[0].frame))

@@ -235,6 +235,7 @@ def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: st
     seed_everything(seed)
     trainer = Trainer(cfg, validate, seed, notes)
     trainer.register_hooks([ProgressBar(label)])
+    trainer.can_resume = False  # its checkpoints go when it is done
     trainer.resume_or_load(resume=False)
     trainer.train()
     return trainer

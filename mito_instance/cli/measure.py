@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from mito_instance.cli.command import CommandParser, run
 from mito_instance.cli.outlined_images import add_outlined, read_outlined
@@ -66,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(args: argparse.Namespace) -> int:
     from mito_instance import __version__
     from mito_instance.batch.outlined import OutlinedPages
-    from mito_instance.io.images import natural_key
 
     if args.outlines is not None and args.json_files is not None:
         raise ConfigError("--rois and --coco: give one of the two, and measure the others apart")
@@ -79,8 +77,7 @@ def _measure(args: argparse.Namespace) -> int:
         whole_stacks=not args.only_outlined_pages,
     )
     # One file may have several names.
-    files = [*(Path(image.image) for image in outlined.images), *(f for f, _ in outlined.unusable)]
-    paths = sorted({file.resolve(): file for file in reversed(files)}.values(), key=natural_key)
+    paths = list({file.resolve(): file for file in outlined.files}.values())
     pages = OutlinedPages(outlined.images, outlined.unusable)
     record = {
         "description": "outlined mitochondria, measured by mito measure",

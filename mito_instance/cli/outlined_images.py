@@ -56,11 +56,13 @@ class Outlined:
         status: exit status so far.
         unusable: file and page of the outlines that could not be used, and why not; of an ROI set,
             the first page.
+        files: all of these, in the order of the images, or of the JSON.
     """
 
     images: list[ImageInstances] = field(default_factory=list)
     status: int = OK
     unusable: dict[tuple[Path, int], str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
 
 def read_outlined(
@@ -92,6 +94,7 @@ def read_outlined(
         for path in args.coco:
             found = read_coco(path)
             outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+            outlined.files += [Path(i.image) for i in found]
     seen = set()
     for image in outlined.images:
         page = page_of(image)
@@ -128,20 +131,20 @@ def _matched_singly(
         pages: its annotated pages.
         unusable: grows by pages that the file has; others have no row anywhere, and are named.
     """
-    from mito_instance.annotations.image_files import match_files
-    from mito_instance.io.images import n_frames
+    from mito_instance.annotations.image_files import match_page
+    from mito_instance.io.images import page_headers
 
     try:
-        n_pages = n_frames(path)
+        headers = page_headers(path)
     except ImageError as error:
         unusable[path, 0] = str(error)
         return []
     matched = []
     for page in pages:
         try:
-            matched += match_files([page])
-        except (AnnotationError, ImageError) as error:
-            if page.frame < n_pages:
+            matched.append(match_page(page, headers))
+        except AnnotationError as error:
+            if page.frame < len(headers):
                 unusable[path, page.frame] = str(error)
             else:
                 say_lines("failed", [str(error)])
@@ -177,4 +180,5 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     unusable = {(path, 0): reason for path, reason in conversion.unusable.items()}
     left_to_caller = [] if all_or_none else list(unusable.values())
     say_lines("failed", [failure for failure in failures if failure not in left_to_caller])
-    return Outlined(conversion.images, SOME_FAILED if failures else OK, unusable)
+    files = [image for image, _ in pairing.pairs]
+    return Outlined(conversion.images, SOME_FAILED if failures else OK, unusable, files)

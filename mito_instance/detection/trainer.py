@@ -82,6 +82,7 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.seed = seed
         self.notes = notes
+        self.can_resume = True
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.n_seen_at_start = 0

@@ -154,8 +154,9 @@ def measure_what_is_due(trainer: Any) -> None:
         for hook in trainer._hooks:
             if was_due and isinstance(hook, Writers):  # its row is not there yet
                 hook.after_step()
-        if trainer.is_last_step:
-            trainer.checkpointer.save("model_final")
+        for hook in trainer._hooks:
+            if isinstance(hook, PeriodicCheckpoint):
+                hook.save()
         trainer.iter = trainer.start_iter
 
 
@@ -163,8 +164,10 @@ def save_what_was_not_measured(trainer: Any) -> None:
     """A checkpoint of the step whose validation failed: none of the training is lost.
 
     Args:
-        trainer: during that step.
+        trainer: during that step; nothing is saved of one that cannot be resumed.
     """
+    if not trainer.can_resume:
+        return
     try:
         for hook in trainer._hooks:
             if isinstance(hook, PeriodicCheckpoint):

@@ -52,7 +52,8 @@ def read_label_pages(
         if page.is_jpeg:
             raise _changed_by_jpeg(page.where)
         labels = integer_labels(page.stored, page.where)
-        refuse_micrograph(labels, page.where, len(value_counts(page.stored)[0]))
+        if np.count_nonzero(labels) > labels.size / 2:  # specks on an empty page are labels
+            refuse_micrograph(labels, page.where, len(value_counts(page.stored)[0]))
         if page.form == COLOURS:
             background = _surrounding(labels)
         elif labels.all() and not is_known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -114,21 +113,13 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
     scale_y = page.image_hw[0] / found.image_hw[0]
     for index, mask in enumerate(found.masks):
         x, y, width, height = rle.box_xywh(mask)
-        # One pixel of margin, so that the outline is interpolated against background.
-        inside = np.pad(rle.crop(mask, (x, y, width, height)).astype(np.float32), 1)
+        inside = rle.crop(mask, (x, y, width, height)).astype(np.float32)
         left, top = round((x - 1) * scale_x), round((y - 1) * scale_y)
         right, bottom = round((x + width + 1) * scale_x), round((y + height + 1) * scale_y)
-        columns = (np.arange(left, max(right, left + 1)) + 0.5) / scale_x - (x - 1) - 0.5
-        rows = (np.arange(top, max(bottom, top + 1)) + 0.5) / scale_y - (y - 1) - 0.5
-        columns, rows = columns + _OFF_HALF_PX[0], rows + _OFF_HALF_PX[1]
-        sampled = cv2.remap(
-            inside,
-            np.broadcast_to(columns.astype(np.float32), (len(rows), len(columns))),
-            np.broadcast_to(rows.astype(np.float32)[:, None], (len(rows), len(columns))),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0,
-        )
+        columns = (np.arange(left, max(right, left + 1)) + 0.5) / scale_x - 0.5 - x
+        rows = (np.arange(top, max(bottom, top + 1)) + 0.5) / scale_y - 0.5 - y
+        sampled = _between_rows(inside, rows + _OFF_HALF_PX[1])
+        sampled = _between_rows(sampled.T, columns + _OFF_HALF_PX[0]).T
         placed = rle.place(sampled > 0.5, left, top, page.image_hw)
         if rle.area_px(placed):
             masks.append(placed)
@@ -144,3 +135,18 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
         category_ids=chosen.category_ids,
         category_names=page.category_names,
     )
+
+
+def _between_rows(
+    levels: npt.NDArray[np.float32], rows: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Levels (H, W) at fractional rows (N,), linear between rows; 0 beyond the first and last.
+
+    OpenCV's remap would round the places to 1/32 px in its versions before 5.
+    """
+    padded = np.pad(levels, ((1, 2), (0, 0)))
+    places = np.clip(rows + 1.0, 0.0, len(levels) + 1.0)
+    above = np.floor(places).astype(np.intp)
+    share = (places - above).astype(np.float32)[:, None]
+    between: npt.NDArray[np.float32] = (1 - share) * padded[above] + share * padded[above + 1]
+    return between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from dataclasses import dataclass
@@ -68,8 +67,8 @@ class StackPosition:
 
         Args:
             n_pages: number of pages of the image.
-            dimensions: of the image; where they are unknown, or not of so many pages, only one of
-                channel, slice and time may be greater than 1.
+            dimensions: of the image; where they are unknown, or the file has as many pages as one
+                channel or time point alone, only one of channel, slice and time may be above 1.
             where: file and ROI, for the message.
 
         Raises:
@@ -96,8 +95,7 @@ class StackPosition:
     def _hyperstack_page(self, n_pages: int, dimensions: StackDimensions | None, where: str) -> int:
         """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""
         position = [max(value, 1) - 1 for value in (self.channel, self.z, self.time)]
-        # One channel that was saved apart may still have the description of the whole.
-        if dimensions is None or math.prod(dimensions[:3]) != n_pages:
+        if dimensions is None or _is_of_a_part(n_pages, dimensions):
             if sum(value > 0 for value in position) > 1:
                 raise AnnotationError(
                     f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"
@@ -113,6 +111,16 @@ class StackPosition:
             page += position[number] * step
             step *= dimensions[:3][number]
         return page
+
+
+def _is_of_a_part(n_pages: int, dimensions: StackDimensions) -> bool:
+    """Whether a file may be a part that was saved apart, with the description of the whole.
+
+    One that was cut off while it was saved has another number of pages.
+    """
+    channels, slices, frames, _ = dimensions
+    parts = {slices * frames, channels * slices, channels * frames, channels, slices, frames}
+    return n_pages != channels * slices * frames and n_pages in parts
 
 
 def stack_dimensions(path: Path) -> StackDimensions | None:

@@ -26,6 +26,7 @@ _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 _MAX_ENTRY_NAME = 120
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
 _OF = b" of "
+_COMPARED_BYTES = 1 << 16
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal input gives equal bytes
 
 
@@ -74,7 +75,8 @@ def write_roi_zip(
     Names are those that the instances carry, else ``NUMBER-SCORE`` (``0001-0.97``), or
     ``NUMBER`` without scores, with the slice in front in stacks; the number is the instance's
     place in its page, as in ``objects.csv``. Names that occur twice get a number behind. The
-    comment of the zip is a mark by which `is_untouched` knows it, with a hash of the image's path.
+    comment of the zip is a mark by which `is_untouched` knows it, with hashes of the image's path
+    and content.
 
     Args:
         path: the zip.
@@ -100,7 +102,8 @@ def write_roi_zip(
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
             n_written += 1
-        archive.comment = _mark(archive.infolist()) + _OF + _place(pages[0].image if pages else "")
+        image = Path(pages[0].image) if pages else Path()
+        archive.comment = _mark(archive.infolist()) + _OF + _place(image) + _content(image)
     return n_written
 
 
@@ -117,24 +120,41 @@ def is_untouched(path: Path) -> bool:
 
 
 def is_of_another_image(path: Path, image: Path) -> bool:
-    """Whether `write_roi_zip` wrote a zip of an image that lies, or lay, in another place.
+    """Whether `write_roi_zip` wrote a zip of an image of another place and another content.
+
+    An image that was moved is the same, and so is one that was changed.
 
     Args:
         path: the zip; False for one that does not tell.
-        image: the image whose ROIs it is thought to hold.
+        image: the image whose ROIs it is thought to hold; False if it cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             _, of, place = archive.comment.partition(_OF)
     except Exception:
         return False
-    return bool(of) and place != _place(str(image))
+    own, content = _place(image), _content(image)
+    is_known = bool(of) and len(place) == len(own) + len(content) > len(own)
+    return is_known and not (place.startswith(own) or place.endswith(content))
 
 
-def _place(image: str) -> bytes:
+def _place(image: Path) -> bytes:
     """Tells the places of images apart, and keeps them to itself."""
     path = os.path.realpath(image)
     return hashlib.sha256(path.encode("utf-8", "backslashreplace")).hexdigest()[:16].encode()
+
+
+def _content(image: Path) -> bytes:
+    """Tells images apart by their sizes, beginnings and ends; empty for one that is not there."""
+    try:
+        with image.open("rb") as file:
+            head = file.read(_COMPARED_BYTES)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _COMPARED_BYTES))
+            tail = file.read(_COMPARED_BYTES)
+    except (OSError, ValueError):
+        return b""
+    return hashlib.sha256(b"%d" % size + head + tail).hexdigest()[:16].encode()
 
 
 def _mark(entries: Sequence[zipfile.ZipInfo]) -> bytes:

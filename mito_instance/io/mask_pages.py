@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +18,9 @@ from mito_instance.io.grey import to_grey
 from mito_instance.io.images import read_page, read_pages
 from mito_instance.io.raster import decode_raster, decode_raster_bytes
 from mito_instance.io.tiff import TiffPages, is_tiff
+
+_OFF_LINE = 2.0
+"""Grey levels by which a mixture of two colours may be rounded."""
 
 MAX_COLOURS = 4096
 """A colour-coded label image has some hundreds of colours, a picture has tens of thousands."""
@@ -69,8 +73,8 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
 
     A PNG with a palette of colours gives its indices, with a palette of greys the greys. Pages
     in colour (not JPEG, nor TIFF pages compressed as JPEG) give a number for each colour, black
-    being 0; where colour and grey say nothing but alpha does, alpha is the mask. All else is as
-    `images.read_pages`.
+    being 0; two colours with soft edges between them give 0 and 1. Where colour and grey say
+    nothing but alpha does, alpha is the mask. All else is as `images.read_pages`.
 
     Args:
         path: PNG, JPEG, BMP or TIFF, told by its content.
@@ -160,7 +164,9 @@ def _values(channels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], s
         return grey, _depth(grey)
     first = channels[..., :1]
     if channels.shape[2] == 3 and channels.dtype.kind in "bui" and (channels != first).any():
-        return _colour_numbers(channels, path), COLOURS
+        numbers, colours = _colour_numbers(channels, path)
+        soft = _with_soft_edges(numbers, colours)
+        return (numbers, COLOURS) if soft is None else (soft, "two colours with soft edges")
     return to_grey(channels, str(path)), f"RGB {_depth(channels)}"
 
 
@@ -170,8 +176,43 @@ def _is_constant_where(colour: npt.NDArray[Any], visible: npt.NDArray[np.bool_])
     return bool((chosen == chosen[:1]).all())
 
 
-def _colour_numbers(channels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.int64]:
+def _with_soft_edges(
+    numbers: npt.NDArray[np.int64], colours: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8] | None:
+    """0 and 1 (H, W) of a drawing in one colour whose edges fade into the ground; None for others.
+
+    Two colours hold most pixels, all others lie between these, and each of their pixels is at
+    most two from a pixel of either kind: labels in shades of one colour are larger.
+
+    Args:
+        numbers: (H, W), a number for each colour.
+        colours: red, green and blue (N, 3) of each number, from the least number on.
+    """
+    places = numbers - numbers.min() if numbers.size else numbers
+    counts = np.bincount(places.ravel(), minlength=len(colours))
+    if len(colours) < 3:
+        return None
+    ground, ink = np.argsort(-counts, kind="stable")[:2]
+    way = (colours[ink] - colours[ground]).astype(float)
+    share = ((colours - colours[ground]) @ way) / (way @ way)
+    off = np.abs(colours - colours[ground] - share[:, None] * way).max(axis=1)
+    if off.max() > _OFF_LINE or share.min() < 0 or share.max() > 1:
+        return None
+    is_pure = np.zeros(len(colours), dtype=bool)
+    is_pure[[ground, ink]] = True
+    faded = (~is_pure)[places].astype(np.uint8)
+    if cv2.erode(faded, np.ones((5, 5), np.uint8)).any():
+        return None
+    return (share >= 0.5)[places].astype(np.uint8)
+
+
+def _colour_numbers(
+    channels: npt.NDArray[Any], path: Path
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """A number for each colour; black is 0, the others ascend with red, green and blue.
+
+    Returns:
+        The numbers (H, W), and red, green and blue (N, 3) of each, in their order.
 
     Raises:
         AnnotationError: if there are too many colours for a mask.
@@ -187,7 +228,8 @@ def _colour_numbers(channels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.in
         )
     start = 0 if colours[0] == 0 else 1
     labels: npt.NDArray[np.int64] = numbers.reshape(key.shape).astype(np.int64) + start
-    return labels
+    rgb = np.stack([colours >> 32, (colours >> 16) & 0xFFFF, colours & 0xFFFF], axis=1)
+    return labels, rgb
 
 
 def _indexed_values(path: Path) -> tuple[npt.NDArray[Any], str]:

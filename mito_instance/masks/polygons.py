@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.curves import Point, flattened
 from mito_instance.masks.rle import RLE, BoolMask
@@ -69,7 +69,7 @@ def rasterise(rings: Sequence[Ring], image_hw: tuple[int, int], where: str) -> R
     right = min(width, math.ceil(max(high[0], -1.0)) + 1)
     bottom = min(height, math.ceil(max(high[1], -1.0)) + 1)
     if high[0] <= 0 or high[1] <= 0 or low[0] >= width or low[1] >= height:
-        raise AnnotationError(
+        raise OutsideError(
             f"{where}: lies outside its image ({span}, but the image is {width} x {height} px); "
             "check that this outline belongs to this image"
         )

@@ -15,7 +15,7 @@ from torch import nn
 from mito_instance.errors import ConfigError
 from mito_instance.io.images import Page
 from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredictor
-from mito_instance.semantic.stacks import Place, Series, file_states, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, file_states, is_blank, read_slice
 
 N_MAPS = 4
 """Maps that are kept: those of a page and its neighbours, and one more."""
@@ -32,8 +32,8 @@ class NeighbourPredictor(SlicePredictor):
     """Maps of single slices, each averaged with those of its neighbours.
 
     A mitochondrion is mostly thicker than a slice, noise and a knife mark are not: what is seen
-    in one slice only counts for less. A page that has no neighbour on a side stands for it
-    itself. Pages in slice order are predicted once each.
+    in one slice only counts for less. A page that has no neighbour on a side, or a blank one,
+    stands for it itself. Pages in slice order are predicted once each.
 
     Args:
         cfg: reads ``MITO.SEMANTIC.NEIGHBOUR_WEIGHT``, the share of either neighbour.
@@ -53,7 +53,7 @@ class NeighbourPredictor(SlicePredictor):
                 f"same), got {self.share:g}"
             )
         self.alone = SemanticPredictor(cfg, network, weights)
-        self.maps: OrderedDict[Key, Grey] = OrderedDict()
+        self.maps: OrderedDict[Key, tuple[Grey, bool]] = OrderedDict()
 
     def in_orientations(self: Neighbour, count: int) -> Neighbour:
         """This predictor with maps of single slices that are means over their orientations."""
@@ -75,11 +75,14 @@ class NeighbourPredictor(SlicePredictor):
         """
         series = self.disk.around(page.path, page.frame, page.n_frames)
         last = len(series.places) - 1
-        before, own, after = (
-            self._map_at(series.places[min(max(position, 0), last)], page, tile_px)
-            for position in range(series.position - 1, series.position + 2)
-        )
-        beside = before.astype(np.float32) + after
+        own, _ = self._seen_at((page.path, page.frame), page, tile_px) or (None, False)
+        if own is None:
+            raise ValueError("a page that was read has a map")
+        beside = np.zeros(own.shape, dtype=np.float32)
+        for position in (series.position - 1, series.position + 1):
+            place = series.places[min(max(position, 0), last)]
+            found, shows = self._seen_at(place, page, tile_px) or (own, True)
+            beside += found if shows else own
         total = self.share * beside + (1.0 - 2.0 * self.share) * own
         averaged: Grey = np.rint(total).astype(np.uint8)
         return averaged
@@ -88,16 +91,17 @@ class NeighbourPredictor(SlicePredictor):
         """The slices beside a page."""
         return max(0, series.position - 1), min(series.position + 2, len(series.places))
 
-    def _map_at(self, place: Place, page: Page, tile_px: int | None) -> Grey:
-        """Map of a slice in the stack of a page; the page's own if the slice is of no use."""
+    def _seen_at(self, place: Place, page: Page, tile_px: int | None) -> tuple[Grey, bool] | None:
+        """Map of a slice in the stack of a page, and whether it shows anything; None if unread."""
         size_nm = None if page.pixel_size is None else page.pixel_size.nm
         key = (place, file_states([place]), page.pixels.shape, size_nm, tile_px)
         if key not in self.maps:
-            pixels = read_neighbour(place, page, self.unread)
+            pixels = read_slice(place, page, self.unread)
             if pixels is None:
-                return self._map_at((page.path, page.frame), page, tile_px)
+                return None
             # Like the page but for its pixels, and so predicted at the page's scale.
-            self.maps[key] = self._map_of(replace(page, pixels=pixels), tile_px)
+            found = self._map_of(replace(page, pixels=pixels), tile_px)
+            self.maps[key] = found, not is_blank(pixels)
             while len(self.maps) > N_MAPS:
                 self.maps.popitem(last=False)
         self.maps.move_to_end(key)

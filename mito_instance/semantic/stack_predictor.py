@@ -20,7 +20,7 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.semantic.layers import strides_3d
 from mito_instance.semantic.predictor import Grey, SlicePredictor
-from mito_instance.semantic.stacks import Place, Series, file_states, read_neighbour
+from mito_instance.semantic.stacks import Place, Series, file_states, is_blank, read_slice
 from mito_instance.semantic.windows import owned_parts
 
 logger = logging.getLogger(__name__)
@@ -118,26 +118,41 @@ class StackPredictor(SlicePredictor):
         first, last = self._decided(series)
         start, _ = self.reach(series)
         decided = slice(first - start, last - start)
-        maps = self._volume_map(self._block(series, page, zoom), tile_px, decided)
+        volume, is_seen = self._block(series, page, zoom)
+        if volume is None:
+            return np.zeros((last - first, *page.pixels.shape), dtype=np.uint8)
+        maps = self._volume_map(volume, tile_px, decided)
+        maps[~is_seen[decided]] = 0  # a copy of its neighbour stood for such a slice
         if zoom != 1.0:
             size = (page.pixels.shape[1], page.pixels.shape[0])
             maps = np.stack([np.asarray(cv2.resize(one, size), dtype=np.uint8) for one in maps])
         return maps
 
-    def _block(self, series: Series, page: Page, zoom: float) -> Grey:
-        """Grey levels (D, H, W) that the page's block sees, at the model's pixel size."""
+    def _block(
+        self, series: Series, page: Page, zoom: float
+    ) -> tuple[Grey | None, npt.NDArray[np.bool_]]:
+        """What the page's block sees, at the model's pixel size.
+
+        Returns:
+            Grey levels (D, H, W), the nearest slice standing for one that is of no use, None if
+            all are; and which slices (D,) are of use.
+        """
         start, stop = self.reach(series)
         slices = [self._read(place, page) for place in series.places[start:stop]]
-        # The page itself was read: there is a nearest usable slice to each.
-        usable = np.flatnonzero([grey is not None for grey in slices])
+        is_seen = np.array([grey is not None for grey in slices])
+        usable = np.flatnonzero(is_seen)
+        if not len(usable):
+            return None, is_seen
         nearest = [usable[np.abs(usable - index).argmin()] for index in range(len(slices))]
         volume = [grey for index in nearest if (grey := slices[index]) is not None]
-        return np.stack([resize_page(grey, zoom) for grey in volume] if zoom != 1.0 else volume)
+        if zoom != 1.0:
+            volume = [resize_page(grey, zoom) for grey in volume]
+        return np.stack(volume), is_seen
 
     def _read(self, place: Place, page: Page) -> Grey | None:
-        """Grey levels of a slice; None if it is of no use (`read_neighbour`)."""
-        pixels = read_neighbour(place, page, self.unread)
-        return None if pixels is None else super().prepare(pixels)
+        """Grey levels of a slice; None if it cannot be read or shows nothing."""
+        pixels = read_slice(place, page, self.unread)
+        return None if pixels is None or is_blank(pixels) else super().prepare(pixels)
 
     def _volume_map(
         self, volume: Grey, tile_px: int | None = None, decided: slice = slice(None)

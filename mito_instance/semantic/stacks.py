@@ -143,10 +143,10 @@ def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:
     return tuple(states)
 
 
-def read_neighbour(
+def read_slice(
     place: Place, page: Page, unread: set[Place] | None = None
 ) -> npt.NDArray[Any] | None:
-    """Grey levels (H, W) of a slice in the stack of a page that was read.
+    """Grey levels (H, W) of a slice in the stack of a page that was read, or of the page itself.
 
     Args:
         place: the slice; the page itself is not read again.
@@ -154,8 +154,7 @@ def read_neighbour(
         unread: grows by the slice if it cannot be read.
 
     Returns:
-        None if the slice cannot be read or has another size than the page (the log says so), or
-        shows nothing: a blank slice is no evidence against what its neighbours show.
+        None if the slice cannot be read or has another size than the page (the log says so).
     """
     if place == (page.path, page.frame):
         return page.pixels
@@ -172,8 +171,13 @@ def read_neighbour(
             place[0], place[1] + 1, pixels.shape, page.pixels.shape,
         )  # fmt: skip
         return None
+    return pixels
+
+
+def is_blank(pixels: npt.NDArray[Any]) -> bool:
+    """Whether a slice shows nothing, and so is no evidence against what its neighbours show."""
     shown = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
-    return pixels if shown.size and shown.min() < shown.max() else None
+    return not shown.size or bool(shown.min() == shown.max())
 
 
 def _images_beside(path: Path) -> list[Path]:

@@ -266,6 +266,26 @@ def test_colours_are_labels_on_any_ground(tmp_path, n_labels, ground):
     assert areas(conversion) == [20] * n_labels
 
 
+@pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (250, 240, 200)])
+@pytest.mark.parametrize("ink", [(0, 0, 255), (200, 30, 10)])
+def test_soft_edges_of_one_colour_are_no_labels(tmp_path, ground, ink):
+    image = save(tmp_path / "images" / "a.png", np.full((90, 120), 90, np.uint8))
+    drawn = np.full((90, 120, 3), ground, np.uint8)
+    for x, y, radius in ((25, 25, 12), (80, 40, 20), (40, 70, 9)):
+        cv2.circle(drawn, (x, y), radius, ink, -1, cv2.LINE_AA)
+    conversion = convert(save(tmp_path / "m" / "a.png", drawn), image)
+    assert len(conversion.images[0]) == 3
+    assert sorted(areas(conversion)) == pytest.approx([284, 491, 1320], rel=0.03)
+
+
+def test_labels_in_shades_of_one_colour_are_labels(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
+    shades = np.zeros((6, 3), np.uint8)
+    shades[1:, 2] = (255, 200, 150, 100, 50)
+    conversion = convert(save(tmp_path / "m" / "a.png", shades[labels_of(5)]), image)
+    assert len(conversion.images[0]) == 5
+
+
 def test_labels_under_an_inverting_lookup_table_are_those_stored(tmp_path):
     image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
     for dtype in (np.uint8, np.uint16):

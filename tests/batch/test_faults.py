@@ -245,7 +245,7 @@ def test_no_thread_works_on_when_the_batch_has_ended(images, tmp_path, monkeypat
     assert raised.value.__traceback__ is not None
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3, 9])
 def test_an_interruption_while_rows_are_written_keeps_what_was_predicted(images, workers):
     predictor, rows, results = DarkObjects(), [], Results()
     predict, predicted = predictor.predict, []

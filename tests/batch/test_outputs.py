@@ -257,14 +257,21 @@ def test_rois_of_another_image_of_the_name_are_not_replaced(images, tmp_path, ca
     rois, other = tmp_path / "rois", tmp_path / "other"
     assert run(images, "--rois", rois) == 0
     before = {path.name: path.read_bytes() for path in rois.iterdir()}
-    images.rename(other)
+    images.rename(other)  # the same images in another place
+    assert run(other, "--rois", rois) == 0
+    assert {path.name for path in rois.iterdir()} == set(before)
     images.mkdir()
-    assert run(other, "--rois", rois) == 2
-    assert "holds what was found in another image of the name" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in rois.iterdir()} == before
+    for path in other.iterdir():
+        (images / path.name).write_bytes(path.read_bytes())
+    changed = images / min(path.name for path in images.iterdir())
+    cv2.imwrite(str(changed), np.full((64, 64), 200, np.uint8))
+    assert run(images, "--rois", rois) == 2
+    said = capsys.readouterr().err
+    assert f"{changed.stem}.zip: holds the outlines of another image of the name" in said
     other_rois = tmp_path / "other_rois"
-    assert run(other, "--rois", other_rois) == 0
-    assert run(other, "--rois", other_rois) == 0
+    assert run(images, "--rois", other_rois) == 0
+    cv2.imwrite(str(changed), np.full((64, 64), 201, np.uint8))  # changed in its place
+    assert run(images, "--rois", other_rois) == 0
 
 
 def test_the_json_says_what_counted(images, tmp_path):

@@ -250,6 +250,14 @@ def test_a_micrograph_is_no_label_image(tmp_path):
         read_source(tmp_path / "a.tif")
 
 
+def test_specks_on_an_empty_page_are_labels(tmp_path):
+    specks = np.zeros((60, 60), np.uint8)
+    specks[::9, ::9].flat = np.arange(1, 50)
+    tifffile.imwrite(tmp_path / "a.tif", specks)
+    (image,) = read_source(tmp_path / "a.tif").images
+    assert len(image) == 49
+
+
 def test_a_results_list_needs_the_json_of_its_truth(files):
     (files / "results.json").write_text("[]")
     with pytest.raises(ConfigError, match="results list names no images"):

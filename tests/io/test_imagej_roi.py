@@ -528,7 +528,8 @@ def test_positions(fields, name, expected):
         pytest.param(StackPosition(channel=1, z=1, time=1), 5, None, 0, id="first"),
         pytest.param(StackPosition(channel=2, z=3, time=1), 12, (2, 6, 1), 5, id="c-then-z"),
         pytest.param(StackPosition(channel=1, z=2, time=2), 12, (2, 3, 2), 8, id="c-z-t"),
-        pytest.param(StackPosition(channel=1, z=3), 20, (2, 20, 1), 2, id="of-another-stack"),
+        pytest.param(StackPosition(channel=1, z=3), 20, (2, 20, 1), 2, id="a-channel-alone"),
+        pytest.param(StackPosition(channel=1, z=5), 15, (2, 10, 1), 8, id="cut-off"),
     ],
 )
 def test_pages(position, n_pages, dimensions, page):

@@ -111,6 +111,23 @@ def test_a_page_by_itself_and_one_without_usable_neighbours_are_as_without_the_k
     ] == [False, True]
 
 
+def test_a_blank_slice_counts_on_neither_side(tmp_path):
+    rng = np.random.default_rng(3)
+    slices = rng.integers(0, 256, (3, 70, 40), dtype=np.uint8)
+    slices[1] = 128
+    tifffile.imwrite(tmp_path / "a.tif", slices, photometric="minisblack")
+    alone, in_order = build(0.0), build(1 / 3)
+    for order in (range(3), reversed(range(3))):
+        for k in order:
+            page = read_page(tmp_path / "a.tif", k)
+            if k != 1:
+                np.testing.assert_allclose(
+                    in_order.page_probability(page), alone.page_probability(page), atol=1.01 / 255
+                )
+            else:
+                in_order.page_probability(page)
+
+
 def test_neighbours_are_taken_at_the_scale_of_the_page(files):
     predictor, alone = build(1 / 3), build(0.0)
     pages = [replace(page_of(files, k), pixel_size=PixelSize(5.0, "user")) for k in range(3)]

@@ -98,6 +98,23 @@ def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path,
     assert not predictor.is_whole(page)
 
 
+def test_a_blank_slice_shows_nothing_whichever_page_comes_first(build, volume, tmp_path):
+    with_gap, without = volume.copy(), volume.copy()
+    with_gap[2] = 0
+    tifffile.imwrite(tmp_path / "gap.tif", with_gap)
+    without[2] = without[1]
+    tifffile.imwrite(tmp_path / "without.tif", without)
+    for order in (range(7), reversed(range(7)), (2,)):
+        predictor = build()
+        maps = {k: predictor.prepare_page(read_page(tmp_path / "gap.tif", k)) for k in order}
+        assert not maps.pop(2).any()
+        for k, found in maps.items():  # the nearest slice stands for it
+            expected = build().prepare_page(read_page(tmp_path / "without.tif", k))
+            np.testing.assert_array_equal(found, expected)
+    tifffile.imwrite(tmp_path / "blank.tif", np.zeros((2, 70, 40), np.uint8))
+    assert not build().prepare_page(read_page(tmp_path / "blank.tif", 1)).any()
+
+
 @pytest.mark.parametrize("count", [4, 8])
 def test_a_mean_over_orientations_turns_with_the_stack(build, volume, tmp_path, count):
     turns = {
