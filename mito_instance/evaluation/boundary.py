@@ -76,9 +76,9 @@ def count_boundaries(
             kept &= rle.crop(within, box)
         counts += (
             _n_near(outline_pred & kept, outline_true, tolerance_px),
-            np.count_nonzero(outline_pred & kept),
+            int(np.count_nonzero(outline_pred & kept)),
             _n_near(outline_true & kept, outline_pred, tolerance_px),
-            np.count_nonzero(outline_true & kept),
+            int(np.count_nonzero(outline_true & kept)),
         )
     return BoundaryCounts(*counts.tolist())
 

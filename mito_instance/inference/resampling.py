@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ def masks_at_page_size(found: ImageInstances, page: ImageInstances) -> ImageInst
 
 
 def _between_rows(
-    levels: npt.NDArray[np.float32], rows: npt.NDArray[np.float64]
+    levels: npt.NDArray[np.float32], rows: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float32]:
     """Levels (H, W) at fractional rows (N,), linear between rows; 0 beyond the first and last.
 

@@ -203,7 +203,8 @@ def _with_soft_edges(
     faded = (~is_pure)[places].astype(np.uint8)
     if cv2.erode(faded, np.ones((5, 5), np.uint8)).any():
         return None
-    return (share >= 0.5)[places].astype(np.uint8)
+    drawn: npt.NDArray[np.uint8] = (share >= 0.5)[places].astype(np.uint8)
+    return drawn
 
 
 def _colour_numbers(
