@@ -103,10 +103,15 @@ def _without_suffix(name: str) -> str:
     return name
 
 
+def number_span(name: str) -> tuple[int, int] | None:
+    """Where in the name of a file the number of a slice is, at its end; None if there is none."""
+    found = _NUMBERED.match(_without_suffix(name))
+    return None if found is None or len(found.group(2)) > _MAX_DIGITS else found.span(2)
+
+
 def _slice(image: ImageInstances) -> Slice:
     path = PurePath(image.image)
-    name = _without_suffix(path.name)
-    found = _NUMBERED.match(name)
-    if not found or len(found.group(2)) > _MAX_DIGITS:
+    span = number_span(path.name)
+    if span is None:
         return Slice(image.image, 0)
-    return Slice(str(path.with_name(f"{found.group(1)}#")), int(found.group(2)))
+    return Slice(str(path.with_name(f"{path.name[: span[0]]}#")), int(path.name[slice(*span)]))

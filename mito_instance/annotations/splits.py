@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mito_instance.annotations.assignment import assign_groups
-from mito_instance.annotations.series import Slice, series_of, slices_of
+from mito_instance.annotations.series import Slice, number_span, series_of, slices_of
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 
@@ -162,13 +162,13 @@ def _within_specimens(images: Sequence[ImageInstances], options: SplitOptions) -
     if options.group_pattern is None:
         return slices
     for position, (image, place) in enumerate(zip(images, slices, strict=True)):
-        path = PurePath(image.image).as_posix()
-        found = re.search(options.group_pattern, path)
-        digits = re.search(r"[0-9]+(?=[^0-9/]*\Z)", path)
-        if place.stack == image.image or found is None or digits is None:
+        path = PurePath(image.image)
+        found, number = re.search(options.group_pattern, path.as_posix()), number_span(path.name)
+        if place.stack == image.image or found is None or number is None:
             continue  # a page of a file, or without a number
         start, stop = found.span(1 if found.re.groups else 0)
-        if start <= digits.start() and digits.end() <= stop:
+        name_at = len(path.as_posix()) - len(path.name)
+        if start <= name_at + number[0] and name_at + number[1] <= stop:
             slices[position] = Slice(image.image, 0)
     return slices
 

@@ -135,13 +135,12 @@ class PeriodicCheckpoint(HookBase):
         Raises:
             ConfigError: if it cannot be written.
         """
-        name = "model_final" if self.trainer.is_last_step else f"model_{self.trainer.iter:07d}"
-        folder = Path(self.checkpointer.save_dir)
-        if name == "model_final":
-            self.checkpointer.save(name)
-            return folder / f"{name}.pth"
-        old, self.recent = self.recent, [*(n for n in self.recent if n != name), name][-KEPT:]
+        name, old = "model_final", self.recent
+        if not self.trainer.is_last_step:
+            name = f"model_{self.trainer.iter:07d}"
+            self.recent = [*(other for other in old if other != name), name][-KEPT:]
         self.checkpointer.save(name)
+        folder = Path(self.checkpointer.save_dir)
         for outdated in set(old) - set(self.recent):
             (folder / f"{outdated}.pth").unlink(missing_ok=True)
         return folder / f"{name}.pth"

@@ -148,6 +148,11 @@ class Trainer(DefaultTrainer):
             )
         return steps
 
+    @property
+    def periodic(self) -> PeriodicCheckpoint | None:
+        """The hook that saves checkpoints; there is one on the main process."""
+        return next((hook for hook in self._hooks if isinstance(hook, PeriodicCheckpoint)), None)
+
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue from the last checkpoint in ``OUTPUT_DIR``, or start from ``MODEL.WEIGHTS``.
 
@@ -274,8 +279,7 @@ class Trainer(DefaultTrainer):
 
     def checkpoint_names(self) -> list[str]:
         """Those in ``OUTPUT_DIR`` that are of this training, without suffix."""
-        periodic = (hook for hook in self._hooks if isinstance(hook, PeriodicCheckpoint))
-        return ["model_final", *(name for hook in periodic for name in hook.recent)]
+        return ["model_final", *(self.periodic.recent if self.periodic is not None else ())]
 
     @property
     def has_chosen_threshold(self) -> bool:

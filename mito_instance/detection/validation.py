@@ -11,7 +11,6 @@ from typing import Any
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from mito_instance.detection.checkpoints import PeriodicCheckpoint
 from mito_instance.detection.logs import Writers
 from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.detection.processes import patient_group, shared_by_main
@@ -154,9 +153,8 @@ def measure_what_is_due(trainer: Any) -> None:
         for hook in trainer._hooks:
             if was_due and isinstance(hook, Writers):  # its row is not there yet
                 hook.after_step()
-        for hook in trainer._hooks:
-            if isinstance(hook, PeriodicCheckpoint):
-                hook.save()
+        if trainer.periodic is not None:
+            trainer.periodic.save()
         trainer.iter = trainer.start_iter
 
 
@@ -166,16 +164,16 @@ def save_what_was_not_measured(trainer: Any) -> None:
     Args:
         trainer: during that step; nothing is saved of one that cannot be resumed.
     """
-    if not trainer.can_resume:
+    if not trainer.can_resume or trainer.periodic is None:
         return
     try:
-        for hook in trainer._hooks:
-            if isinstance(hook, PeriodicCheckpoint):
-                logger.warning(
-                    "the validation after step %d failed; %s holds the training so far, and mito "
-                    "train-net --resume goes on with that validation",
-                    trainer.iter + 1,
-                    hook.save(),
-                )
+        saved = trainer.periodic.save()
     except ConfigError as error:
         logger.warning("%s", error)
+        return
+    logger.warning(
+        "the validation after step %d failed; %s holds the training so far, and mito train-net "
+        "--resume goes on with that validation",
+        trainer.iter + 1,
+        saved,
+    )

@@ -133,9 +133,11 @@ def is_of_another_image(path: Path, image: Path) -> bool:
             _, of, place = archive.comment.partition(_OF)
     except Exception:
         return False
-    own, content = _place(image), _content(image)
-    is_known = bool(of) and len(place) == len(own) + len(content) > len(own)
-    return is_known and not (place.startswith(own) or place.endswith(content))
+    own = _place(image)
+    if not of or place.startswith(own):
+        return False
+    known, content = place[len(own) :], _content(image)
+    return bool(known and content) and known != content
 
 
 def _place(image: Path) -> bytes:

@@ -199,7 +199,7 @@ def test_specimens_by_pattern():
     assert result.n_groups == {"train": 3, "val": 1}
 
 
-@pytest.mark.parametrize("name", ["s/cell{}.png", "s/wt_mouse{}_em.png"])
+@pytest.mark.parametrize("name", ["s/cell{}.png", "s/cell{}.dm3", "s/wt_mouse{}_em.png"])
 def test_the_number_of_a_specimen_is_none_of_a_slice(name):
     images = [image(name.format(number)) for number in range(1, 11)]
     pattern = "(mouse[0-9]+)" if "mouse" in name else "cell[0-9]+"
