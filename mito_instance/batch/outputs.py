@@ -284,15 +284,21 @@ class RoiZips:
     def _flush(self) -> None:
         if self.folder is not None and self._path is not None and self._pages:
             path = self.folder / f"{self.names.stems[self._path]}.zip"
-            pages, self._pages = self._pages, []
+            pages = self._pages
             if path.exists() and not is_untouched(path):
                 logger.warning(
                     "%s: was changed since this run began; it is kept, and what was found now is "
                     "not in it",
                     path,
                 )
+                self._pages = []
                 return
-            write_roi_zip(path, pages, is_stack=self._n_frames > 1)
+            try:
+                write_roi_zip(path, pages, is_stack=self._n_frames > 1)
+            except Exception:
+                self._pages = []
+                raise
+            self._pages = []  # after a Ctrl-C in the writing, the next flush does it
             if missing := sorted(set(range(self._n_frames)) - {page.frame for page in pages}):
                 logger.warning(
                     "%s: lacks page %s of %d, which failed or were not reached; mito measure "

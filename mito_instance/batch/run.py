@@ -18,6 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from mito_instance import __version__
 from mito_instance.batch.file_names import FileNames
 from mito_instance.batch.groups import group_of_all
+from mito_instance.batch.interrupts import held_interrupt
 from mito_instance.batch.outlined import OutlinedPages, PageLeftOut
 from mito_instance.batch.outputs import Outputs, RoiZips
 from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
@@ -138,6 +139,7 @@ class Batch:
             contextlib.closing(outcomes),
         ):
 
+            @held_interrupt()
             def take(task: PageTask, outcome: Done | Exception) -> None:
                 nonlocal n_left_out, log
                 progress.update()

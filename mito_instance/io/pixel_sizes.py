@@ -80,11 +80,11 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
 
     Raises:
         ConfigError: if the table cannot be read, a line has no name and size, a size is
-            impossible, an image is given two sizes, or a name fits two images.
+            impossible, an image is given two sizes, a name fits two images, or all names fit none.
     """
     named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
-    n_unused = 0
+    n_unused, unused = 0, ""
     for number, name, text, nm in _lines(path):
         where = f"{path} line {number}"
         image = named.find(name, where, path.parent)
@@ -96,7 +96,7 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
                 f"{text!r:.40}"
             )
         if image is None:
-            n_unused += 1
+            n_unused, unused = n_unused + 1, unused or f"{where}: {name}"
             continue
         if sizes.get(image, PixelSize(nm, "csv")).nm != nm:
             raise ConfigError(
@@ -104,6 +104,11 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
                 "keep one of the lines"
             )
         sizes[image] = PixelSize(nm, "csv")
+    if n_unused and not sizes:
+        raise ConfigError(
+            f"{unused} is none of the images, and no other line names one; give file names with "
+            "their endings"
+        )
     if n_unused:
         logger.warning("%s: %d lines name none of the images", path, n_unused)
     if len(sizes) < len(named.paths):
@@ -197,7 +202,7 @@ def _lines(path: Path) -> list[tuple[int, str, str, float | None]]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8; save it as CSV UTF-8") from error
     first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
+    separator = max("\t;,", key=first.count)  # of as many, the comma is a decimal one
     found = []
     try:
         rows = list(csv.reader(text.splitlines(), delimiter=separator, strict=True))

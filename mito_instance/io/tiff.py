@@ -20,7 +20,13 @@ from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
 from mito_instance.io.metadata import tiff_pixel_size, warn_once
 from mito_instance.io.tiff_chain import full_pages
-from mito_instance.io.tiff_palette import is_inverted, looked_up, shuffled_greys
+from mito_instance.io.tiff_palette import (
+    are_no_colours,
+    is_inverted,
+    looked_up,
+    shuffled_greys,
+    warn_of_colours,
+)
 from mito_instance.io.tiff_segments import JPEG_COMPRESSIONS, check_compression, check_segments
 
 logger = logging.getLogger(__name__)
@@ -114,13 +120,21 @@ class TiffPages:
             ImageError: if the page is damaged, too large, in CMYK, or compressed in an unknown
                 way.
         """
-        grey = to_grey(self.channels(frame), self._where(frame))
+        channels = self.channels(frame)
+        if channels.ndim == 3 and are_no_colours(self._page(frame)):
+            raise ImageError(
+                f"{self._where(frame)}: holds {channels.shape[2]} channels that are no colours; "
+                "save one grey channel"
+            )
+        grey = to_grey(channels, self._where(frame))
         if self._as_seen and self._tif.pages.first.description == STRETCHED_NOTE:
             return grey.view(Stretched) if grey.dtype == np.uint8 else grey
         page = self._page(frame)
-        greys = shuffled_greys(page) if self._as_seen and grey.dtype.kind == "u" else None
-        if greys is not None:
-            return looked_up(grey, greys)
+        if self._as_seen:
+            warn_of_colours(page, len(self._indices), str(self._path))
+            greys = shuffled_greys(page) if grey.dtype.kind == "u" else None
+            if greys is not None:
+                return looked_up(grey, greys)
         return _invert(grey) if is_inverted(page) else grey
 
     def channels(self, frame: int) -> npt.NDArray[Any]:

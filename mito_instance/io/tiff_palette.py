@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_WHITE_IS_ZERO, _PALETTE = 0, 3
+from mito_instance.io.grey import to_grey
+from mito_instance.io.metadata import warn_once
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
 _STRIP_PX = 1 << 22
+_NEAR_GREY = 1 / 16
+_NEARLY_ALL = 0.8
 
 
 def is_inverted(page: Any) -> bool:
@@ -28,23 +33,33 @@ def is_inverted(page: Any) -> bool:
 def shuffled_greys(page: Any) -> npt.NDArray[np.unsignedinteger[Any]] | None:
     """Grey level of each value of a page, where they neither rise nor fall with the values.
 
+    Programs that reduce a picture to 256 colours number these in any order. A few may be true
+    colours, as of a red scale bar on a grey micrograph: they count as the grey of their luma.
+
     Args:
         page: a ``tifffile.TiffPage``.
 
     Returns:
         uint8 (2^bits,), or uint16 where a value has more than 8 bits; None where the page has no
-        palette, one of colours, a damaged one, or one whose greys are in order.
+        palette, one of colours, a damaged one, or one whose greys are in order (with red and blue
+        ends, as ImageJ marks saturated pixels, too).
     """
-    greys, n_bits = _grey_palette(page), page.bitspersample
-    if greys is None or not isinstance(n_bits, int) or len(greys) != 1 << n_bits:
+    palette, n_bits = _palette(page), page.bitspersample
+    if palette is None or not isinstance(n_bits, int) or palette.shape[1] != 1 << n_bits:
         return None
-    steps = np.diff(greys.astype(np.int64))
-    if (steps >= 0).all() or (steps <= 0).all():
+    is_near = np.ptp(palette.astype(np.int64), axis=0) <= _NEAR_GREY * max(1, palette.max())
+    if is_near.mean() < _NEARLY_ALL:
         return None
+    greys: npt.NDArray[np.unsignedinteger[Any]] = to_grey(palette.T[None], "palette")[0]
+    steps = np.diff(greys[is_near].astype(np.int64))
+    if (steps >= 0).all() or ((steps <= 0).all() and _grey_palette(page) is not None):
+        return None  # of falling ones, those of greys alone are `is_inverted`
     if n_bits > 8:
         return greys.astype(np.uint16)
     # Some writers give 8 bit where the format has 16.
-    return (greys >> 8 if greys.max() > 255 else greys).astype(np.uint8)
+    shift = np.uint16(8 if palette.max() > 255 else 0)
+    seen: npt.NDArray[np.uint8] = (greys >> shift).astype(np.uint8)
+    return seen
 
 
 def looked_up(
@@ -63,13 +78,60 @@ def looked_up(
     return seen
 
 
+def are_no_colours(page: Any) -> bool:
+    """Whether the samples of a pixel are neither colours nor an alpha, but as of detectors.
+
+    Args:
+        page: a ``tifffile.TiffPage``.
+    """
+    return page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and 0 in page.extrasamples
+
+
+def warn_of_colours(page: Any, n_pages: int, path: str) -> None:
+    """Say once of a file that its grey levels may not be what its author meant.
+
+    Args:
+        page: a ``tifffile.TiffPage``.
+        n_pages: of the file.
+        path: of the file, for the message.
+    """
+    if _are_unordered_colours(page):
+        warn_once(
+            "%s: its values number colours in no order of brightness, and are read as grey "
+            "levels; save as grey TIFF if they are not",
+            (path,),
+        )
+    # tifffile stores a stack of three or four slices so, unless told that it is grey.
+    if page.axes == "SYX" and n_pages == 1 and page.is_shaped:
+        warn_once(
+            "%s: is read as one colour image; if its %d planes are slices, save them with "
+            "photometric='minisblack'",
+            (path, int(page.samplesperpixel)),
+        )
+
+
+def _are_unordered_colours(page: Any) -> bool:
+    """Whether a palette is of colours in no order; ImageJ's only paint its grey values."""
+    palette = _palette(page)
+    if palette is None or page.is_imagej or shuffled_greys(page) is not None:
+        return False
+    steps = np.diff(to_grey(palette.T[None], "palette")[0].astype(np.int64))
+    return bool((steps < 0).any() and (steps > 0).any())
+
+
 def _grey_palette(page: Any) -> npt.NDArray[np.unsignedinteger[Any]] | None:
     """The palette of a page; None where it has none, or one of colours or a damaged one."""
-    if page.photometric != _PALETTE or page.colormap is None:
+    palette = _palette(page)
+    if palette is None:
         return None
-    palette = np.asarray(page.colormap)
-    if palette.ndim != 2 or len(palette) != 3 or palette.shape[1] < 2:
-        return None  # ignored, as a palette of colours is
     red, green, blue = palette
     is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
     return red if is_grey else None
+
+
+def _palette(page: Any) -> npt.NDArray[np.unsignedinteger[Any]] | None:
+    """Red, green and blue (3, N) of a page's values; None where it has none, or a damaged one."""
+    if page.photometric != _PALETTE or page.colormap is None:
+        return None
+    palette = np.asarray(page.colormap)
+    return palette if palette.ndim == 2 and len(palette) == 3 and palette.shape[1] > 1 else None

@@ -216,9 +216,56 @@ def test_greys_in_no_order_are_read_as_seen(tmp_path, pixels, greys, expected):
     assert np.array_equal(only(path), expected)
     with TiffPages(path) as pages:  # labels, perhaps
         assert np.array_equal(pages.pixels(0), pixels)
-    colormap[0, 3] += 1
+    colormap[0] = 0
     path = written(tmp_path / "a.tif", pixels, photometric="palette", colormap=colormap)
     assert np.array_equal(only(path), pixels)  # colours
+
+
+@pytest.mark.parametrize("method", [0, 1, 2])
+def test_a_grey_picture_with_a_red_bar_reduced_to_256_colours_is_read_as_seen(
+    tmp_path, method, caplog
+):
+    rows, columns = np.mgrid[:96, :128]
+    grey = (40 + 150 * np.hypot(rows - 40, columns - 60) / 110).astype(np.uint8)
+    picture = np.stack([grey] * 3, axis=-1)
+    picture[88:92, 100:120] = 220, 20, 20
+    image = Image.fromarray(picture).quantize(256, method=method)
+    image.save(tmp_path / "a.tif")
+    difference = only(tmp_path / "a.tif").astype(int) - to_grey(np.array(image.convert("RGB")), "")
+    assert abs(difference).max() <= 1
+    assert not caplog.messages
+
+
+def test_a_grey_ramp_with_marked_ends_is_read_by_its_values(tmp_path, caplog):
+    ramp = np.stack([np.arange(256, dtype=np.uint16) * 257] * 3)
+    ramp[:, 0], ramp[:, -1] = (0, 0, 65535), (65535, 0, 0)  # ImageJ's HiLo
+    path = written(tmp_path / "a.tif", GREY8, photometric="palette", colormap=ramp)
+    assert np.array_equal(only(path), GREY8)
+
+
+def test_colours_in_no_order_are_named(tmp_path, caplog):
+    colours = RNG.integers(0, 65536, (3, 256)).astype(np.uint16)
+    path = written(tmp_path / "a.tif", GREY8, photometric="palette", colormap=colours)
+    assert np.array_equal(only(path), GREY8)
+    assert "a.tif: its values number colours in no order of brightness" in caplog.text
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 4])
+def test_channels_that_are_no_colours_are_refused(tmp_path, n_samples):
+    pixels = np.stack([GREY8] * n_samples, axis=-1)
+    extra = [0] * (n_samples - 1)
+    path = written(
+        tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig",
+        extrasamples=extra,
+    )  # fmt: skip
+    with pytest.raises(ImageError, match=f"a.tif: holds {n_samples} channels that are no colours"):
+        only(path)
+
+
+def test_slices_stored_as_colours_are_named(tmp_path, caplog):
+    path = written(tmp_path / "a.tif", np.stack([GREY8] * 3), photometric="rgb")
+    only(path)
+    assert "a.tif: is read as one colour image; if its 3 planes are slices" in caplog.text
 
 
 def test_greys_in_no_order_of_4_bit(tmp_path):
@@ -569,7 +616,7 @@ def test_decoders_are_silent(tmp_path, capfd):
         pytest.param(
             np.zeros((9, 9, 5), np.uint8),
             {"photometric": "minisblack", "planarconfig": "contig"},
-            "grey or RGB",
+            "5 channels that are no colours",
             id="five-channels",
         ),
         pytest.param(

@@ -31,6 +31,7 @@ def sizes_of(tmp_path, text, images):
         pytest.param("wt/a.tif,4\nko/a.tif,6\nb.tif,5\n", [4, 6, 5], id="paths"),
         pytest.param("{tmp}/ko/a.tif,6", [None, 6, None], id="absolute"),
         pytest.param("image;nm\r\nb.tif;4,5\r\n", [None, None, 4.5], id="semicolon-decimal-comma"),
+        pytest.param("b.tif;4,5\r\n", [None, None, 4.5], id="decimal-comma-without-header"),
         pytest.param("b.tif\t5\n\nother.tif\t1\n", [None, None, 5], id="tab-and-unused"),
         pytest.param('"b.tif",5,\n', [None, None, 5], id="empty-third-column"),
         pytest.param("\ufeffb.tif,5\nb.tif,5\n", [None, None, 5], id="twice-the-same"),
@@ -54,6 +55,7 @@ def test_the_list(tmp_path, images, text, expected):
         pytest.param("b.tif,nan\nb.tif,nan\n", "line 1: pixel size must be", id="nan"),
         pytest.param("b.tif\n", "line 1: must be image and pixel size", id="one-column"),
         pytest.param("b.tif,5,7\n", "line 1: must be image and pixel size", id="three-columns"),
+        pytest.param("image,nm\nb,5\n", "line 2: b is none of the images", id="no-ending"),
         pytest.param('"b.tif,5\n', "not a CSV table", id="open-quote"),
     ],
 )
