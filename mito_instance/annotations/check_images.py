@@ -87,7 +87,7 @@ def check_images(
             if not same:
                 images[key] = _unusable(images[key])
             continue
-        if image.image and page in pages:
+        if image.is_usable and page in pages:
             findings.add(
                 "image-twice",
                 where,
@@ -95,7 +95,8 @@ def check_images(
                 "left out, with its annotations",
             )
             image = _unusable(image)
-        pages.setdefault(page, key)
+        if image.is_usable:
+            pages.setdefault(page, key)
         images[key] = image
     return images
 

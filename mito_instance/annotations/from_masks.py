@@ -53,7 +53,9 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
             f"{masks}: images and masks are the same folder; put the masks in a folder of their own"
         )
     pair = pair_by_order if by == "order" else pair_by_name
-    image_paths = [path for path in find_images([images]) if masks not in path.parents]
+    image_paths = find_images([images])
+    if images.is_dir():  # the masks may lie in it
+        image_paths = [path for path in image_paths if masks not in (path, *path.parents)]
     if masks.is_dir():
         # Folder before files: what lies in a folder named like an image belongs to that image.
         folders = sorted(
@@ -255,10 +257,22 @@ def _kind_of_file(mask: Path, options: MaskOptions) -> MaskKindChoice:
         return "binary"
     if n_frames(mask) == 1:
         return "auto"
+    values = set()
     for page in read_mask_pages(mask):
         if read_mask_page(page).kind == "labels":
             return "labels"
-    return "auto"
+        values |= _value_of(page)
+    is_full_scale = all(250 <= value <= 255 or value >= 65000 for value in values)
+    return "auto" if len(values) < 2 or is_full_scale else "labels"
+
+
+def _value_of(page: MaskPage) -> set[int]:
+    """The one whole number of a page besides 0; none where there are more, or others."""
+    pixels = page.values
+    if pixels.ndim != 2 or pixels.dtype.kind not in "ui" or not pixels.size:
+        return set()
+    value = int(pixels.max())
+    return {value} if value > 0 and ((pixels == 0) | (pixels == value)).all() else set()
 
 
 @dataclass(slots=True)

@@ -157,6 +157,10 @@ def default_config() -> CfgNode:
     cfg.MODEL.RPN.PRE_NMS_TOPK_TEST = 5000
     cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 10000
     cfg.TEST.DETECTIONS_PER_IMAGE = 2000
+    # RLE keeps holes and overlaps, which polygons lose.
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    # Images without mitochondria teach what is none.
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     cfg.DATASETS.TRAIN = ()
     cfg.DATASETS.TEST = ()
     cfg.OUTPUT_DIR = "./output"

@@ -50,6 +50,16 @@ _UNREAD = {
     "DATALOADER.REPEAT_THRESHOLD": "MITO.DATASET_REPEATS",
     "TEST.AUG.ENABLED": "mito quantify --tta",
     "TEST.PRECISE_BN.ENABLED": "",
+    "VIS_PERIOD": "mito preview",
+}
+# Those of which we know one value only: it, and what does the rest.
+_FIXED: Mapping[str, tuple[Any, str]] = {
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (False, "MITO.EMPTY_IMAGE_REPEATS 0"),
+    "INPUT.MASK_FORMAT": ("bitmask", ""),
+}
+_PARTS = {
+    "MODEL.ROI_HEADS.NAME": ("MitoROIHeads", "MitoCascadeROIHeads"),
+    "MODEL.PROPOSAL_GENERATOR.NAME": ("MitoRPN",),
 }
 _FEW_STEPS = 10  # below, nobody expects to learn anything
 _LEAST_NM, _MOST_NM = 0.01, 1e5
@@ -109,6 +119,12 @@ def check_training(cfg: CfgNode) -> None:
             f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE: must be {' or '.join(_CLIP_TYPES)}, got "
             f"{clipping.CLIP_TYPE!r}"
         )
+    head = cfg.MODEL.ROI_BOX_HEAD
+    if cfg.MITO.HARD_BOX_FRACTION < 1 and (head.USE_SIGMOID_CE or head.USE_FED_LOSS):
+        raise ConfigError(
+            "MITO.HARD_BOX_FRACTION: must be 1 with MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or "
+            f"USE_FED_LOSS, for it learns a softmax, got {cfg.MITO.HARD_BOX_FRACTION:g}"
+        )
     if 2 * cfg.SOLVER.WARMUP_ITERS > cfg.SOLVER.MAX_ITER > _FEW_STEPS:
         logger.warning(
             "SOLVER.WARMUP_ITERS %d of SOLVER.MAX_ITER %d steps: the rate hardly rises before it "
@@ -140,13 +156,40 @@ def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
             patience,
         )
     usual = get_cfg()
+    meant: dict[str, tuple[Any, str]] = dict(_FIXED)
+    meant |= {key: (_value(usual, key), other) for key, other in _UNREAD.items()}
     idle = [
         key + (f" (instead: {other})" if other else "")
-        for key, other in _UNREAD.items()
-        if _value(cfg, key) != _value(usual, key)
+        for key, (value, other) in meant.items()
+        if _value(cfg, key) != value
     ]
     if idle:
         logger.warning("keys of Detectron2 that are not read here: %s", ", ".join(idle))
+    for key, ours in _PARTS.items():
+        name = _value(cfg, key)
+        if cfg.MODEL.META_ARCHITECTURE == "MitoMaskRCNN" and name not in ours:
+            logger.warning(
+                "%s %s: knows none of our keys (MITO.HARD_BOX_FRACTION, MITO.MIN_OBJECTNESS, …); "
+                "take %s",
+                key,
+                name,
+                " or ".join(ours),
+            )
+
+
+def warn_of_frozen_noise(cfg: CfgNode) -> None:
+    """Say that layers with random weights stay as they are in the training that begins.
+
+    Args:
+        cfg: with all overrides.
+    """
+    stages = cfg.MODEL.BACKBONE.FREEZE_AT
+    if stages and not cfg.MODEL.WEIGHTS and cfg.MODEL.META_ARCHITECTURE == "MitoMaskRCNN":
+        logger.warning(
+            "MODEL.WEIGHTS '': the first layers are random and, with MODEL.BACKBONE.FREEZE_AT %d, "
+            "stay so; set it to 0",
+            stages,
+        )
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

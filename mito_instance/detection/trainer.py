@@ -27,7 +27,11 @@ from mito_instance.detection.checkpoints import (
     check_origin,
     rates_of_config,
 )
-from mito_instance.detection.config_ranges import check_training, warn_of_idle_keys
+from mito_instance.detection.config_ranges import (
+    check_training,
+    warn_of_frozen_noise,
+    warn_of_idle_keys,
+)
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
 from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
 from mito_instance.detection.loader import build_train_loader, read_data
@@ -170,6 +174,8 @@ class Trainer(DefaultTrainer):
         check_same_start(self.start_iter, self.cfg.OUTPUT_DIR)
         if not self.start_iter:
             self.checkpointer.forget_last()
+            if comm.is_main_process():
+                warn_of_frozen_noise(self.cfg)
             return
         self._trainer.reset_data_loader(
             lambda: build_train_loader(self.cfg, self.records, self.seed, self.n_seen_at_start)
@@ -300,6 +306,9 @@ class Trainer(DefaultTrainer):
         Returns:
             The folder.
         """
+        if self.validation is not None and not self._holds(self.validation.best):
+            reason = "not the best model any more; the last weights are exported"
+            self.validation.take_last(f"{self.model_folder}: {reason}")
         best = None if self.validation is None else self.validation.best
         if best is None or not self._holds(best):
             self._export(self.iter, self.iter, {} if best is None else best.figures)

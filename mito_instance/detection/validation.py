@@ -30,7 +30,8 @@ class Best:
         step: number of steps done.
         ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
         figures: all its figures, ``score_threshold`` among them if it was chosen.
-        weights: SHA-256 of the file that it was stored in; empty in older checkpoints.
+        weights: SHA-256 of the file that it was stored in; empty in older checkpoints, ``none``
+            where it was in none.
     """
 
     step: int
@@ -69,6 +70,7 @@ class Validation(HookBase):
         self.best: Best | None = None
         self.n_without_gain = 0
         self.last_step = -1
+        self._last: Mapping[str, float] | None = None
         self.is_due = False
         patient_group()
 
@@ -91,6 +93,7 @@ class Validation(HookBase):
         figures: dict[str, float] = shared_by_main(measured)
         self.is_due = False
         done = self.last_step = self.trainer.iter + 1
+        self._last = figures
         self.trainer.storage.put_scalars(
             **{f"validation/{name}": value for name, value in figures.items()},
             smoothing_hint=False,
@@ -110,6 +113,12 @@ class Validation(HookBase):
             logger.warning("%s; the best model is sought anew", reason)
         self.best = None
         self.n_without_gain = 0
+
+    def take_last(self, reason: str) -> None:
+        """Count the last weights as the best, with their own figures, and say why."""
+        logger.warning("%s", reason)
+        figures = dict(self._last or {})
+        self.best = Best(self.last_step, figures.get("ap", -math.inf), figures, "none")
 
     def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""

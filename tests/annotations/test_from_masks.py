@@ -227,6 +227,11 @@ def test_masks_inside_the_image_folder_are_no_images(tmp_path, image):
     assert pairing.images_alone == ()
 
 
+def test_a_mask_beside_its_image_is_no_image(tmp_path, image):
+    mask = save(tmp_path / "images" / "mask.png", two_squares())
+    assert pair_masks(tmp_path / "images", mask).pairs == ((image, mask),)
+
+
 def test_one_folder_for_both_is_refused(image):
     with pytest.raises(ConfigError, match="are the same folder"):
         pair_masks(image.parent, image.parent)
@@ -416,6 +421,25 @@ def test_a_stack_of_labels_keeps_them_also_where_a_page_has_only_one(tmp_path):
     image = save(tmp_path / "a.tif", np.zeros_like(stack))
     conversion = convert(save(tmp_path / "m.tif", stack), image)
     assert [item.track_ids for item in conversion.images] == [(700, 3), (700,)]
+
+
+@pytest.mark.parametrize(
+    ("values", "tracks"),
+    [
+        ((1, 2, 2), [(1,), (2,), (2,)]),
+        ((300, 1, 300), [(300,), (1,), (300,)]),
+        ((7, 7, 7), [(), (), ()]),
+        ((255, 254, 255), [(), (), ()]),
+        ((255, 65535, 255), [(), (), ()]),
+    ],
+)
+def test_a_stack_of_one_label_a_page_is_one_of_labels(tmp_path, values, tracks):
+    stack = np.zeros((3, 20, 30), np.uint16)
+    for page, value in enumerate(values):
+        stack[page, 2:6, 3:8] = value
+    image = save(tmp_path / "a.tif", np.zeros_like(stack))
+    conversion = convert(save(tmp_path / "m.tif", stack), image)
+    assert [item.track_ids for item in conversion.images] == tracks
 
 
 def test_names_with_spaces_and_unicode(tmp_path):

@@ -3,7 +3,11 @@ import pytest
 pytest.importorskip("detectron2")
 
 from mito_instance.detection.config import load_config
-from mito_instance.detection.config_ranges import check_training, warn_of_idle_keys
+from mito_instance.detection.config_ranges import (
+    check_training,
+    warn_of_frozen_noise,
+    warn_of_idle_keys,
+)
 from mito_instance.detection.precision import Precision, choose_device
 from mito_instance.errors import ConfigError
 
@@ -185,6 +189,21 @@ def test_no_recipe_sets_a_key_in_vain(light_config, name, caplog):
     assert not caplog.text
 
 
+@pytest.mark.parametrize(("frozen", "weights"), [(2, ""), (0, ""), (2, "some.pth")])
+def test_random_layers_that_stay_so_are_said(light_config, caplog, frozen, weights):
+    words = ["MODEL.BACKBONE.FREEZE_AT", str(frozen), "MODEL.WEIGHTS", weights]
+    warn_of_frozen_noise(load_config(light_config, words))
+    assert ("FREEZE_AT 2, stay so; set it to 0" in caplog.text) == (frozen > 0 and not weights)
+
+
+@pytest.mark.parametrize("key", ["USE_SIGMOID_CE", "USE_FED_LOSS"])
+def test_the_hardest_boxes_are_those_of_the_softmax(light_config, key):
+    words = [f"MODEL.ROI_BOX_HEAD.{key}", "True", "MITO.HARD_BOX_FRACTION"]
+    check_training(load_config(light_config, [*words, "1.0"]))
+    with pytest.raises(ConfigError, match="HARD_BOX_FRACTION: must be 1 with"):
+        check_training(load_config(light_config, [*words, "0.5"]))
+
+
 @pytest.mark.parametrize(
     ("words", "has_validation", "message"),
     [
@@ -201,6 +220,13 @@ def test_no_recipe_sets_a_key_in_vain(light_config, name, caplog):
             "not read here: SOLVER.AMP.ENABLED (instead: MITO.PRECISION), TEST.PRECISE_BN.ENABLED",
         ),
         (["INPUT.MIN_SIZE_TRAIN", "(1024,)"], True, "INPUT.MIN_SIZE_TRAIN (instead: MITO.PIXEL_"),
+        (
+            ["DATALOADER.FILTER_EMPTY_ANNOTATIONS", "True", "INPUT.MASK_FORMAT", "polygon"],
+            True,
+            "FILTER_EMPTY_ANNOTATIONS (instead: MITO.EMPTY_IMAGE_REPEATS 0), INPUT.MASK_FORMAT",
+        ),
+        (["MODEL.ROI_HEADS.NAME", "CascadeROIHeads"], True, "or MitoCascadeROIHeads"),
+        (["MODEL.PROPOSAL_GENERATOR.NAME", "RPN"], True, "take MitoRPN"),
     ],
 )
 def test_keys_that_do_nothing_are_said(light_config, caplog, words, has_validation, message):

@@ -256,6 +256,23 @@ def test_the_model_of_a_later_step_is_not_taken_for_the_best(make_config, tmp_pa
     assert trainer.validation.best.weights == sha256(tmp_path / "run/model/model.safetensors")
 
 
+def test_the_last_weights_have_their_own_figures(make_config, tmp_path, monkeypatch, caplog):
+    """Somebody takes the best model away to try it, and none later is better."""
+    save_final_model, folder = Trainer.save_final_model, tmp_path / "run" / "model"
+
+    def save_without_the_best(trainer):
+        folder.rename(tmp_path / "elsewhere")
+        return save_final_model(trainer)
+
+    monkeypatch.setattr(Trainer, "save_final_model", save_without_the_best)
+    trainer = train(make_config(tmp_path / "run"))
+    assert "not the best model any more; the last weights are exported" in caplog.text
+    assert (trainer.validation.best.step, trainer.validation.best.ap) == (STEPS, AP_AT_STEP[STEPS])
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "0.2" in card
+    assert "0.5" not in card.split("validation", 1)[1].split("##", 1)[0]
+
+
 def test_figures_on_other_validation_files_are_forgotten(make_config, tmp_path, dataset, caplog):
     output, other = tmp_path / "run", dataset.parent / "other.json"
     other.write_text(dataset.read_text() + "\n")
