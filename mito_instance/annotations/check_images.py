@@ -86,6 +86,7 @@ def check_images(
             )
             if not same:
                 images[key] = _unusable(images[key])
+                pages = {page: one for page, one in pages.items() if one != key}
             continue
         if image.is_usable and page in pages:
             findings.add(

@@ -257,22 +257,24 @@ def _kind_of_file(mask: Path, options: MaskOptions) -> MaskKindChoice:
         return "binary"
     if n_frames(mask) == 1:
         return "auto"
-    values = set()
+    values: set[int] = set()
     for page in read_mask_pages(mask):
         if read_mask_page(page).kind == "labels":
             return "labels"
         values |= _value_of(page)
-    is_full_scale = all(250 <= value <= 255 or value >= 65000 for value in values)
-    return "auto" if len(values) < 2 or is_full_scale else "labels"
+    is_foreground = all(value == 1 or 250 <= value <= 255 or value >= 65000 for value in values)
+    is_told = options.foreground != "auto"
+    return "auto" if len(values) < 2 or is_foreground or is_told else "labels"
 
 
 def _value_of(page: MaskPage) -> set[int]:
     """The one whole number of a page besides 0; none where there are more, or others."""
-    pixels = page.values
-    if pixels.ndim != 2 or pixels.dtype.kind not in "ui" or not pixels.size:
+    pixels = page.stored
+    if pixels.dtype.kind not in "ui" or not pixels.size:
         return set()
     value = int(pixels.max())
-    return {value} if value > 0 and ((pixels == 0) | (pixels == value)).all() else set()
+    is_other = pixels != value
+    return {value} if value > 0 and is_other.any() and not pixels[is_other].any() else set()
 
 
 @dataclass(slots=True)

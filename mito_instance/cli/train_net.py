@@ -191,8 +191,8 @@ def _worker(args: argparse.Namespace) -> None:
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
     if comm.is_main_process():
-        threshold = trainer.best_score_threshold
         folder = trainer.save_final_model()
+        threshold = trainer.best_score_threshold
         logger.info("model saved in %s, score threshold %.2f", folder, threshold)
         print(folder)
 

@@ -50,7 +50,6 @@ _UNREAD = {
     "DATALOADER.REPEAT_THRESHOLD": "MITO.DATASET_REPEATS",
     "TEST.AUG.ENABLED": "mito quantify --tta",
     "TEST.PRECISE_BN.ENABLED": "",
-    "VIS_PERIOD": "mito preview",
 }
 # Those of which we know one value only: it, and what does the rest.
 _FIXED: Mapping[str, tuple[Any, str]] = {

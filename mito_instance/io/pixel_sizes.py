@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from mito_instance.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 MAX_LIST_BYTES = 64 * 1024**2
+_DECIMAL_COMMA = re.compile(r"[^;,]*;\s*\d+,\d+\s*")  # a line as German Excel writes it
 SAME_SIZE = 0.01
 """Sizes that differ by less than this part of the greater one agree."""
 
@@ -201,8 +203,9 @@ def _lines(path: Path) -> list[tuple[int, str, str, float | None]]:
         raise ConfigError(f"{path}: cannot read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8; save it as CSV UTF-8") from error
-    first = text.partition("\n")[0]
-    separator = max("\t;,", key=first.count)  # of as many, the comma is a decimal one
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    is_decimal = _DECIMAL_COMMA.fullmatch(first) is not None
+    separator = ";" if is_decimal else max(",;\t", key=first.count)
     found = []
     try:
         rows = list(csv.reader(text.splitlines(), delimiter=separator, strict=True))

@@ -21,11 +21,11 @@ from mito_instance.io.limits import check_size
 from mito_instance.io.metadata import tiff_pixel_size, warn_once
 from mito_instance.io.tiff_chain import full_pages
 from mito_instance.io.tiff_palette import (
-    are_no_colours,
     is_inverted,
     looked_up,
     shuffled_greys,
     warn_of_colours,
+    without_extra,
 )
 from mito_instance.io.tiff_segments import JPEG_COMPRESSIONS, check_compression, check_segments
 
@@ -120,13 +120,8 @@ class TiffPages:
             ImageError: if the page is damaged, too large, in CMYK, or compressed in an unknown
                 way.
         """
-        channels = self.channels(frame)
-        if channels.ndim == 3 and are_no_colours(self._page(frame)):
-            raise ImageError(
-                f"{self._where(frame)}: holds {channels.shape[2]} channels that are no colours; "
-                "save one grey channel"
-            )
-        grey = to_grey(channels, self._where(frame))
+        where = self._where(frame)
+        grey = to_grey(without_extra(self._page(frame), self.channels(frame), where), where)
         if self._as_seen and self._tif.pages.first.description == STRETCHED_NOTE:
             return grey.view(Stretched) if grey.dtype == np.uint8 else grey
         page = self._page(frame)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.errors import ImageError
 from mito_instance.io.grey import to_grey
 from mito_instance.io.metadata import warn_once
 
@@ -47,8 +48,8 @@ def shuffled_greys(page: Any) -> npt.NDArray[np.unsignedinteger[Any]] | None:
     palette, n_bits = _palette(page), page.bitspersample
     if palette is None or not isinstance(n_bits, int) or palette.shape[1] != 1 << n_bits:
         return None
-    is_near = np.ptp(palette.astype(np.int64), axis=0) <= _NEAR_GREY * max(1, palette.max())
-    if is_near.mean() < _NEARLY_ALL:
+    is_near = _near_grey(palette)
+    if is_near is None:
         return None
     greys: npt.NDArray[np.unsignedinteger[Any]] = to_grey(palette.T[None], "palette")[0]
     steps = np.diff(greys[is_near].astype(np.int64))
@@ -78,13 +79,27 @@ def looked_up(
     return seen
 
 
-def are_no_colours(page: Any) -> bool:
-    """Whether the samples of a pixel are neither colours nor an alpha, but as of detectors.
+def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """The pixels of a page, of samples that the file does not call colours or alpha the first.
 
     Args:
         page: a ``tifffile.TiffPage``.
+        channels: its pixels, (H, W) or (H, W, C).
+        where: the page, for the message.
+
+    Raises:
+        ImageError: if the other samples hold another picture, as of several detectors.
     """
-    return page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and 0 in page.extrasamples
+    is_grey = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+    if channels.ndim != 3 or not is_grey or 0 not in page.extrasamples:
+        return channels
+    first: npt.NDArray[Any] = channels[..., 0]
+    others = np.moveaxis(channels, -1, 0)[1:]
+    if any(np.ptp(other) and not np.array_equal(other, first) for other in others):
+        raise ImageError(
+            f"{where}: holds {1 + len(others)} channels that are no colours; save one grey channel"
+        )
+    return first
 
 
 def warn_of_colours(page: Any, n_pages: int, path: str) -> None:
@@ -113,10 +128,21 @@ def warn_of_colours(page: Any, n_pages: int, path: str) -> None:
 def _are_unordered_colours(page: Any) -> bool:
     """Whether a palette is of colours in no order; ImageJ's only paint its grey values."""
     palette = _palette(page)
-    if palette is None or page.is_imagej or shuffled_greys(page) is not None:
+    if palette is None or page.is_imagej or _near_grey(palette) is not None:
         return False
     steps = np.diff(to_grey(palette.T[None], "palette")[0].astype(np.int64))
     return bool((steps < 0).any() and (steps > 0).any())
+
+
+def _near_grey(palette: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Which entries (N,) of (3, N) are nearly grey; None where these are not nearly all of them.
+
+    Entries alike count once: those that a picture of few colours does not use are black.
+    """
+    spread = np.ptp(palette.astype(np.int64), axis=0)
+    is_near: npt.NDArray[np.bool_] = spread <= _NEAR_GREY * max(1, int(palette.max()))
+    _, first = np.unique(palette, axis=1, return_index=True)
+    return is_near if is_near[first].mean() >= _NEARLY_ALL else None
 
 
 def _grey_palette(page: Any) -> npt.NDArray[np.unsignedinteger[Any]] | None:

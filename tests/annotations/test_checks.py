@@ -213,6 +213,9 @@ def test_a_mended_polygon_has_the_pixels_of_the_right_form(folder, form):
         pytest.param([image(), image(name="b.png")], "image-id-twice", 0, id="id-of-two-files"),
         pytest.param([image(), image(2)], "image-twice", 1, id="page-twice"),
         pytest.param([image(2, frame=-1), image()], "image-frame", 1, id="page-after-an-unusable"),
+        pytest.param(
+            [image(), image(name="b.png"), image(2)], "image-id-twice", 1, id="page-after-a-double"
+        ),
         pytest.param([image(name="")], "image-name", 0, id="no-name"),
         pytest.param([image(name="gone.png")], "image-missing", 1, id="missing"),
         pytest.param([image(name="\ud800.png")], "image-missing", 1, id="impossible-name"),

@@ -431,6 +431,7 @@ def test_a_stack_of_labels_keeps_them_also_where_a_page_has_only_one(tmp_path):
         ((7, 7, 7), [(), (), ()]),
         ((255, 254, 255), [(), (), ()]),
         ((255, 65535, 255), [(), (), ()]),
+        ((1, 255, 1), [(), (), ()]),
     ],
 )
 def test_a_stack_of_one_label_a_page_is_one_of_labels(tmp_path, values, tracks):

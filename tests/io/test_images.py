@@ -241,6 +241,7 @@ def test_a_grey_ramp_with_marked_ends_is_read_by_its_values(tmp_path, caplog):
     ramp[:, 0], ramp[:, -1] = (0, 0, 65535), (65535, 0, 0)  # ImageJ's HiLo
     path = written(tmp_path / "a.tif", GREY8, photometric="palette", colormap=ramp)
     assert np.array_equal(only(path), GREY8)
+    assert not caplog.messages
 
 
 def test_colours_in_no_order_are_named(tmp_path, caplog):
@@ -252,14 +253,18 @@ def test_colours_in_no_order_are_named(tmp_path, caplog):
 
 @pytest.mark.parametrize("n_samples", [2, 3, 4])
 def test_channels_that_are_no_colours_are_refused(tmp_path, n_samples):
-    pixels = np.stack([GREY8] * n_samples, axis=-1)
-    extra = [0] * (n_samples - 1)
-    path = written(
-        tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig",
-        extrasamples=extra,
-    )  # fmt: skip
+    pixels = np.stack([GREY8 ^ k for k in range(n_samples)], axis=-1)
+    options = {
+        "photometric": "minisblack",
+        "planarconfig": "contig",
+        "extrasamples": [0] * (n_samples - 1),
+    }
     with pytest.raises(ImageError, match=f"a.tif: holds {n_samples} channels that are no colours"):
-        only(path)
+        only(written(tmp_path / "a.tif", pixels, **options))
+    pixels[..., 1:] = GREY8[..., None]
+    assert np.array_equal(only(written(tmp_path / "a.tif", pixels, **options)), GREY8)
+    pixels[..., 1:] = 255
+    assert np.array_equal(only(written(tmp_path / "a.tif", pixels, **options)), GREY8)
 
 
 def test_slices_stored_as_colours_are_named(tmp_path, caplog):
@@ -614,7 +619,7 @@ def test_decoders_are_silent(tmp_path, capfd):
     ("pixels", "options", "message"),
     [
         pytest.param(
-            np.zeros((9, 9, 5), np.uint8),
+            np.arange(405, dtype=np.uint16).reshape(9, 9, 5),
             {"photometric": "minisblack", "planarconfig": "contig"},
             "5 channels that are no colours",
             id="five-channels",

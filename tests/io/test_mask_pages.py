@@ -24,6 +24,15 @@ def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + checksum
 
 
+def test_a_palette_of_few_colours_is_read_by_index_of_a_region_too(tmp_path):
+    path = tmp_path / "a.tif"
+    colormap = np.zeros((3, 256), np.uint16)
+    colormap[:, 0] = colormap[0, 1] = 65535  # red on white
+    values = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
+    tifffile.imwrite(path, values, photometric="palette", colormap=colormap)
+    assert read_stored_page(path).tolist() == values.tolist()
+
+
 def indexed_png(indices, palette, bits=8):
     """A PNG with a palette, written by hand: OpenCV cannot."""
     height, width = indices.shape

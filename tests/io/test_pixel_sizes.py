@@ -32,6 +32,8 @@ def sizes_of(tmp_path, text, images):
         pytest.param("{tmp}/ko/a.tif,6", [None, 6, None], id="absolute"),
         pytest.param("image;nm\r\nb.tif;4,5\r\n", [None, None, 4.5], id="semicolon-decimal-comma"),
         pytest.param("b.tif;4,5\r\n", [None, None, 4.5], id="decimal-comma-without-header"),
+        pytest.param("\nb.tif,5\n", [None, None, 5], id="blank-first-line"),
+        pytest.param("image,pixel;nm\nb.tif,5\n", [None, None, 5], id="semicolon-in-header"),
         pytest.param("b.tif\t5\n\nother.tif\t1\n", [None, None, 5], id="tab-and-unused"),
         pytest.param('"b.tif",5,\n', [None, None, 5], id="empty-third-column"),
         pytest.param("\ufeffb.tif,5\nb.tif,5\n", [None, None, 5], id="twice-the-same"),
