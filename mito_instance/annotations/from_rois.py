@@ -15,7 +15,7 @@ from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_position import StackPosition, stack_dimensions
 from mito_instance.io.imagej_roi import NO_ROI_ENTRY, ImageJRoi, SkippedRoi, has_overlay, read_rois
-from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
+from mito_instance.io.images import natural_key, page_pixel_sizes, page_sizes_hw
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import component_rles
 from mito_instance.masks.polygons import rasterise
@@ -233,7 +233,7 @@ def _files_in_folder(folder: Path) -> list[Path]:
     """The ROI files of a folder and of the folders in it; hidden ones are none."""
     return [
         path
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.rglob("*"), key=natural_key)
         if path.is_file()
         and not path.name.startswith(".")
         and (

@@ -103,6 +103,14 @@ class StackPosition:
                     "save the image from Fiji as TIFF"
                 )
             return sum(position)
+        for name, value, size in zip(
+            ("slice", "time"), (self.z, self.time), dimensions[1:3], strict=True
+        ):
+            if value <= 0 and size > 1:
+                raise AnnotationError(
+                    f"{where}: has no {name} position but its image has {size}; "
+                    "set the position in Fiji (ROI Properties)"
+                )
         if any(value >= size for value, size in zip(position, dimensions[:3], strict=True)):
             return n_pages + sum(position)
         page, step = 0, 1
@@ -136,4 +144,5 @@ def stack_dimensions(path: Path) -> StackDimensions | None:
         return None
     if not metadata or min(sizes) < 1:
         return None
-    return StackDimensions(sizes[0], sizes[1], sizes[2])
+    order = "ZCT" if str(metadata.get("order", "")).lower() == "zct" else "CZT"
+    return StackDimensions(sizes[0], sizes[1], sizes[2], order)

@@ -257,7 +257,8 @@ class _UniqueNames:
 
         The file name is legal on every system. Both are unique, even where case is ignored.
         """
-        plain = _UNSAFE.sub("_", name)[:_MAX_ENTRY_NAME].strip(" .") or "roi"
+        short = _UNSAFE.sub("_", name).encode(errors="replace")[:_MAX_ENTRY_NAME]
+        plain = short.decode(errors="ignore").strip(" .") or "roi"
         suffix, number = "", self._last.get(plain.casefold(), 1)
         if number > 1:
             suffix = f"-{number}"

@@ -111,10 +111,10 @@ class TiffPages:
         """Grey levels (H, W) of a page in its own depth.
 
         Where the file says that white is zero, the values are inverted, so that greater is
-        always brighter; but 1-bit pages are masks, of which a stored 1 is the foreground and
-        becomes 255. A colour palette is ignored (it paints ImageJ's grey values); so is one of
-        greys in no order, unless the pages are wanted as seen. Those of a part that `crop_image`
-        wrote are `Stretched` then.
+        always brighter; fractions change their sign, if the pages are wanted as seen. But 1-bit
+        pages are masks, of which a stored 1 is the foreground and becomes 255. A colour palette
+        is ignored (it paints ImageJ's grey values); so is one of greys in no order, unless the
+        pages are wanted as seen. Those of a part that `crop_image` wrote are `Stretched` then.
 
         Raises:
             ImageError: if the page is damaged, too large, in CMYK, or compressed in an unknown
@@ -130,6 +130,8 @@ class TiffPages:
             greys = shuffled_greys(page) if grey.dtype.kind == "u" else None
             if greys is not None:
                 return looked_up(grey, greys)
+            if is_inverted(page) and grey.dtype.kind == "f":  # labels stay what they are
+                return -grey
         return _invert(grey) if is_inverted(page) else grey
 
     def channels(self, frame: int) -> npt.NDArray[Any]:

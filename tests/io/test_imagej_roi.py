@@ -542,6 +542,8 @@ def test_pages(position, n_pages, dimensions, page):
     [
         pytest.param(StackPosition(), None, "no slice position but its image has 5", id="not-set"),
         pytest.param(StackPosition(index=6), None, "page 6 but its image has 5", id="too-far"),
+        pytest.param(StackPosition(channel=2, time=1), (1, 5, 1), "no slice position", id="no-z"),
+        pytest.param(StackPosition(channel=1, z=1), (1, 1, 5), "no time position", id="no-t"),
         pytest.param(StackPosition(z=6), (1, 5, 1), "lies on page", id="z-too-far"),
         pytest.param(StackPosition(channel=2, z=2), None, "dimensions .* unknown", id="unknown"),
     ],
@@ -556,6 +558,8 @@ def test_stack_dimensions(tmp_path):
     stack = np.zeros((2, 3, 4, 8, 9), np.uint8)  # time, z, channel
     tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TZCYX"})
     assert stack_dimensions(path) == (4, 3, 2, "CZT")
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TZCYX", "order": "zct"})
+    assert stack_dimensions(path) == (4, 3, 2, "ZCT")
     plain = tmp_path / "plain.tif"
     tifffile.imwrite(plain, np.zeros((8, 9), np.uint8))
     assert stack_dimensions(plain) is None

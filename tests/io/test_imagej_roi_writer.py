@@ -88,6 +88,12 @@ def test_names_stay_unique_whatever_they_are():
     assert entries == ["m", "M-2", "m-2-2", "m-3", "m-2-3", "x_y", "x_y-2", "roi", "roi-2"]
 
 
+def test_long_names_of_entries_fit_a_disk():
+    name, entry = _UniqueNames().add("线" * 150)
+    assert name == "线" * 150
+    assert entry == "线" * 40
+
+
 def test_many_equal_names_cost_one_look_each(monkeypatch):
     looks = 0
 

@@ -298,6 +298,14 @@ def test_white_is_zero_is_turned_round(tmp_path):
     assert np.array_equal(only(path), 255 - GREY8)
 
 
+def test_white_is_zero_of_fractions_is_turned_round_but_for_labels(tmp_path):
+    fractions = GREY8.astype(np.float32)
+    path = written(tmp_path / "a.tif", fractions, photometric="miniswhite")
+    assert np.array_equal(to_uint8(only(path)), to_uint8(-fractions))
+    with TiffPages(path) as pages:
+        assert np.array_equal(pages.pixels(0), fractions)
+
+
 @pytest.mark.parametrize(
     "options",
     [
