@@ -17,6 +17,9 @@ from mito_instance.io.ome import ome_dimensions
 _SLICE_IN_NAME = re.compile(r"(\d{4,})-\d{4,}-\d{4,}(?:-\d+)?")
 
 
+_AXES = "CZT"
+
+
 class StackDimensions(NamedTuple):
     """How the pages of a hyperstack are counted.
 
@@ -31,6 +34,21 @@ class StackDimensions(NamedTuple):
     slices: int
     frames: int
     order: str = "CZT"
+
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether ImageJ, which counts C, Z, T, gives the pages other numbers than the file."""
+        moving = [axis for axis in self.order if int(self[_AXES.index(axis)]) > 1]
+        return moving != sorted(moving, key=_AXES.index)
+
+    def numbers(self, page: int) -> tuple[int, int, int]:
+        """Channel, slice and time, from 1, of a 0-based page."""
+        found, step = [1, 1, 1], 1
+        for axis in self.order:
+            number = _AXES.index(axis)
+            found[number] = page // step % int(self[number]) + 1
+            step *= int(self[number])
+        return found[0], found[1], found[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,7 @@ class StackPosition:
             return n_pages + sum(position)
         page, step = 0, 1
         for axis in dimensions.order:
-            number = "CZT".index(axis)
+            number = _AXES.index(axis)
             page += position[number] * step
             step *= dimensions[:3][number]
         return page

@@ -16,6 +16,7 @@ import roifile
 
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
+from mito_instance.io.imagej_position import StackDimensions, stack_dimensions
 from mito_instance.masks.contours import Outline, rle_outlines
 
 # Beyond these, ImageJ's 16-bit fields wrap: such outlines are written as paths of floats.
@@ -96,13 +97,13 @@ def write_roi_zip(
         is_stack = len(pages) > 1 or any(page.frame > 0 for page in pages)
     names = _UniqueNames()
     n_written = 0
+    image = Path(pages[0].image) if pages else Path()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, roi in _rois(pages, is_stack, styles or {}):
+        for name, roi in _rois(pages, is_stack, styles or {}, _shuffled(image)):
             roi.name, entry = names.add(name)
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
             n_written += 1
-        image = Path(pages[0].image) if pages else Path()
         archive.comment = _mark(archive.infolist()) + _OF + _place(image) + _content(image)
     return n_written
 
@@ -203,8 +204,17 @@ def encode_roi(
     return roi
 
 
+def _shuffled(image: Path) -> StackDimensions | None:
+    """Dimensions of a hyperstack whose pages ImageJ counts otherwise than the file; else None."""
+    found = stack_dimensions(image) if image.suffix.lower() in (".tif", ".tiff") else None
+    return found if found is not None and found.is_shuffled else None
+
+
 def _rois(
-    pages: Sequence[ImageInstances], is_stack: bool, styles: Mapping[int, RoiStyle]
+    pages: Sequence[ImageInstances],
+    is_stack: bool,
+    styles: Mapping[int, RoiStyle],
+    shuffled: StackDimensions | None,
 ) -> Iterator[tuple[str, roifile.ImagejRoi]]:
     """Wanted name and ROI of each instance that has pixels."""
     for page in pages:
@@ -218,7 +228,10 @@ def _rois(
             if page.groups and page.groups[index]:
                 style = RoiStyle(min(page.groups[index], _MOST_GROUPS), style.stroke_rgb)
             name = _name(page, index, position)
-            yield name, encode_roi(found, name, position, style)
+            roi = encode_roi(found, name, position, style)
+            if is_stack and shuffled is not None:  # these win over the slice
+                roi.c_position, roi.z_position, roi.t_position = shuffled.numbers(page.frame)
+            yield name, roi
 
 
 def _name(page: ImageInstances, index: int, position: int) -> str:

@@ -594,3 +594,5 @@ def test_positions_in_an_ome_hyperstack(tmp_path, axes, order, page):
     found = tuple(sizes[axis] if axis in axes else 1 for axis in "CZT")
     assert dimensions[:3] == found
     assert StackPosition(channel=1, z=3, time=1).page(math.prod(found), dimensions, "r") == page
+    assert dimensions.numbers(page) == (1, 3, 1)
+    assert dimensions.is_shuffled == (axes == "CZYX")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import roifile
+import tifffile
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.imagej_roi import read_rois
 from mito_instance.io.imagej_roi_writer import (
     RoiStyle,
@@ -109,6 +112,19 @@ def test_many_equal_names_cost_one_look_each(monkeypatch):
         names.add("mitochondrion")
     assert len(names._taken) == 1000
     assert looks < 3000
+
+
+@pytest.mark.parametrize(("axes", "numbers"), [("CZYX", (2, 1, 1)), ("ZCYX", (0, 0, 0))])
+def test_pages_that_imagej_counts_otherwise_are_named_by_channel_and_slice(tmp_path, axes, numbers):
+    path = tmp_path / "a.ome.tif"
+    shape = (2, 3) if axes == "CZYX" else (3, 2)
+    tifffile.imwrite(path, np.zeros((*shape, 40, 40), np.uint8), metadata={"axes": axes})
+    fourth = replace(page(square()), image=str(path), frame=3)
+    write_roi_zip(tmp_path / "a.zip", [fourth])
+    (roi,) = entries(tmp_path / "a.zip").values()
+    assert (roi.c_position, roi.z_position, roi.t_position) == numbers
+    (read,) = read_rois(tmp_path / "a.zip")
+    assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
 
 
 def test_own_names_stay_whole_inside(tmp_path):
