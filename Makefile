@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s%s\n", $$1, $$2}' Makefile
 
 setup: $(SETUP) ## make .venv with everything in it (first time: about 6 GB)
 	@$(if $(SYSTEM_SITE),grep -qx 'include-system-site-packages = true' $(VENV)/pyvenv.cfg || \

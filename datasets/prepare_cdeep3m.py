@@ -3,4 +3,5 @@
 
 from mito_instance.cli.prepare import main
 
-raise SystemExit(main("cdeep3m"))
+if __name__ == "__main__":
+    raise SystemExit(main("cdeep3m"))

@@ -3,4 +3,5 @@
 
 from mito_instance.cli.prepare import main
 
-raise SystemExit(main("imagej"))
+if __name__ == "__main__":
+    raise SystemExit(main("imagej"))

@@ -3,4 +3,5 @@
 
 from mito_instance.cli.finetune import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # worker processes import this file
+    raise SystemExit(main())

@@ -86,7 +86,9 @@ def check_images(
             )
             if not same:
                 images[key] = _unusable(images[key])
-                pages = {page: one for page, one in pages.items() if one != key}
+                former = (images[key].image, images[key].frame)
+                if pages.get(former) == key:
+                    del pages[former]
             continue
         if image.is_usable and page in pages:
             findings.add(

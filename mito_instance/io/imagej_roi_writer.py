@@ -25,6 +25,7 @@ _MAX_VERTICES = 65_535
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 
 _MAX_ENTRY_NAME = 120
+_MAX_ENTRY_BYTES = 200
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
 _OF = b" of "
 _COMPARED_BYTES = 1 << 16
@@ -270,8 +271,8 @@ class _UniqueNames:
 
         The file name is legal on every system. Both are unique, even where case is ignored.
         """
-        short = _UNSAFE.sub("_", name).encode(errors="replace")[:_MAX_ENTRY_NAME]
-        plain = short.decode(errors="ignore").strip(" .") or "roi"
+        short = _UNSAFE.sub("_", name)[:_MAX_ENTRY_NAME].encode(errors="replace")
+        plain = short[:_MAX_ENTRY_BYTES].decode(errors="ignore").strip(" .") or "roi"
         suffix, number = "", self._last.get(plain.casefold(), 1)
         if number > 1:
             suffix = f"-{number}"

@@ -120,7 +120,8 @@ def read_stored_page(path: Path, frame: int = 0) -> npt.NDArray[Any]:
     is_inverted = head.startswith(_PNG) and _has_inverting_palette(path.read_bytes())
     if is_tiff(path):
         with TiffPages(path) as pages:
-            pixels = pages.pixels(frame)  # of a palette its indices
+            if pages.is_of_colours(frame):
+                pixels = pages.pixels(frame)  # the indices
             is_inverted = _is_turned(pixels, pages.channels(frame))
     return np.bitwise_not(pixels) if is_inverted else pixels
 

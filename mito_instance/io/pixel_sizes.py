@@ -16,7 +16,7 @@ from mito_instance.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 MAX_LIST_BYTES = 64 * 1024**2
-_DECIMAL_COMMA = re.compile(r"[^;,]*;\s*\d+,\d+\s*")  # a line as German Excel writes it
+_DECIMAL_COMMA = re.compile(r'[^;,\t]*([;\t])\s*"?\d+,\d+"?\s*')  # as German Excel writes it
 SAME_SIZE = 0.01
 """Sizes that differ by less than this part of the greater one agree."""
 
@@ -87,10 +87,10 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
     named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
     n_unused, unused = 0, ""
-    for number, name, text, nm in _lines(path):
+    for place, (number, name, text, nm) in enumerate(_lines(path)):
         where = f"{path} line {number}"
         image = named.find(name, where, path.parent)
-        if image is None and nm is None and number == 1:
+        if image is None and nm is None and place == 0:
             continue  # the header
         if nm is None or not MIN_NM <= nm <= MAX_NM:
             raise ConfigError(
@@ -203,9 +203,10 @@ def _lines(path: Path) -> list[tuple[int, str, str, float | None]]:
         raise ConfigError(f"{path}: cannot read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8; save it as CSV UTF-8") from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    is_decimal = _DECIMAL_COMMA.fullmatch(first) is not None
-    separator = ";" if is_decimal else max(",;\t", key=first.count)
+    lines = [line for line in text.splitlines() if line.strip()][:2]  # a header, perhaps
+    decimal = next(filter(None, map(_DECIMAL_COMMA.fullmatch, lines)), None)
+    first = lines[0] if lines else ""
+    separator = max(",;\t", key=first.count) if decimal is None else decimal.group(1)
     found = []
     try:
         rows = list(csv.reader(text.splitlines(), delimiter=separator, strict=True))

@@ -22,6 +22,7 @@ from mito_instance.io.metadata import tiff_pixel_size, warn_once
 from mito_instance.io.tiff_chain import full_pages
 from mito_instance.io.tiff_palette import (
     is_inverted,
+    is_of_colours,
     looked_up,
     shuffled_greys,
     warn_of_colours,
@@ -111,7 +112,8 @@ class TiffPages:
         """Grey levels (H, W) of a page in its own depth.
 
         Where the file says that white is zero, the values are inverted, so that greater is
-        always brighter; fractions change their sign, if the pages are wanted as seen. But 1-bit
+        always brighter; fractions, and numbers that may be negative, if they are wanted as seen.
+        Fractions change their sign. But 1-bit
         pages are masks, of which a stored 1 is the foreground and becomes 255. A colour palette
         is ignored (it paints ImageJ's grey values); so is one of greys in no order, unless the
         pages are wanted as seen. Those of a part that `crop_image` wrote are `Stretched` then.
@@ -130,8 +132,8 @@ class TiffPages:
             greys = shuffled_greys(page) if grey.dtype.kind == "u" else None
             if greys is not None:
                 return looked_up(grey, greys)
-            if is_inverted(page) and grey.dtype.kind == "f":  # labels stay what they are
-                return -grey
+            if is_inverted(page) and grey.dtype.kind in "fi":  # labels stay what they are
+                return -grey if grey.dtype.kind == "f" else np.bitwise_not(grey)
         return _invert(grey) if is_inverted(page) else grey
 
     def channels(self, frame: int) -> npt.NDArray[Any]:
@@ -153,6 +155,17 @@ class TiffPages:
         if array.ndim == 3 and axes == "SYX" and array.shape == tuple(page.shape):
             array = np.moveaxis(array, 0, -1)
         return array
+
+    def is_of_colours(self, frame: int) -> bool:
+        """Whether the values of a page number colours.
+
+        Raises:
+            ImageError: if its directory is damaged.
+        """
+        try:
+            return is_of_colours(self._page(frame))
+        except Exception as error:
+            raise self._damaged(error, self._where(frame)) from error
 
     def is_jpeg(self, frame: int) -> bool:
         """Whether the values of a page went through JPEG compression.

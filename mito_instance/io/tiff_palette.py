@@ -95,11 +95,27 @@ def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDAr
         return channels
     first: npt.NDArray[Any] = channels[..., 0]
     others = np.moveaxis(channels, -1, 0)[1:]
-    if any(np.ptp(other) and not np.array_equal(other, first) for other in others):
+    if not all(_says_nothing(other, first) for other in others):
         raise ImageError(
             f"{where}: holds {1 + len(others)} channels that are no colours; save one grey channel"
         )
     return first
+
+
+def _says_nothing(sample: npt.NDArray[Any], first: npt.NDArray[Any]) -> bool:
+    """Whether a sample (H, W) is the first once more, or the same number everywhere."""
+    is_nan = sample.dtype.kind == "f"
+    constant = np.full_like(sample, sample.flat[0]) if sample.size else sample
+    return any(np.array_equal(sample, one, equal_nan=is_nan) for one in (first, constant))
+
+
+def is_of_colours(page: Any) -> bool:
+    """Whether a page has a palette with a colour in it.
+
+    Args:
+        page: a ``tifffile.TiffPage``.
+    """
+    return _palette(page) is not None and _grey_palette(page) is None
 
 
 def warn_of_colours(page: Any, n_pages: int, path: str) -> None:

@@ -153,3 +153,9 @@ def test_no_module_outside_detection_imports_torch():
 def test_the_check_sees_a_heavy_import():
     _, report = run_code(f"import sys\nsys.modules['torch'] = sys\n{REPORT}")
     assert report["heavy"] == ["torch"]
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.name)
+def test_tools_can_be_imported_by_the_processes_that_they_start(path):
+    code = path.read_text(encoding="utf-8")
+    assert "SystemExit(" not in code or '\nif __name__ == "__main__":' in code

@@ -94,7 +94,7 @@ def test_names_stay_unique_whatever_they_are():
 def test_long_names_of_entries_fit_a_disk():
     name, entry = _UniqueNames().add("线" * 150)
     assert name == "线" * 150
-    assert entry == "线" * 40
+    assert entry == "线" * 66
 
 
 def test_many_equal_names_cost_one_look_each(monkeypatch):

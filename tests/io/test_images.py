@@ -267,6 +267,21 @@ def test_channels_that_are_no_colours_are_refused(tmp_path, n_samples):
     assert np.array_equal(only(written(tmp_path / "a.tif", pixels, **options)), GREY8)
 
 
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param(np.stack([GREY8 > 99] * 2), id="one-bit"),
+        pytest.param(np.where(np.eye(40, 50) > 0, np.nan, [GREY8] * 2), id="nan-in-both"),
+    ],
+)
+def test_extra_samples_that_say_nothing_are_left_out(tmp_path, pixels):
+    pixels = pixels if pixels.dtype == bool else pixels.astype(np.float32)
+    path = written(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="separate")
+    page = next(read_pages(path)).pixels
+    assert page.shape == GREY8.shape
+    assert np.array_equal(page > 99, pixels[0] > 0 if pixels.dtype == bool else pixels[0] > 99)
+
+
 def test_slices_stored_as_colours_are_named(tmp_path, caplog):
     path = written(tmp_path / "a.tif", np.stack([GREY8] * 3), photometric="rgb")
     only(path)
