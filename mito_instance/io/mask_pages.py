@@ -120,8 +120,8 @@ def read_stored_page(path: Path, frame: int = 0) -> npt.NDArray[Any]:
     is_inverted = head.startswith(_PNG) and _has_inverting_palette(path.read_bytes())
     if is_tiff(path):
         with TiffPages(path) as pages:
-            if pages.is_of_colours(frame):
-                pixels = pages.pixels(frame)  # the indices
+            if pixels.dtype.kind in "fi" or pages.is_of_colours(frame):
+                pixels = pages.pixels(frame)  # as stored
             is_inverted = _is_turned(pixels, pages.channels(frame))
     return np.bitwise_not(pixels) if is_inverted else pixels
 

@@ -204,8 +204,9 @@ def _lines(path: Path) -> list[tuple[int, str, str, float | None]]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8; save it as CSV UTF-8") from error
     lines = [line for line in text.splitlines() if line.strip()][:2]  # a header, perhaps
-    decimal = next(filter(None, map(_DECIMAL_COMMA.fullmatch, lines)), None)
     first = lines[0] if lines else ""
+    matches = filter(None, map(_DECIMAL_COMMA.fullmatch, lines))
+    decimal = next((match for match in matches if match.group(1) in first), None)
     separator = max(",;\t", key=first.count) if decimal is None else decimal.group(1)
     found = []
     try:

@@ -104,9 +104,13 @@ def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDAr
 
 def _says_nothing(sample: npt.NDArray[Any], first: npt.NDArray[Any]) -> bool:
     """Whether a sample (H, W) is the first once more, or the same number everywhere."""
-    is_nan = sample.dtype.kind == "f"
-    constant = np.full_like(sample, sample.flat[0]) if sample.size else sample
-    return any(np.array_equal(sample, one, equal_nan=is_nan) for one in (first, constant))
+    for one in (first, sample[:1, :1]):
+        is_same = sample == one
+        if sample.dtype.kind == "f":
+            is_same |= np.isnan(sample) & np.isnan(one)
+        if is_same.all():
+            return True
+    return False
 
 
 def is_of_colours(page: Any) -> bool:

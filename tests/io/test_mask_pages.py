@@ -31,6 +31,8 @@ def test_a_palette_of_few_colours_is_read_by_index_of_a_region_too(tmp_path):
     values = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
     tifffile.imwrite(path, values, photometric="palette", colormap=colormap)
     assert read_stored_page(path).tolist() == values.tolist()
+    tifffile.imwrite(path, values.astype(np.float32), photometric="miniswhite")
+    assert read_stored_page(path).tolist() == values.tolist()
     greys = np.zeros((3, 256), np.uint16)
     greys[:, :3] = 61680, 2570, 64250  # in no order: as it looks
     tifffile.imwrite(path, values, photometric="palette", colormap=greys)

@@ -35,6 +35,7 @@ def sizes_of(tmp_path, text, images):
         pytest.param("b.tif\t4,5\n", [None, None, 4.5], id="decimal-comma-and-tab"),
         pytest.param('"b.tif";"4,5"\n', [None, None, 4.5], id="decimal-comma-quoted"),
         pytest.param("image;Pixel, nm\nb.tif;4,5\n", [None, None, 4.5], id="comma-in-header"),
+        pytest.param("image,nm\nx;1,5\nb.tif,6\n", [None, None, 6], id="semicolon-in-a-name"),
         pytest.param("\nimage,nm\nb.tif,5\n", [None, None, 5], id="header-after-a-blank-line"),
         pytest.param("\nb.tif,5\n", [None, None, 5], id="blank-first-line"),
         pytest.param("image,pixel;nm\nb.tif,5\n", [None, None, 5], id="semicolon-in-header"),
