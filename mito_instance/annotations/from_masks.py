@@ -21,6 +21,7 @@ from mito_instance.annotations.mask_conversion import (
     read_mask_page,
 )
 from mito_instance.annotations.mask_options import MaskOptions
+from mito_instance.annotations.mask_values import is_full_scale
 from mito_instance.annotations.pairing import Pairing, pair_by_name, pair_by_order
 from mito_instance.annotations.series import Slice, slices_of
 from mito_instance.annotations.slice_tracks import SliceTracks
@@ -262,7 +263,7 @@ def _kind_of_file(mask: Path, options: MaskOptions) -> MaskKindChoice:
         if read_mask_page(page).kind == "labels":
             return "labels"
         values |= _value_of(page)
-    is_foreground = all(value == 1 or 250 <= value <= 255 or value >= 65000 for value in values)
+    is_foreground = all(value == 1 or is_full_scale(value) for value in values)
     is_told = options.foreground != "auto"
     return "auto" if len(values) < 2 or is_foreground or is_told else "labels"
 

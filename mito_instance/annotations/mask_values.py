@@ -152,12 +152,17 @@ def _turned(
     return MaskReading(kind, inside, None, saw, steps, repairs)
 
 
+def is_full_scale(value: float) -> bool:
+    """Whether a value is (nearly) the greatest of 8 or 16 bit, as the foreground of masks is."""
+    return any(least <= value <= most for least, most in _FULL_SCALE)
+
+
 def _suggested_kind(found: _Values, *, is_jpeg: bool) -> MaskKind:
     """Binary or labels, by the values alone."""
     if len(found.values) <= 2 or is_jpeg or _has_fractions(found):
         return "binary"
     low, high = found.ends
-    if low == 0 and not any(least <= high <= most for least, most in _FULL_SCALE):
+    if low == 0 and not is_full_scale(high):
         return "labels"
     margin = _NEAR_END * (high - low)
     near_low, near_high = found.values <= low + margin, found.values >= high - margin

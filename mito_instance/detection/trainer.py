@@ -306,12 +306,13 @@ class Trainer(DefaultTrainer):
         Returns:
             The folder.
         """
-        if self.validation is not None and not self._holds(self.validation.best):
-            reason = "not the best model any more; the last weights are exported"
-            self.validation.take_last(f"{self.model_folder}: {reason}")
         best = None if self.validation is None else self.validation.best
-        if best is None or not self._holds(best):
-            self._export(self.iter, self.iter, {} if best is None else best.figures)
+        if self.validation is None or best is None:
+            self._export(self.iter, self.iter, {})
+        elif not self._holds(best):
+            reason = "not the best model any more; the last weights are exported"
+            last = self.validation.take_last(f"{self.model_folder}: {reason}")
+            self._export(self.iter, self.iter, last.figures)
         else:
             record = self._record(best.step, self.iter, best.figures)
             cfg = with_choices(self.model_cfg, best.figures)

@@ -30,8 +30,7 @@ class Best:
         step: number of steps done.
         ap: its AP in [0, 1]; -inf where AP is undefined, as without any true instance.
         figures: all its figures, ``score_threshold`` among them if it was chosen.
-        weights: SHA-256 of the file that it was stored in; empty in older checkpoints, ``none``
-            where it was in none.
+        weights: SHA-256 of the file that it was stored in; empty in older checkpoints.
     """
 
     step: int
@@ -70,7 +69,7 @@ class Validation(HookBase):
         self.best: Best | None = None
         self.n_without_gain = 0
         self.last_step = -1
-        self._last: Mapping[str, float] | None = None
+        self._last: dict[str, float] = {}
         self.is_due = False
         patient_group()
 
@@ -114,11 +113,11 @@ class Validation(HookBase):
         self.best = None
         self.n_without_gain = 0
 
-    def take_last(self, reason: str) -> None:
+    def take_last(self, reason: str) -> Best:
         """Count the last weights as the best, with their own figures, and say why."""
         logger.warning("%s", reason)
-        figures = dict(self._last or {})
-        self.best = Best(self.last_step, figures.get("ap", -math.inf), figures, "none")
+        self.best = Best(self.last_step, self._last.get("ap", -math.inf), self._last)
+        return self.best
 
     def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""

@@ -13,11 +13,10 @@ import tifffile
 from mito_instance.errors import AnnotationError
 from mito_instance.io.ome import ome_dimensions
 
+_AXES = "CZT"
+
 # ImageJ names ROIs slice-y-x ("0003-0102-0045") when they are drawn on a stack.
 _SLICE_IN_NAME = re.compile(r"(\d{4,})-\d{4,}-\d{4,}(?:-\d+)?")
-
-
-_AXES = "CZT"
 
 
 class StackDimensions(NamedTuple):
@@ -38,16 +37,17 @@ class StackDimensions(NamedTuple):
     @property
     def is_shuffled(self) -> bool:
         """Whether ImageJ, which counts C, Z, T, gives the pages other numbers than the file."""
-        moving = [axis for axis in self.order if int(self[_AXES.index(axis)]) > 1]
+        sizes = self[:3]
+        moving = [axis for axis in self.order if sizes[_AXES.index(axis)] > 1]
         return moving != sorted(moving, key=_AXES.index)
 
     def numbers(self, page: int) -> tuple[int, int, int]:
         """Channel, slice and time, from 1, of a 0-based page."""
-        found, step = [1, 1, 1], 1
+        sizes, found = self[:3], [1, 1, 1]
         for axis in self.order:
             number = _AXES.index(axis)
-            found[number] = page // step % int(self[number]) + 1
-            step *= int(self[number])
+            page, rest = divmod(page, sizes[number])
+            found[number] = rest + 1
         return found[0], found[1], found[2]
 
 

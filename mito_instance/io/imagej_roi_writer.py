@@ -100,7 +100,8 @@ def write_roi_zip(
     n_written = 0
     image = Path(pages[0].image) if pages else Path()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, roi in _rois(pages, is_stack, styles or {}, _shuffled(image)):
+        shuffled = _shuffled(image) if is_stack else None
+        for name, roi in _rois(pages, is_stack, styles or {}, shuffled):
             roi.name, entry = names.add(name)
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
@@ -230,7 +231,7 @@ def _rois(
                 style = RoiStyle(min(page.groups[index], _MOST_GROUPS), style.stroke_rgb)
             name = _name(page, index, position)
             roi = encode_roi(found, name, position, style)
-            if is_stack and shuffled is not None:  # these win over the slice
+            if shuffled is not None:  # these win over the slice
                 roi.c_position, roi.z_position, roi.t_position = shuffled.numbers(page.frame)
             yield name, roi
 

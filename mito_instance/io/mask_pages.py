@@ -121,7 +121,7 @@ def read_stored_page(path: Path, frame: int = 0) -> npt.NDArray[Any]:
     if is_tiff(path):
         with TiffPages(path) as pages:
             if pixels.dtype.kind in "fi" or pages.is_of_colours(frame):
-                pixels = pages.pixels(frame)  # as stored
+                return pages.pixels(frame)  # as stored
             is_inverted = _is_turned(pixels, pages.channels(frame))
     return np.bitwise_not(pixels) if is_inverted else pixels
 

@@ -86,7 +86,7 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
     """
     named = _Named(images)
     sizes: dict[Path, PixelSize] = {}
-    n_unused, unused = 0, ""
+    unused = []
     for place, (number, name, text, nm) in enumerate(_lines(path)):
         where = f"{path} line {number}"
         image = named.find(name, where, path.parent)
@@ -98,7 +98,7 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
                 f"{text!r:.40}"
             )
         if image is None:
-            n_unused, unused = n_unused + 1, unused or f"{where}: {name}"
+            unused.append(f"{where}: {name}")
             continue
         if sizes.get(image, PixelSize(nm, "csv")).nm != nm:
             raise ConfigError(
@@ -106,13 +106,13 @@ def read_pixel_size_list(path: Path, images: Sequence[Path]) -> dict[Path, Pixel
                 "keep one of the lines"
             )
         sizes[image] = PixelSize(nm, "csv")
-    if n_unused and not sizes:
+    if unused and not sizes:
         raise ConfigError(
-            f"{unused} is none of the images, and no other line names one; give file names with "
+            f"{unused[0]} is none of the images, and no other line names one; give file names with "
             "their endings"
         )
-    if n_unused:
-        logger.warning("%s: %d lines name none of the images", path, n_unused)
+    if unused:
+        logger.warning("%s: %d lines name none of the images", path, len(unused))
     if len(sizes) < len(named.paths):
         logger.info("%s: %d images are not named", path, len(named.paths) - len(sizes))
     return sizes

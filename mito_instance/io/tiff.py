@@ -64,8 +64,9 @@ class TiffPages:
 
     Args:
         path: the file.
-        as_seen: give the greys of a palette whose greys are in no order, as a micrograph needs
-            them; not the indices, which may be labels.
+        as_seen: give the greys of a palette whose greys are in no order, and turn fractions and
+            numbers with a sign round where white is zero, as a micrograph needs them; not the
+            stored values, which may be labels.
 
     Raises:
         ImageError: if the file is damaged or has no page.
@@ -112,29 +113,27 @@ class TiffPages:
         """Grey levels (H, W) of a page in its own depth.
 
         Where the file says that white is zero, the values are inverted, so that greater is
-        always brighter; fractions, and numbers that may be negative, if they are wanted as seen.
-        Fractions change their sign. But 1-bit
-        pages are masks, of which a stored 1 is the foreground and becomes 255. A colour palette
-        is ignored (it paints ImageJ's grey values); so is one of greys in no order, unless the
-        pages are wanted as seen. Those of a part that `crop_image` wrote are `Stretched` then.
+        always brighter; fractions (their sign changes) and numbers with a sign only if the pages
+        are wanted as seen. But 1-bit pages are masks, of which a stored 1 is the foreground and
+        becomes 255. A colour palette is ignored (it paints ImageJ's grey values); so is one of
+        greys in no order, unless the pages are wanted as seen. Those of a part that `crop_image`
+        wrote are `Stretched` then.
 
         Raises:
             ImageError: if the page is damaged, too large, in CMYK, or compressed in an unknown
                 way.
         """
-        where = self._where(frame)
-        grey = to_grey(without_extra(self._page(frame), self.channels(frame), where), where)
+        where, channels = self._where(frame), self.channels(frame)
+        page = self._page(frame)  # is whole: its channels came
+        grey = to_grey(without_extra(page, channels, where), where)
         if self._as_seen and self._tif.pages.first.description == STRETCHED_NOTE:
             return grey.view(Stretched) if grey.dtype == np.uint8 else grey
-        page = self._page(frame)
         if self._as_seen:
             warn_of_colours(page, len(self._indices), str(self._path))
             greys = shuffled_greys(page) if grey.dtype.kind == "u" else None
             if greys is not None:
                 return looked_up(grey, greys)
-            if is_inverted(page) and grey.dtype.kind in "fi":  # labels stay what they are
-                return -grey if grey.dtype.kind == "f" else np.bitwise_not(grey)
-        return _invert(grey) if is_inverted(page) else grey
+        return _invert(grey, as_seen=self._as_seen) if is_inverted(page) else grey
 
     def channels(self, frame: int) -> npt.NDArray[Any]:
         """A page as stored: (H, W) or (H, W, C); palette and photometric sense are ignored.
@@ -303,9 +302,12 @@ def _truncated_planes(page: Any) -> int:
     return n_planes
 
 
-def _invert(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Unsigned integers upside down; other types have no white and stay."""
-    return np.bitwise_not(pixels) if pixels.dtype.kind == "u" else pixels
+def _invert(pixels: npt.NDArray[Any], *, as_seen: bool) -> npt.NDArray[Any]:
+    """Pixels upside down; those that are fractions or have a sign may be labels, and stay."""
+    kind = pixels.dtype.kind
+    if kind == "f":
+        return -pixels if as_seen else pixels
+    return np.bitwise_not(pixels) if kind == "u" or as_seen else pixels
 
 
 def _one_line(error: BaseException) -> str:
