@@ -105,7 +105,7 @@ def check_coco(
     images = check_images(path, progress(image_entries, "images"), findings, sizes)
     is_scored = check_scores(annotations, findings, crowds_are_instances=crowds_are_instances)
     entries = progress(annotations, "annotations")
-    kept = _check_annotations(
+    kept, lost = _check_annotations(
         entries,
         images,
         set(category_names),
@@ -125,10 +125,13 @@ def check_coco(
     repaired = [
         _instances(image, kept[key], new_ids, category_names)
         for key, image in images.items()
-        if image.is_usable
+        if image.is_usable and key not in lost
     ]
     for key, image in images.items():
-        if not kept[key] and image.is_usable:
+        if key in lost:
+            text = "none of its annotations can be used; it would pass for one that shows nothing"
+            findings.add("image-lost", image.where, text, LEFT_OUT)
+        elif not kept[key] and image.is_usable:
             findings.add("image-empty", image.where, "no mitochondrion is annotated")
     return CheckResult(findings, tuple(repaired), len(image_entries), len(annotations))
 
@@ -166,8 +169,9 @@ def _check_annotations(
     *,
     is_scored: bool,
     crowds_are_instances: bool,
-) -> dict[Identifier, list[_Annotation]]:
-    """Annotations that can be kept, by image."""
+) -> tuple[dict[Identifier, list[_Annotation]], set[Identifier]]:
+    """Annotations that can be kept, by image, and the usable images that lose all of theirs."""
+    lossy: set[Identifier] = set()
     kept: dict[Identifier, list[_Annotation]] = {key: [] for key in images}
     seen: set[Identifier] = set()
     for position, entry in enumerate(entries):
@@ -193,13 +197,17 @@ def _check_annotations(
             continue
         mask = check_mask(entry.get("segmentation"), image.image_hw, where, findings)
         if mask is None:
+            if findings.items[-1].severity == "error":
+                lossy.add(key)
             continue
         category = category_of(entry, where, category_ids, findings)
         is_polygon = isinstance(entry.get("segmentation"), list)
         check_measures(entry, mask, where, findings, is_polygon=is_polygon)
         if (area_px := rle_masks.area_px(mask)) < min_area_px:
             findings.add("speck", where, f"has {area_px} px only (under {min_area_px} px)")
-        if category is not None:
+        if category is None:
+            lossy.add(key)
+        else:
             kept[key].append(
                 _Annotation(
                     where,
@@ -215,7 +223,7 @@ def _check_annotations(
         masks, names = [item.mask for item in items], [item.where for item in items]
         positions = check_neighbours(masks, names, images[key].where, findings)
         kept[key] = [items[i] for i in positions]
-    return kept
+    return kept, {key for key in lossy if images[key].is_usable and not kept[key]}
 
 
 def _check_crowd_mask(

@@ -25,6 +25,7 @@ KINDS: dict[str, Severity] = {
     "image-unreadable": "error",
     "image-size-differs": "error",
     "image-page-missing": "error",
+    "image-lost": "error",
     "pixel-size": "error",
     "annotation-id": "error",
     "annotation-id-twice": "error",

@@ -63,7 +63,7 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
             path for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
         mask_paths = _loose_masks(masks, image_paths)
-        if by == "name" and (named := pair_by_name(image_paths, folders)).pairs:
+        if by == "name" and (named := _by_folder(image_paths, folders, mask_paths)).pairs:
             return _with_loose(named, mask_paths)
         if not mask_paths:
             find_images([masks])  # says that there are none
@@ -79,6 +79,17 @@ def _loose_masks(masks: Path, image_paths: Sequence[Path]) -> list[Path]:
     if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in masks.iterdir()):
         return []
     return [path for path in find_images([masks]) if path not in set(image_paths)]
+
+
+def _by_folder(
+    images: Sequence[Path], folders: Sequence[Path], mask_paths: Sequence[Path]
+) -> Pairing:
+    """Images with folders of masks; by its number alone, one loses against files of masks."""
+    named = pair_by_name(images, folders, loosely=False)
+    if named.pairs:
+        return named
+    by_folder, by_file = pair_by_name(images, folders), pair_by_name(images, mask_paths)
+    return by_folder if len(by_folder.pairs) > len(by_file.pairs) else named
 
 
 def _with_loose(named: Pairing, mask_paths: Sequence[Path]) -> Pairing:

@@ -84,7 +84,7 @@ def convert_polygon_pairs(
 
     A pixel belongs to a polygon when its centre lies inside, as in ImageJ
     (`mito_instance.masks.polygons.rasterise`). A file without shapes gives an image without
-    instances.
+    instances; one all of whose shapes failed gives none.
 
     Args:
         pairs: image and polygon file.
@@ -108,15 +108,19 @@ def convert_polygon_pairs(
             conversion.failures.append(str(error))
             continue
         skipped.update(found.skipped)
+        n_failures = len(conversion.failures)
         conversion.failures.extend(found.failures)
         shapes = [shape for shape in found.shapes if labels is None or shape.label in labels]
         skipped.update({"of other labels": len(found.shapes) - len(shapes)})
         used.update(shape.label for shape in shapes)
+        masks = tuple(_masks(shapes, image_hw, conversion))
+        if len(conversion.failures) > n_failures and not masks:
+            continue  # every shape failed and is named; that is not an image without instances
         conversion.images.append(
             ImageInstances(
                 image=str(image),
                 image_hw=image_hw,
-                masks=tuple(_masks(shapes, image_hw, conversion)),
+                masks=masks,
                 pixel_size=pixel_size or page.pixel_size,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,8 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
 
     A file such as ``RoiSet.zip`` that is alone of its kind in its folder goes by the name of the
     folder. A folder of ``.roi`` files that fits no image is taken apart: each file may be named
-    like an image. A single set and a single image are paired whatever their names.
+    like an image. That comes before a folder's number alone decides. A single set and a single
+    image are paired whatever their names.
 
     Args:
         images: image files.
@@ -95,14 +96,13 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
-    by_name = _by_name(sets)
+    whole = _by_name(sets)
+    exact = pair_by_name(images, list(whole), loosely=False)
+    by_name = _taken_apart(whole, exact.partners_alone)
+    if len(pair_by_name(images, list(by_name), loosely=False).pairs) <= len(exact.pairs):
+        # No file is named like an image.
+        by_name = _taken_apart(whole, pair_by_name(images, list(whole)).partners_alone)
     pairing = pair_by_name(images, list(by_name))
-    folders = [name for name in pairing.partners_alone if name.is_dir()]
-    if folders:
-        for folder in folders:
-            files = by_name.pop(folder).files
-            by_name.update({file: RoiSet(file, (file,)) for file in files})
-        pairing = pair_by_name(images, list(by_name))
     alone = tuple(
         f"{name}: no image has this name; name the ROI set like its image"
         for name in pairing.partners_alone
@@ -113,6 +113,17 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         (*pairing.ambiguous, *alone),
         (),
     )
+
+
+def _taken_apart(by_name: Mapping[Path, RoiSet], alone: Sequence[Path]) -> dict[Path, RoiSet]:
+    """The sets by name, those of folders without an image file by file."""
+    apart: dict[Path, RoiSet] = {}
+    for name, roi_set in by_name.items():
+        if name in alone and name.is_dir():
+            apart.update({file: RoiSet(file, (file,)) for file in roi_set.files})
+        else:
+            apart[name] = roi_set
+    return apart
 
 
 def _by_name(sets: Sequence[RoiSet]) -> dict[Path, RoiSet]:
@@ -175,8 +186,8 @@ def convert_roi_pairs(
         pairs: image and ROI set.
         pixel_size: of all images, in place of what the files say.
         empty_pages: name without suffix and 0-based page of those that are without instances where
-            they carry no ROI, unless an ROI of their stack failed: it might have been theirs.
-            None: all pages are.
+            they carry no ROI, unless an ROI failed that is theirs, or may be, as its page is not
+            known. None: all pages are.
     """
     conversion = Conversion()
     for image, roi_set in pairs:
@@ -188,7 +199,8 @@ def convert_roi_pairs(
             conversion.failures.append(str(error))
             conversion.unusable[image] = str(error)
             continue
-        by_page = _by_page(image, rois, images_hw, conversion)
+        has_unread = len(conversion.failures) > n_failures
+        by_page, failed = _by_page(image, rois, images_hw, conversion)
         has_failures = len(conversion.failures) > n_failures
         if has_failures and not by_page:
             # Every ROI failed and is named; that is not an image without instances.
@@ -196,11 +208,11 @@ def convert_roi_pairs(
             continue
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
-        if not has_failures and len(images_hw) > 1:
+        if not has_unread and None not in failed and len(images_hw) > 1:
             pages = {
                 page
                 for page in range(len(images_hw))
-                if empty_pages is None or (image.stem, page) in empty_pages
+                if page not in failed and (empty_pages is None or (image.stem, page) in empty_pages)
             }
             if found_nothing := pages - by_page.keys():
                 by_page.update((page, []) for page in found_nothing)
@@ -279,8 +291,12 @@ def _by_page(
     rois: Sequence[ImageJRoi],
     images_hw: Sequence[tuple[int, int]],
     conversion: Conversion,
-) -> dict[int, list[tuple[RLE, ImageJRoi]]]:
-    """Masks and their ROIs of each page that has any, in the order of the ROIs."""
+) -> tuple[dict[int, list[tuple[RLE, ImageJRoi]]], set[int | None]]:
+    """Masks and their ROIs of each page that has any, in the order of the ROIs.
+
+    Also the pages of ROIs that cannot be used; None stands for a page that is not known.
+    """
+    failed: set[int | None] = set()
     by_page: dict[int, list[tuple[RLE, ImageJRoi]]] = {}
     dimensions = stack_dimensions(image) if len(images_hw) > 1 else None
     n_slices = len({roi.position for roi in rois if roi.position.is_set})
@@ -293,10 +309,12 @@ def _by_page(
     twice: list[str] = []
     for roi in rois:
         where = f"{roi.source} (ROI {roi.name!r})"
+        page = None
         try:
             page = roi.position.page(len(images_hw), dimensions, where)
             raster = rasterise(roi.rings, images_hw[page], where)
         except AnnotationError as error:
+            failed.add(page)
             _note_skipped(SkippedRoi(roi.name, roi.source, str(error), is_damaged=True), conversion)
             continue
         if (key := (page, roi.position, raster.rle["counts"])) in seen:
@@ -316,7 +334,7 @@ def _by_page(
             f"{image}: {len(twice)} ROIs repeat an outline of the same page exactly, and do not "
             f"count again: {', '.join(twice[:3])}{' …' if len(twice) > 3 else ''}"
         )
-    return by_page
+    return by_page, failed
 
 
 def _n_parts(rle: RLE) -> int:

@@ -143,6 +143,18 @@ def _apart(positions: Iterable[int], held_out: Iterable[int], places: Sequence[S
     return [i for i in positions if (places[i].stack, places[i].number) not in beside]
 
 
+def not_beside(images: Images, held_out: Images) -> list[ImageInstances]:
+    """The images that are no neighbours, in a stack or a numbered series, of what is held out.
+
+    Args:
+        images: further images to learn from; may be empty.
+        held_out: what is measured on; may be empty.
+    """
+    places = series_of([*images, *held_out], apart=True)
+    n_images = len(images)
+    return [images[i] for i in _apart(range(n_images), range(n_images, len(places)), places)]
+
+
 def folds(
     images: Sequence[ImageInstances],
 ) -> list[tuple[list[ImageInstances], list[ImageInstances]]]:

@@ -166,19 +166,23 @@ def convert_mask_folder(
 def read_mask_page(
     page: MaskPage, foreground: Foreground = "auto", kind: MaskKindChoice = "auto"
 ) -> MaskReading:
-    """Understand a page, by `read_mask`; labels under an inverting lookup table are those stored.
+    """Understand a page, by `read_mask`; under an inverting lookup table, by what is stored.
+
+    ImageJ stores 255 in the particles of such a mask, and shows them black.
 
     Args:
         page: the mask.
-        foreground: as in `read_mask`.
+        foreground: as in `read_mask`; dark and bright are what one sees.
         kind: as in `read_mask`.
 
     Raises:
         AnnotationError: as `read_mask`.
     """
-    is_labelled = page.is_inverted and (kind == "labels" or suggests_labels(page.stored))
+    by_stored = page.is_inverted and (
+        foreground == "auto" or kind == "labels" or suggests_labels(page.stored)
+    )
     return read_mask(
-        page.stored if is_labelled else page.values, page.where, is_jpeg=page.is_jpeg,
+        page.stored if by_stored else page.values, page.where, is_jpeg=page.is_jpeg,
         is_colours=page.form == COLOURS, foreground=foreground, kind=kind,
     )  # fmt: skip
 

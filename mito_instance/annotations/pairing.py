@@ -51,7 +51,9 @@ class Pairing:
     ambiguous: tuple[str, ...]
 
 
-def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
+def pair_by_name(
+    images: Sequence[Path], partners: Sequence[Path], *, loosely: bool = True
+) -> Pairing:
     """Pair images with mask or ROI files by their names.
 
     The rules are tried in this order, each on what the rules before it left over: the image's
@@ -59,7 +61,8 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     of images that share a name), unless an image bears that name itself, or the image alone
     bears its own and has a partner of it; the same name without
     suffix; the same but for case; the same without words such as ``mask``, ``_labels``,
-    ``RoiSet``, ``image_``. If none of these finds a single pair, one and the same text before or
+    ``RoiSet``, ``image_``, unless numbers remain of which one side may count from 0. If none of
+    these finds a single pair, one and the same text before or
     behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
     else the number at the end, where all images have one name before it and all partners have
     one too (``images.010``, ``mitos_3D.010``), unless a partner bears the whole name of another
@@ -71,18 +74,24 @@ def pair_by_name(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
     Args:
         images: image files.
         partners: mask files, ROI files or folders.
+        loosely: whether a text around the names, or their number alone, may decide.
     """
     left_images, left_partners = list(images), list(partners)
     pairs: dict[Path, Path] = {}
     ambiguous: list[str] = []
     _match_folder(left_images, left_partners, pairs, ambiguous)
-    for key in (_stem, _stem_any_case, _core):
+    for key in (_stem, _stem_any_case):
         _match(left_images, left_partners, key, pairs, ambiguous)
-    if not pairs and not ambiguous:
+    if not pairs and (shift := _shifted_numbers(left_images, left_partners, _core)):
+        return Pairing((), (), (), (*ambiguous, shift))
+    _match(left_images, left_partners, _core, pairs, ambiguous)
+    loosely = loosely and not pairs and not ambiguous
+    if loosely:
         _match_affix(left_images, left_partners, pairs, ambiguous)
-    is_open = not pairs and not ambiguous and _one_series(images) and _one_series(partners)
+    is_open = loosely and not pairs and not ambiguous
+    is_open = is_open and _one_series(images) and _one_series(partners)
     if is_open and not _number_contradicts(images, partners):
-        if shift := _shifted_numbers(images, partners):
+        if shift := _shifted_numbers(images, partners, _number):
             return Pairing((), (), (), (shift,))
         _match(left_images, left_partners, _number, pairs, ambiguous)
     return Pairing(
@@ -174,12 +183,22 @@ def _without_affix(path: Path, affix: tuple[str, str] | None) -> str:
     return name if _affix(name, longer) == affix else ""
 
 
-def _shifted_numbers(images: Sequence[Path], partners: Sequence[Path]) -> str:
+def _shifted_numbers(
+    images: Sequence[Path], partners: Sequence[Path], key: Callable[[Path], str]
+) -> str:
     """The line that says why equally many numbers do not fit; empty where they can be paired.
 
     Where one side counts from 0 and the other from 1, equal numbers would be wrong pairs.
+
+    Args:
+        images: image files.
+        partners: mask files, ROI files or folders.
+        key: the number of each; of anything else, nothing is said.
     """
-    of_images, of_partners = ({int(_number(path)) for path in side} for side in (images, partners))
+    keys = [[key(path) for path in side] for side in (images, partners)]
+    if not all(name.isdecimal() for side in keys for name in side):
+        return ""
+    of_images, of_partners = ({int(name[:40]) for name in side} for side in keys)
     shared = of_images & of_partners
     if len(of_images) != len(of_partners) or len(shared) in (0, len(of_images)):
         return ""

@@ -225,9 +225,11 @@ class PageWork:
                 raise ValueError("a page without a stored result must be predicted first")
             shapes = tuple(measure_objects(found, page.pixels))
             result = PageResult(page.n_frames, found, shapes)
-        result, stack_page = self._draw(loaded, result)
-        if self.store is not None and loaded.key is not None and result is not loaded.result:
-            self.store.save(loaded.key, result)
+        try:
+            result, stack_page = self._draw(loaded, result)
+        finally:  # what was found outlives a picture that cannot be written
+            if self.store is not None and loaded.key is not None and result is not loaded.result:
+                self.store.save(loaded.key, result)
         counted = self._counted(loaded, result)
         pictures = None
         if self.with_pictures and page is not None:

@@ -39,6 +39,16 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) ->
             )
 
 
+def say_skipped(conversion: Conversion) -> None:
+    """Name the ROIs that are no areas; damaged ones are among the failures.
+
+    Args:
+        conversion: what `convert_roi_pairs` made.
+    """
+    skipped = [roi for roi in conversion.skipped if not roi.is_damaged]
+    say_lines("skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in skipped])
+
+
 def write_conversion(conversion: Conversion, output: Path, command: str) -> int:
     """Write what was converted, summarise on stderr, and give the exit status.
 

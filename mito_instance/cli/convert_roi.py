@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.cli.command import CommandParser, checked_number, run
-from mito_instance.cli.conversion_report import check_outputs, say_lines, write_conversion
+from mito_instance.cli.conversion_report import (
+    check_outputs,
+    say_lines,
+    say_skipped,
+    write_conversion,
+)
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,7 +125,7 @@ def _convert(args: argparse.Namespace) -> int:
     if args.report is not None:
         _write_report(args.report, conversion.skipped)
     else:
-        say_lines("skipped", [_line(roi) for roi in conversion.skipped if not roi.is_damaged])
+        say_skipped(conversion)
     if args.strict and (conversion.skipped or conversion.failures):
         say_lines("failed", conversion.failures)
         lines = [_line(roi) for roi in conversion.skipped] or conversion.failures

@@ -139,6 +139,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.detection import require_detectron2
 
     require_detectron2()
+    from mito_instance.annotations.holdout import not_beside
     from mito_instance.annotations.image_files import page_of
     from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.finetune_parts import (
@@ -182,7 +183,23 @@ def _finetune(args: argparse.Namespace) -> int:
         )
     check_instances(images)
     train, val = (images, []) if args.cross_validate else divide(args, images, pages, sources)
-    others = read_others(args.also or (), pages | {page_of(image) for image in val})
+    others = read_others(args.also or (), pages | {page_of(image) for image in val}, args.category)
+    source_of = {page_of(part): page for part, page in zip(images, sources, strict=True)}
+
+    def others_for(held_out: list[ImageInstances]) -> list[ImageInstances]:
+        """Those of ``--also`` that are no neighbours of what is held out here."""
+        apart = not_beside(others, [source_of[page_of(image)] for image in held_out])
+        if len(apart) < len(others):
+            logger.info(
+                "--also: %d of %d images may be neighbours of what is measured on, and are left "
+                "out there",
+                len(others) - len(apart),
+                len(others),
+            )
+        return apart
+
+    if args.val is None:
+        others = others_for(val)
     notes = notes_of(train, val, others)
     judged = val
     validate = validation_of(val) if val else None
@@ -193,11 +210,12 @@ def _finetune(args: argparse.Namespace) -> int:
     def fit(
         folder: Path,
         parts: tuple[list[ImageInstances], list[ImageInstances]],
+        beside: list[ImageInstances],
         validate: Any,
         label: str,
     ) -> Any:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
-        learned, val_json = write_parts(folder, *parts, others)
+        learned, val_json = write_parts(folder, *parts, beside)
         cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
         return _train(cfg, validate, args.seed, notes, label)
 
@@ -207,7 +225,7 @@ def _finetune(args: argparse.Namespace) -> int:
             rest: list[ImageInstances], held_out: list[ImageInstances], label: str, validate: Any
         ) -> None:
             with TemporaryDirectory(dir=logs, ignore_cleanup_errors=True) as folder:
-                fit(Path(folder), (rest, held_out), validate, label)
+                fit(Path(folder), (rest, held_out), others_for(held_out), validate, label)
 
         judged = train
         validate = cross_validate(images, fit_part)
@@ -220,7 +238,7 @@ def _finetune(args: argparse.Namespace) -> int:
         notes += ("Too few images for a validation: figures and thresholds are of those above.",)
     elif not val:
         logger.info("the score threshold remains that of the model at the start")
-    _move_model(fit(logs, (train, judged), validate, "fine-tune"), args.output)
+    _move_model(fit(logs, (train, judged), others, validate, "fine-tune"), args.output)
     print(args.output)
     return status
 

@@ -17,10 +17,10 @@ from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
-from mito_instance.cli.outlined_images import as_mitochondria
+from mito_instance.cli.outlined_images import as_mitochondria, read_category
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
 from mito_instance.io.images import n_frames
 
@@ -57,9 +57,9 @@ def cut_to_regions(
 ) -> tuple[list[ImageInstances], list[ImageInstances], int]:
     """The outlined part of each image, written as TIFF; names the images that have none.
 
-    The parts of a file of several pages, and those of files of one folder and format, are in a
-    folder of their own, with the number of the page or the name of the file: what were neighbours
-    are neighbours still.
+    Parts that lie at one place of the pages of a file, or of the files of one folder and format,
+    are in a folder of their own, with the number of the page or the name of the file: what were
+    neighbours are neighbours still, pixel upon pixel.
 
     Args:
         region: as ``mito quantify --region``: a file for all images, or a folder.
@@ -76,7 +76,7 @@ def cut_to_regions(
         ConfigError: if the folder cannot be written.
     """
     regions = Regions(region, list(dict.fromkeys(Path(image.image) for image in images)))
-    folders: dict[tuple[Path, str | None], Path] = {}
+    folders: dict[tuple[object, ...], Path] = {}
     parts, sources, failures = [], [], []
     for image in images:
         path = Path(image.image)
@@ -84,7 +84,8 @@ def cut_to_regions(
             n_pages = n_frames(path)
             mask = regions.mask(path, image.frame, n_pages, image.image_hw)
             box = rectangle_of(mask, image.image)
-            key = (path, None) if n_pages > 1 else (path.parent, path.suffix)
+            stack = (path,) if n_pages > 1 else (path.parent, path.suffix)
+            key = (*stack, box)
             page = f"_{image.frame + 1:04d}" if n_pages > 1 else ""
             if key not in folders:
                 folders[key] = _new_folder(folder)
@@ -108,7 +109,7 @@ def divide(
     """Images to train on and to validate on; says which.
 
     Args:
-        args: ``val``, ``seed``, ``pixel_size_nm``.
+        args: ``val``, ``category``, ``seed``, ``pixel_size_nm``.
         images: all outlined images.
         pages: the pages that they are of, or were cut from.
         sources: what each was cut from, if they are parts.
@@ -122,7 +123,8 @@ def divide(
     if args.val is not None:
         given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
         judged = [
-            replace(image, pixel_size=given or image.pixel_size) for image in read_coco(args.val)
+            replace(image, pixel_size=given or image.pixel_size)
+            for image in read_category(args.val, args.category)
         ]
         judged = [as_mitochondria(image) for image in match_files(judged)]
         _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
@@ -137,11 +139,14 @@ def divide(
     return train, val
 
 
-def read_others(paths: Sequence[Path], pages: Collection[PageOf]) -> list[ImageInstances]:
+def read_others(
+    paths: Sequence[Path], pages: Collection[PageOf], category: str | None
+) -> list[ImageInstances]:
     """Images of ``--also``, their masks as mitochondria and nothing else.
 
     Args:
         paths: COCO JSON files.
+        category: that of the mitochondria; None where there is no other.
         pages: those to adapt to or to validate on; no other may be among them, or what is held
             out would be learned.
 
@@ -149,7 +154,7 @@ def read_others(paths: Sequence[Path], pages: Collection[PageOf]) -> list[ImageI
         AnnotationError: if a file is not usable, there are files but no instance in them, or an
             image is among both.
     """
-    found = [image for path in paths for image in read_coco(path)]
+    found = [image for path in paths for image in read_category(path, category)]
     others = [as_mitochondria(image) for image in match_files(found)]
     seen: set[PageOf] = set()
     for image in others:

@@ -18,7 +18,8 @@ needed. Prints one row an image (or page of a stack) as CSV on stdout.
 
 An image without outlines is left out. An ROI set without any ROI says that its image shows none;
 a page of a stack on which no ROI of the stack's set lies shows none, too, unless
---only-outlined-pages leaves it out. A COCO JSON lists its pages. All categories count."""
+--only-outlined-pages leaves it out. A COCO JSON lists its pages. All categories count,
+unless --category names one."""
 
 _EXAMPLE = """\
 example:
@@ -71,10 +72,15 @@ def _measure(args: argparse.Namespace) -> int:
     # The user's pixel size comes in when pages are measured, as in quantify.
     outlined = read_outlined(
         argparse.Namespace(
-            rois=args.outlines, images=args.images, coco=args.json_files, pixel_size_nm=None
+            rois=args.outlines,
+            images=args.images,
+            coco=args.json_files,
+            category=args.category,
+            pixel_size_nm=None,
         ),
         all_or_none=False,
         whole_stacks=not args.only_outlined_pages,
+        one_category=False,
     )
     # One file may have several names.
     paths = list({file.resolve(): file for file in outlined.files}.values())

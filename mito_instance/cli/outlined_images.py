@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED
-from mito_instance.cli.conversion_report import say_lines
+from mito_instance.cli.conversion_report import say_lines, say_skipped
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def add_outlined(data: argparse._ArgumentGroup, rois: str = "rois", coco: str = 
         dest=coco,
         help="COCO JSON files; of a stack, the pages that they list",
     )
+    data.add_argument(
+        "--category",
+        metavar="NAME",
+        help="only masks of this category of the COCO files are mitochondria",
+    )
 
 
 @dataclass(slots=True)
@@ -66,16 +72,21 @@ class Outlined:
 
 
 def read_outlined(
-    args: argparse.Namespace, *, all_or_none: bool = True, whole_stacks: bool = False
+    args: argparse.Namespace,
+    *,
+    all_or_none: bool = True,
+    whole_stacks: bool = False,
+    one_category: bool = True,
 ) -> Outlined:
     """All outlined images, their masks as mitochondria and nothing else.
 
     Args:
-        args: ``rois``, ``images``, ``coco``, ``pixel_size_nm``.
+        args: ``rois``, ``images``, ``coco``, ``category``, ``pixel_size_nm``.
         all_or_none: whether an image of a JSON that cannot be used is an error, and one of an ROI
             set is named on stderr; if not, the caller names what is unusable, and the others go on.
         whole_stacks: whether pages of a stack that carry no ROI show nothing; if not, they are
             left out.
+        one_category: whether masks of several categories are an error; if not, all count.
 
     Raises:
         MitoInstanceError: if nothing can be used, or an image is given twice.
@@ -89,10 +100,8 @@ def read_outlined(
     outlined = Outlined() if args.rois is None else _read_rois(args, whole_stacks, all_or_none)
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
-        from mito_instance.io.coco import read_coco
-
         for path in args.coco:
-            found = read_coco(path)
+            found = read_category(path, args.category, alone=one_category)
             outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
             outlined.files += [Path(i.image) for i in found]
     seen = set()
@@ -103,7 +112,6 @@ def read_outlined(
                 f"{image.image}: page {image.frame + 1} is given twice; leave one out"
             )
         seen.add(page)
-    # Every category is a mitochondrion here, and scores of a prediction mean nothing any more.
     if all_or_none:
         outlined.images = [as_mitochondria(image) for image in match_files(outlined.images)]
         return outlined
@@ -151,8 +159,47 @@ def _matched_singly(
     return matched
 
 
+def read_category(path: Path, category: str | None, *, alone: bool = True) -> list[ImageInstances]:
+    """Images of a COCO file with the masks of one category.
+
+    Args:
+        path: COCO JSON.
+        category: its name; None for all masks.
+        alone: whether masks of several categories are refused where none is named.
+
+    Raises:
+        AnnotationError: if the file cannot be read, has masks of several categories of which none
+            is named, or none of the one that is.
+    """
+    from mito_instance.io.coco import read_coco
+
+    images = read_coco(path)
+    names = [_category_names_of(image) for image in images]
+    counts = Counter(name for of_image in names for name in of_image)
+    found = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    if category is None:
+        if alone and len(counts) > 1:
+            raise AnnotationError(
+                f"{path}: masks of {len(counts)} categories, {found}: name that of the "
+                "mitochondria with --category"
+            )
+        return images
+    if counts and category not in counts:
+        raise AnnotationError(f"{path}: --category {category}: no mask is of it; there are {found}")
+    return [
+        image.select([name == category for name in of_image])
+        for image, of_image in zip(images, names, strict=True)
+    ]
+
+
+def _category_names_of(image: ImageInstances) -> list[str]:
+    """The category's name of each mask; its number where the file names none."""
+    names = {1: "mitochondrion", **image.category_names}
+    return [names.get(number, str(number)) for number in image.category_ids]
+
+
 def as_mitochondria(image: ImageInstances) -> ImageInstances:
-    """The image with its masks as mitochondria, and nothing else."""
+    """The image with its masks as mitochondria, and nothing else: no score of a prediction."""
     return replace(image, category_ids=(1,) * len(image), category_names={}, scores=None)
 
 
@@ -170,9 +217,7 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     conversion = convert_roi_pairs(pairing.pairs, pixel_size, None if whole_stacks else ())
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
-    # Damaged ones are among the failures.
-    skipped = [roi for roi in conversion.skipped if not roi.is_damaged]
-    say_lines("skipped", [f"{roi.source} (ROI {roi.name!r}): {roi.reason}" for roi in skipped])
+    say_skipped(conversion)
     failures = [*pairing.failures, *conversion.failures]
     if not conversion.images:
         reason = failures[0] if failures else "no image has an ROI set of its name"

@@ -22,7 +22,7 @@ from mito_instance.cli.command import (
     run,
     whole_number,
 )
-from mito_instance.cli.conversion_report import say_lines
+from mito_instance.cli.conversion_report import say_lines, say_skipped
 
 if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
@@ -159,6 +159,7 @@ def _prepare(name: str, args: argparse.Namespace) -> int:
         conversion = _converted(part, data_set, args)
         say_lines("notice", _masks_seen(conversion, part))
         say_lines("notice", conversion.notices)
+        say_skipped(conversion)
         say_lines("failed", conversion.failures)
         n_failures += len(conversion.failures)
         if not conversion.images:

@@ -16,6 +16,7 @@ from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
+    from mito_instance.detection.model_card import DataFile
     from mito_instance.instances import ImageInstances
 
 logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ def _worker(args: argparse.Namespace) -> None:
         return
     seed_everything(args.seed)
     trainer = Trainer(cfg, validation_of(truth) if truth else None, args.seed)
-    _warn_of_shared_images(truth, trainer.records)
+    _warn_of_shared_images(truth, trainer.files)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
     if comm.is_main_process():
@@ -211,12 +212,17 @@ def _check_given_once(truth: Sequence[ImageInstances]) -> None:
         seen.add(page)
 
 
-def _warn_of_shared_images(
-    truth: Sequence[ImageInstances], learned: Sequence[ImageInstances]
-) -> None:
+def _warn_of_shared_images(truth: Sequence[ImageInstances], files: Sequence[DataFile]) -> None:
+    """Say how many images are learned from and measured on; look-alikes are learned as well."""
     from mito_instance.annotations.image_files import page_of
+    from mito_instance.detection.model_card import LOOKALIKES
 
-    pages = {page_of(image) for image in learned}
+    pages = {
+        (Path(page.image).resolve(), page.frame)
+        for file in files
+        for page in file.pages
+        if file.use == "training" or (file.use == LOOKALIKES and page.n_instances)
+    }
     n_shared = sum(page_of(image) in pages for image in truth)
     if n_shared:
         logger.warning(

@@ -159,8 +159,8 @@ def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) 
     """Refuse to go on with what a checkpoint does not fit, and say what has changed.
 
     Args:
-        saved: seed, optimizer and training files (SHA-256) of the checkpoint's training; older
-            checkpoints do not tell all.
+        saved: seed, optimizer, training files and look-alikes (SHA-256) of the checkpoint's
+            training; older checkpoints do not tell all.
         now: the same of this training.
         folder: ``OUTPUT_DIR``, for messages.
 
@@ -177,7 +177,8 @@ def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) 
             f"{folder}: its checkpoint was made with MITO.OPTIMIZER {saved['optimizer']}, not "
             f"{now['optimizer']}; resume with that one"
         )
-    if list(saved.get("files", now["files"])) != list(now["files"]):
+    uses = ("files", "look-alikes")
+    if any(list(saved.get(use, now[use])) != list(now[use]) for use in uses):
         logger.warning(
             "%s: the training files differ from those of the steps so far; it goes on with "
             "these, and the model card names these alone",

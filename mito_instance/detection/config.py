@@ -109,6 +109,8 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.AUGMENT.BRIGHTNESS = (-0.1, 0.1)
     # Exponent on grey levels in [0, 1], log-uniform.
     cfg.MITO.AUGMENT.GAMMA = (1.0, 1.0)
+    # Chance that contrast, brightness and gamma are changed, all three together.
+    cfg.MITO.AUGMENT.GREY_PROBABILITY = 1.0
     # Largest sigma of a Gaussian blur in px, and of Gaussian noise in grey levels; the
     # chance of each.
     cfg.MITO.AUGMENT.BLUR_SIGMA_PX = 0.0

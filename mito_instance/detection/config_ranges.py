@@ -133,11 +133,17 @@ def check_training(cfg: CfgNode) -> None:
         )
     if cfg.SEED >= 0:
         raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")
-    if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d" and cfg.MITO.AUGMENT.COPY_PASTE_MAX:
-        raise ConfigError(
-            "MITO.AUGMENT.COPY_PASTE_MAX: nothing is pasted into the patches of a 3D network; set "
-            "it to 0"
-        )
+    if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d":
+        if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
+            raise ConfigError(
+                "MITO.AUGMENT.COPY_PASTE_MAX: nothing is pasted into the patches of a 3D network; "
+                "set it to 0"
+            )
+        if cfg.MITO.SEMANTIC.FREEZE_ENCODER:
+            raise ConfigError(
+                "MITO.SEMANTIC.FREEZE_ENCODER: a 3D network has no encoder of its own to freeze; "
+                "set it to False"
+            )
 
 
 def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:

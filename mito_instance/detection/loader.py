@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mito_instance.detection.architectures import Mapper, build_mapper
 from mito_instance.detection.data import load_records
-from mito_instance.detection.model_card import DataFile
+from mito_instance.detection.model_card import LOOKALIKES, DataFile
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
@@ -102,7 +102,7 @@ def read_data(
     Crowd regions among them, which no loss knows, are said.
 
     Args:
-        cfg: reads ``DATASETS``.
+        cfg: reads ``DATASETS`` and ``MITO.AUGMENT.LOOKALIKES``.
         with_validation: whether ``DATASETS.TEST`` is described as well.
 
     Raises:
@@ -115,11 +115,14 @@ def read_data(
     if not cfg.DATASETS.TRAIN:
         load_records((), cfg)  # says that none is named
     parts = [("training", path) for path in cfg.DATASETS.TRAIN]
+    if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
+        parts += [(LOOKALIKES, path) for path in cfg.MITO.AUGMENT.LOOKALIKES]
     if with_validation:
         parts += [("validation", path) for path in cfg.DATASETS.TEST]
     for use, path in parts:
         images = load_records([path], cfg)
-        _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
+        if use != LOOKALIKES:
+            _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
         files.append(DataFile.describe(Path(path), use, images))
         if use == "training":
             records += images

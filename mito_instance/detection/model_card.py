@@ -21,6 +21,10 @@ from mito_instance.instances import ImageInstances
 _CHUNK_BYTES = 1 << 20
 
 
+LOOKALIKES = "look-alikes"
+"""Use of a file of what only resembles a mitochondrion."""
+
+
 class DataPage(NamedTuple):
     """One image or page of a training: the file, its 0-based page, and how much is outlined."""
 
@@ -35,7 +39,7 @@ class DataFile:
 
     Args:
         name: the file's name, without its folder.
-        use: ``"training"`` or ``"validation"``.
+        use: ``"training"``, ``"look-alikes"`` or ``"validation"``.
         sha256: of the JSON file; those of the images stand in the list beside the card.
         n_images: images, empty ones included.
         n_instances: annotated instances.
@@ -57,7 +61,7 @@ class DataFile:
 
         Args:
             path: the JSON file.
-            use: ``"training"`` or ``"validation"``.
+            use: ``"training"``, ``"look-alikes"`` or ``"validation"``.
             images: its content.
         """
         n_unsized = sum(image.pixel_size is None for image in images)

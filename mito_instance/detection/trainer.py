@@ -38,7 +38,7 @@ from mito_instance.detection.loader import build_train_loader, read_data
 from mito_instance.detection.logs import Writers, recent_curves, restore_curves
 from mito_instance.detection.machine import explained_out_of_memory
 from mito_instance.detection.model import build_network
-from mito_instance.detection.model_card import TrainingRecord, sha256
+from mito_instance.detection.model_card import LOOKALIKES, TrainingRecord, sha256
 from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.processes import check_same_start, share_batch_statistics
@@ -267,6 +267,7 @@ class Trainer(DefaultTrainer):
             "seed": self.seed,
             "optimizer": str(self.cfg.MITO.OPTIMIZER),
             "files": self._hashes("training"),
+            "look-alikes": self._hashes(LOOKALIKES),
         }
 
     def _hashes(self, use: str) -> list[str]:

@@ -42,7 +42,8 @@ class Best:
 class Validation(HookBase):
     """Measures every so many steps and after the last, and keeps the model of the highest AP.
 
-    Where AP is undefined the newest model is kept, and the training never ends early.
+    Where AP is undefined, or is measured after the last step only, the newest model is kept, and
+    the training never ends early.
 
     Args:
         measure: figures of the network as it is; called on the main process only.
@@ -98,7 +99,8 @@ class Validation(HookBase):
             smoothing_hint=False,
         )
         ap = figures.get("ap", -math.inf)
-        if self.best is not None and "ap" in figures and ap <= self.best.ap:
+        is_best = self.best is None or "ap" not in figures or ap > self.best.ap
+        if self.period > 0 and not is_best:
             self.n_without_gain += 1
             return
         self.n_without_gain = 0

@@ -138,9 +138,12 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
 
 
 def has_overlay(path: Path) -> bool:
-    """Whether a file is a TIFF in which ImageJ saved an overlay or a selection."""
+    """Whether a file is a TIFF in which ImageJ saved an overlay.
+
+    A selection alone, as of a zoom or a crop, is saved with every image: it outlines nothing.
+    """
     try:
-        return any(not _is_scale_bar(item) for item in _overlay_items(path))
+        return any(not _is_scale_bar(item) for item in _overlay_items(path, with_selection=False))
     except (OSError, *_DAMAGE):
         return False
 
@@ -280,11 +283,16 @@ def _overlay_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         yield decode_roi(data, name, source)
 
 
-def _overlay_items(path: Path) -> list[Any]:
-    """The ROIs in ImageJ's private TIFF tag, as bytes; none in other TIFFs."""
+def _overlay_items(path: Path, *, with_selection: bool = True) -> list[Any]:
+    """The ROIs in ImageJ's private TIFF tag, as bytes; none in other TIFFs.
+
+    Args:
+        path: the TIFF.
+        with_selection: whether a selection stands for an overlay that the file lacks.
+    """
     with tifffile.TiffFile(path) as tiff:
         metadata = tiff.imagej_metadata or {}
-    overlay = metadata.get("Overlays", metadata.get("ROI", []))
+    overlay = metadata.get("Overlays", metadata.get("ROI", []) if with_selection else [])
     return [overlay] if isinstance(overlay, bytes) else list(overlay)
 
 

@@ -36,6 +36,8 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _SEPARATED = 5
+_STK_PLANES = 33629
+"""Tag of MetaMorph's stacks, with an entry a plane."""
 _LUMINANCE_FIRST = (6, 8, 9, 10)  # YCbCr, CIELab, ICCLab, ITULab
 _MAX_SHAPE_CHARS = 1000
 MAX_TILE_PX = 4096**2
@@ -213,6 +215,8 @@ class TiffPages:
             return 0
         if description.startswith("ImageJ="):
             images = (self._tif.imagej_metadata or {}).get("images", 1)
+        elif (planes := page.tags.get(_STK_PLANES)) is not None:
+            images = planes.count
         else:
             images = _truncated_planes(page)
         if not isinstance(images, int) or images < 2 or page.compression != 1:

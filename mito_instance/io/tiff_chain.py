@@ -57,8 +57,12 @@ def _find(tif: tifffile.TiffFile, path: Path) -> Sequence[int]:
     _check_chain(tif)
     kept = []
     for index, page in enumerate(tif.pages):
-        kind = page.tags.valueof(254, 0) if isinstance(page, tifffile.TiffPage) else 0
-        if not (isinstance(kind, int) and kind & 0b101):
+        if not isinstance(page, tifffile.TiffPage):
+            kept.append(index)
+            continue
+        kind = page.subfiletype
+        # Some microscopes end their files with a directory that says nothing.
+        if page.tags and not kind & 0b101:
             kept.append(index)
     n_skipped = len(tif.pages) - len(kept)
     if n_skipped == 0:
@@ -67,7 +71,7 @@ def _find(tif: tifffile.TiffFile, path: Path) -> Sequence[int]:
         is_new = str(path) not in _said
         _said.add(str(path))
     if is_new:
-        logger.info("%s: %d thumbnail or mask pages skipped", path, n_skipped)
+        logger.info("%s: %d thumbnail, mask or empty pages skipped", path, n_skipped)
     return tuple(kept)
 
 

@@ -12,6 +12,7 @@ from mito_instance.io.grey import to_grey
 from mito_instance.io.metadata import warn_once
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
+_PHOTOMETRIC = 262
 _STRIP_PX = 1 << 22
 _NEAR_GREY = 1 / 16
 _NEARLY_ALL = 0.8
@@ -25,7 +26,7 @@ def is_inverted(page: Any) -> bool:
     """
     if page.bitspersample == 1:
         return False
-    if page.photometric == _WHITE_IS_ZERO:
+    if _sense(page) == _WHITE_IS_ZERO:
         return True
     greys = _grey_palette(page)
     return greys is not None and bool(greys[0] > greys[-1])
@@ -90,9 +91,10 @@ def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDAr
     Raises:
         ImageError: if the other samples hold another picture, as of several detectors.
     """
-    is_grey = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-    if channels.ndim != 3 or not is_grey or 0 not in page.extrasamples:
+    if channels.ndim != 3 or _sense(page) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
         return channels
+    if 0 not in page.extrasamples and len(page.extrasamples) >= channels.shape[-1] - 1:
+        return channels  # the file says what each further sample is
     first: npt.NDArray[Any] = channels[..., 0]
     others = np.moveaxis(channels, -1, 0)[1:]
     if not all(_says_nothing(other, first) for other in others):
@@ -100,6 +102,12 @@ def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDAr
             f"{where}: holds {1 + len(others)} channels that are no colours; save one grey channel"
         )
     return first
+
+
+def _sense(page: Any) -> int | None:
+    """What the file says that its values mean; None if it does not, as tags may be left out."""
+    # tifffile takes white for zero then, ImageJ and libtiff black.
+    return page.photometric if _PHOTOMETRIC in page.keyframe.tags else None
 
 
 def _says_nothing(sample: npt.NDArray[Any], first: npt.NDArray[Any]) -> bool:

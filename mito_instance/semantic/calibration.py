@@ -41,7 +41,10 @@ def choose_foreground_threshold(
     for image in _chosen(truth):
         page = replace(read_page(Path(image.image), image.frame), pixel_size=image.pixel_size)
         foreground = rle.decode(rle.union(list(image.masks), image.image_hw))
-        counts += histograms(probability_of(page), foreground)
+        # Nobody outlined single instances in a crowd: its pixels tell nothing, but for masks in it.
+        crowd = rle.decode(rle.union(list(image.crowds), image.image_hw))
+        judged = foreground | ~crowd
+        counts += histograms(probability_of(page)[judged], foreground[judged])
     return best_threshold(counts, default)
 
 
@@ -64,7 +67,12 @@ def _spaced(images: Sequence[ImageInstances], number: int) -> list[ImageInstance
 def histograms(
     probability: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int64]:
-    """Pixels by probability in steps of 0.01, (2, 101): of the background, of the foreground."""
+    """Pixels by probability in steps of 0.01, (2, 101): of the background, of the foreground.
+
+    Args:
+        probability: of some pixels, of any shape.
+        foreground: what these are.
+    """
     bins = np.minimum((probability * N_BINS + 1e-4).astype(np.int64), N_BINS)
     return np.stack(
         [

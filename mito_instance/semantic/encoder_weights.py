@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from detectron2.checkpoint.c2_model_loading import convert_basic_c2_names
 
 from mito_instance.errors import WeightsError
 
+_CAFFE2 = re.compile(r"^res[2-5]_\d+_branch2a_")
 _PLACES = re.compile(r"^(?:.*\.)?(stem|res[2-5])\.(.+)$")
 
 
@@ -18,12 +20,14 @@ def to_torchvision(weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
     Args:
         weights: ``stem.conv1.weight``, ``res2.0.conv1.norm.weight``, …, also behind a prefix such
-            as ``backbone.bottom_up.``.
+            as ``backbone.bottom_up.``, or Caffe2's ``res2_0_branch2a_w``, ….
 
     Returns:
         ``conv1.weight``, ``layer1.0.bn1.weight``, …; empty if it holds no such names.
     """
     renamed = {}
+    if any(map(_CAFFE2.match, weights)):
+        weights = _from_caffe2(weights)
     for name, value in weights.items():
         found = _PLACES.match(name)
         if found is None or ".fc." in f".{found.group(2)}":
@@ -34,6 +38,16 @@ def to_torchvision(weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         prefix = "" if stage == "stem" else f"layer{int(stage[3:]) - 1}."
         renamed[prefix + rest] = torch.as_tensor(value)
     return renamed
+
+
+def _from_caffe2(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Caffe2's names to Detectron2's; its norms have mean and deviation in weight and bias."""
+    named = dict(zip(convert_basic_c2_names(list(weights)), weights.values(), strict=True))
+    for name in [name for name in named if name.endswith(".norm.weight")]:
+        norm, shape = name.removesuffix("weight"), torch.as_tensor(named[name]).shape
+        named.setdefault(f"{norm}running_mean", torch.zeros(shape))
+        named.setdefault(f"{norm}running_var", torch.ones(shape))
+    return named
 
 
 def encoder_weights(

@@ -184,9 +184,18 @@ UNCOMPRESSED = {"size": [HEIGHT, WIDTH], "counts": [43, 5, HEIGHT * WIDTH - 48]}
 def test_annotations(folder, entry, expected, n_kept):
     result = check(folder, document(entry), min_area_px=1)
     assert expected in kinds(result)
-    assert len(result.images[0]) == n_kept
+    assert sum(map(len, result.images)) == n_kept
     finding = next(item for item in result.findings.items if item.kind == expected)
     assert finding.repair or expected == "polygon-hole"
+
+
+def test_an_image_that_loses_all_its_annotations_is_no_image_without_mitochondria(folder):
+    lost = check(folder, document(annotation(segmentation=None)))
+    assert lost.images == ()
+    assert [item.kind for item in lost.findings.items][-1] == "image-lost"
+    kept = check(folder, document(annotation(), annotation(id=2, segmentation=None)))
+    assert [len(image) for image in kept.images] == [1]
+    assert "image-lost" not in kinds(kept)
 
 
 def test_corners_in_a_box_are_recognised(folder):

@@ -299,6 +299,38 @@ def test_labels_under_an_inverting_lookup_table_are_those_stored(tmp_path):
         assert areas(convert(path, image)) == [20] * 30
 
 
+@pytest.mark.parametrize("name", ["v1", "old2", "1"])
+def test_a_folder_with_a_number_beside_masks_is_no_mask_of_that_image(tmp_path, name):
+    images = [tmp_path / "images" / f"cell_{number}.png" for number in (1, 2, 3)]
+    for path in images:
+        save(path, np.zeros((20, 30), np.uint8))
+        save(tmp_path / "masks" / path.name, np.zeros((20, 30), np.uint8))
+        save(tmp_path / "masks" / name / path.name, np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert found.pairs == tuple((path, tmp_path / "masks" / path.name) for path in images)
+
+
+def test_folders_of_masks_may_be_numbered_like_the_images(tmp_path):
+    images = [tmp_path / "images" / f"cell_{number}.png" for number in (1, 2, 3)]
+    for number, path in enumerate(images, start=1):
+        save(path, np.zeros((20, 30), np.uint8))
+        save(tmp_path / "masks" / f"m{number}" / "a.png", np.zeros((20, 30), np.uint8))
+    save(tmp_path / "masks" / "overview.png", np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert [partner.name for _, partner in found.pairs] == ["m1", "m2", "m3"]
+
+
+@pytest.mark.parametrize("foreground", ["auto", "dark"])
+def test_particles_under_an_inverting_lookup_table_are_those_stored_as_255(tmp_path, foreground):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 30), 90, np.uint8))
+    stored = np.zeros((20, 30), np.uint8)
+    stored[:, :25] = 255  # fills most of the picture, which neither side surrounds
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, stored, photometric="miniswhite")
+    assert areas(convert(path, image, foreground=foreground)) == [20 * 25]
+    assert areas(convert(path, image, foreground="bright")) == [20 * 5]
+
+
 def test_colours_of_a_stack_are_no_tracks(tmp_path):
     pages = np.zeros((2, 20, 30, 3), np.uint8)
     pages[0, 2:6, 3:8], pages[0, 10:13, 20:26] = (0, 255, 0), (255, 0, 0)

@@ -248,5 +248,13 @@ def test_labelme_and_yolo_agree(image, points):
     pixels = [[float(x) * WIDTH, float(y) * HEIGHT] for x, y in points]
     first = convert(image, yolo(image.parent, text))
     second = convert(image, labelme(image.parent, shape(pixels)))
-    assert first.images[0].masks == second.images[0].masks
+    assert [image.masks for image in first.images] == [image.masks for image in second.images]
     assert len(first.failures) == len(second.failures)
+
+
+@pytest.mark.parametrize("text", ["0 0.5 0.5 0.1 0.1", "0 5 5 6 5 6 6"])
+def test_an_image_all_of_whose_shapes_failed_is_none_without_mitochondria(image, text):
+    conversion = convert(image, yolo(image.parent, text))
+    assert not conversion.images
+    assert len(conversion.failures) == 1
+    assert len(convert(image, yolo(image.parent, "")).images) == 1

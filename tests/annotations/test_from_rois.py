@@ -200,6 +200,48 @@ def test_loose_files_named_like_images(tmp_path):
     )
 
 
+def test_loose_files_go_before_the_number_of_their_folder(tmp_path):
+    images = [save_image(tmp_path / "i" / f"cell_{number}.png") for number in (1, 2, 3)]
+    folder = tmp_path / "rois2"
+    folder.mkdir()
+    for path in images:
+        (folder / f"{path.stem}.roi").write_bytes(square(2, 3))
+    pairing = pair_roi_sets(images, find_roi_sets([folder]))
+    assert [(image.stem, item.name.stem) for image, item in pairing.pairs] == [
+        (path.stem, path.stem) for path in images
+    ]
+
+
+def test_folders_may_be_numbered_like_the_images(tmp_path):
+    images = [save_image(tmp_path / "i" / f"cell_{number}.png") for number in (1, 2)]
+    for number in (1, 2):
+        (tmp_path / "rois" / f"set{number}").mkdir(parents=True)
+        for name in ("0012-0345", "0044-0100"):
+            (tmp_path / "rois" / f"set{number}" / f"{name}.roi").write_bytes(square(2, 3))
+    pairing = pair_roi_sets(images, find_roi_sets([tmp_path / "rois"]))
+    assert [item.name.name for _, item in pairing.pairs] == ["set1", "set2"]
+
+
+def test_an_roi_that_fails_leaves_the_other_pages_empty_if_its_page_is_known(tmp_path):
+    image = save_image(tmp_path / "s.tif", 4)
+    good, beyond = square(2, 3, position=1), square(100, 100, position=2)
+    conversion = convert(image, save_zip(tmp_path / "s.zip", good, beyond), empty_pages=None)
+    assert [(page.frame, len(page)) for page in conversion.images] == [(0, 1), (2, 0), (3, 0)]
+    assert len(conversion.failures) == 1
+    homeless = square(9, 3)
+    conversion = convert(image, save_zip(tmp_path / "s.zip", good, homeless), empty_pages=None)
+    assert [page.frame for page in conversion.images] == [0]
+
+
+def test_a_selection_saved_with_an_image_is_no_roi_set_of_a_folder(tmp_path):
+    image = tmp_path / "a.tif"
+    metadata = {"ROI": square(2, 3)}
+    tifffile.imwrite(image, np.zeros((20, 30), np.uint8), imagej=True, metadata=metadata)
+    save_zip(tmp_path / "a.zip", square(2, 3), square(9, 3))
+    assert [item.name.name for item in find_roi_sets([tmp_path])] == ["a.zip"]
+    assert areas(convert(image, image)) == [16]  # named by itself
+
+
 def test_folders_named_like_images(tmp_path):
     images = [save_image(tmp_path / "i" / name) for name in ("a.png", "b.png")]
     for name in ("a", "b"):

@@ -123,6 +123,13 @@ def test_pairs(images, partners, expected):
             id="two-images-of-one-affix",
         ),
         pytest.param(
+            ["image_000.tif", "image_001.tif", "image_002.tif"],
+            ["mask_001.png", "mask_002.png", "mask_003.png"],
+            "i: 3 images are numbered 0 to 2, but as many partners in m 1 to 3; "
+            "number both alike, or remove what has no partner",
+            id="one-side-counts-from-0-behind-words",
+        ),
+        pytest.param(
             ["s0.tif", "s1.tif", "s2.tif"],
             ["m1.png", "m2.png", "m3.png"],
             "i: 3 images are numbered 0 to 2, but as many partners in m 1 to 3; "
@@ -135,6 +142,15 @@ def test_ambiguous_names_are_refused_and_both_are_named(images, partners, messag
     pairing = pair_by_name(paths("i", *images), paths("m", *partners))
     assert pairing.ambiguous == (message,)
     assert pairing.pairs == pairing.images_alone == pairing.partners_alone == ()
+
+
+def test_names_alone_may_decide():
+    loose = paths("i", "c7.png"), paths("m", "c7_by-anna.png")
+    assert pair_by_name(*loose).pairs
+    assert not pair_by_name(*loose, loosely=False).pairs
+    numbered = paths("i", "a1.png"), paths("m", "b1.png")
+    assert pair_by_name(*numbered).pairs
+    assert not pair_by_name(*numbered, loosely=False).pairs
 
 
 def test_names_twice_beside_an_affix_leave_the_others():

@@ -1,4 +1,5 @@
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,6 +308,96 @@ def test_bad_input_is_one_line_and_exit_2(start, truth, tmp_path, capfd, words, 
     assert message in errors[0]
     if part in map(Path, filled):
         assert part.read_bytes() == before
+
+
+def with_nuclei(truth, path):
+    """The truth with the first mask of each image as a nucleus."""
+    images = read_coco(truth)
+    names = {1: "mitochondrion", 2: "nucleus"}
+    nuclei = [
+        replace(image, category_ids=(2, *image.category_ids[1:]), category_names=names)
+        for image in images
+    ]
+    write_coco(path, nuclei)
+    return path
+
+
+def test_of_several_categories_one_is_named(start, truth, tmp_path, capfd):
+    mixed = with_nuclei(truth, tmp_path / "mixed.json")
+    words = ["--coco", str(mixed), "--weights", str(start), "--steps", "1", *SHORT]
+    assert finetune.main([*words, "-o", str(tmp_path / "a")]) == 2
+    error = capfd.readouterr().err
+    n_others = sum(len(image) - 1 for image in read_coco(truth))
+    assert f"2 categories, mitochondrion ({n_others}), nucleus (6): name that of the" in error
+    assert finetune.main([*words, "-o", str(tmp_path / "a"), "--category", "cell"]) == 2
+    assert "--category cell: no mask is of it; there are mitochondrion" in capfd.readouterr().err
+    assert finetune.main([*words, "-o", str(tmp_path / "a"), "--category", "nucleus"]) == 0
+    learned = [
+        image
+        for name in ("train", "val")
+        for image in read_coco(tmp_path / "a" / "training" / f"{name}.json")
+    ]
+    assert {len(image) for image in learned} == {1}
+    assert {category for image in learned for category in image.category_ids} == {1}
+
+
+def test_images_beside_are_no_neighbours_of_what_is_held_out(start, tmp_path, caplog):
+    caplog.set_level("INFO")
+    pages = outlined_stack(tmp_path / "s.tif", 20)
+    write_coco(tmp_path / "now.json", pages[6:14])
+    write_coco(tmp_path / "before.json", [*pages[:6], *pages[14:]])
+    words = ["--coco", str(tmp_path / "now.json"), "--also", str(tmp_path / "before.json")]
+    words += ["--weights", str(start), "--steps", "1", "-o", str(tmp_path / "m")]
+    assert finetune.main([*words, *SHORT]) == 0
+    folder = tmp_path / "m" / "training"
+    held_out = {image.frame for image in read_coco(folder / "val.json")}
+    learned = {
+        image.frame for name in ("train", "also") for image in read_coco(folder / f"{name}.json")
+    }
+    assert held_out
+    assert not learned & {frame + step for frame in held_out for step in (-1, 0, 1)}
+    if held_out & {6, 13}:
+        assert "--also: 1 of 12 images may be neighbours" in caplog.text
+
+
+def test_parts_at_other_places_are_no_neighbours(tmp_path):
+    pages = outlined_stack(tmp_path / "s.tif", 4)
+    for frame, shift in enumerate((0, 0, 8, 8), start=1):
+        roi = roifile.ImagejRoi.frompoints(REGION - [shift, 0])
+        roi.position = frame
+        (tmp_path / "regions").mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / "regions" / "s.zip", "a") as archive:
+            archive.writestr(f"{frame}.roi", roi.tobytes())
+    parts, _, status = cut_to_regions(tmp_path / "regions", pages, tmp_path / "cut", 0, (0.5, 99.5))
+    assert status == 0
+    assert runs_of(parts) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "words", "rate"),
+    [
+        ("sgd", [], 0.005),
+        ("sgd", ["MITO.OPTIMIZER", "adamw"], 0.0001),
+        ("adamw", [], 0.0001),
+        ("adamw", ["MITO.OPTIMIZER", "sgd"], 0.005),
+        ("adamw", ["SOLVER.BASE_LR", "0.0003"], 0.0003),
+    ],
+)
+def test_the_rate_suits_the_optimizer(truth, tmp_path, trained_with, words, rate):
+    cfg = load_config(CONFIG, [*TINY, "MITO.OPTIMIZER", trained_with])
+    export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path / "s", 0.5)
+    cfg = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20, words)
+    assert rate == cfg.SOLVER.BASE_LR
+
+
+def test_a_frozen_encoder_of_the_start_learns_again(truth, tmp_path):
+    config = CONFIG.parent / "semantic" / "unet2d.yaml"
+    frozen = ["MITO.SEMANTIC.FREEZE_ENCODER", "True", "MODEL.DEVICE", "cpu"]
+    export_model(load_config(config, frozen), torch.nn.Conv2d(1, 1, 1), tmp_path / "s", 0.5)
+    cfg = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20)
+    assert not cfg.MITO.SEMANTIC.FREEZE_ENCODER
+    cfg = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20, frozen)
+    assert cfg.MITO.SEMANTIC.FREEZE_ENCODER
 
 
 def test_checkpoints_of_another_training_stay(start, truth, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 
 import cv2
@@ -236,3 +237,15 @@ def test_misuse_is_one_line(words, reason, capsys):
     assert out == ""
     assert reason in err
     assert err.count("\n") == 1
+
+
+def test_one_category_of_a_json_can_be_measured(folder, capsys):
+    document = json.loads((folder / "truth.json").read_text())
+    document["categories"].append({"id": 2, "name": "nucleus"})
+    document["annotations"][0]["category_id"] = 2
+    (folder / "truth.json").write_text(json.dumps(document))
+    n_found = []
+    for words in ([], ["--category", "nucleus"], ["--category", "mitochondrion"]):
+        assert measure.main(["--coco", str(folder / "truth.json"), *words]) == 0
+        n_found.append(sum(int(value) for value in counts(capsys.readouterr().out).values()))
+    assert n_found == [n_found[1] + n_found[2], 1, n_found[0] - 1]

@@ -80,6 +80,17 @@ def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
     assert "2 of 2 validation images are trained on too" in caplog.text
 
 
+def test_look_alikes_of_validation_images_are_said(truth, tmp_path, capfd, caplog):
+    train = write_dataset(tmp_path / "train", 2, seed=5, image_hw=(96, 96), count=2)
+    words = ["--config-file", str(CONFIG), "--train", str(train), "--val", str(truth), *TINY]
+    words += ["MODEL.WEIGHTS", "", "OUTPUT_DIR", str(tmp_path / "run"), "SOLVER.MAX_ITER", "1"]
+    words += ["MITO.AUGMENT.COPY_PASTE_MAX", "1", "MITO.AUGMENT.LOOKALIKES", f"('{truth}',)"]
+    assert train_net.main(words) == 0
+    assert "2 of 2 validation images are trained on too" in caplog.text
+    card = (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    assert f"| `{truth.name}` | look-alikes | 2 |" in card
+
+
 @pytest.mark.parametrize(
     ("words", "overrides", "message"),
     [

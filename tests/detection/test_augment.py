@@ -13,9 +13,11 @@ from mito_instance.detection.augment import (
     RandomNoise,
     RandomOrientation,
     RandomShotNoise,
+    build_augmentations,
     log_uniform,
 )
 from mito_instance.detection.augment.grey import GreyTransform
+from mito_instance.detection.config import load_config
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -63,6 +65,25 @@ def test_brightness_alone_is_a_shift():
     image = np.full((4, 4), 100, dtype=np.uint8)
     augmentation = RandomGreyLevels(np.random.default_rng(0), (1, 1), (0.2, 0.2), (1, 1))
     np.testing.assert_array_equal(augmentation.get_transform(image).apply_image(image), 151)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_grey_levels_change_as_often_as_asked(probability):
+    image = np.full((4, 4), 100, dtype=np.uint8)
+    augmentation = RandomGreyLevels(
+        np.random.default_rng(0), (1, 1), (0.2, 0.2), (1, 1), probability
+    )
+    changed = [
+        (augmentation.get_transform(image).apply_image(image) != image).all() for _ in range(1000)
+    ]
+    assert np.mean(changed) == pytest.approx(probability, abs=0.05)
+
+
+def test_the_config_says_how_often_grey_levels_change(light_config):
+    overrides = ["MITO.AUGMENT.GREY_PROBABILITY", "0.25"]
+    steps = build_augmentations(load_config(light_config, overrides), np.random.default_rng(0))
+    (grey,) = [step for step in steps.augs if isinstance(step, RandomGreyLevels)]
+    assert grey.probability == 0.25
 
 
 @pytest.mark.parametrize(

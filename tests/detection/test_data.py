@@ -261,6 +261,7 @@ def test_unknown_pixel_sizes_are_counted_once(light_config, tiny_overrides, data
         ("ROTATION_DEG", "50.0", r"ROTATION_DEG: must be from 0 to 45, got 50"),
         ("ELASTIC_PX", "20.0", r"from 0 to 16, a quarter of ELASTIC_CELL_PX, got 20"),
         ("CLAHE_PROBABILITY", "1.5", r"CLAHE_PROBABILITY: must be from 0 to 1, got 1.5"),
+        ("GREY_PROBABILITY", "-0.5", r"GREY_PROBABILITY: must be from 0 to 1, got -0.5"),
         ("SCALE", "(0.0, 1.0)", r"SCALE: must be two rising numbers above 0, got \(0.0, 1.0\)"),
         ("CONTRAST", "(1.2, 0.8)", r"CONTRAST: must be two rising numbers from 0 on, got"),
         ("CONTRAST", "(-0.1, 0.8)", r"CONTRAST: must be two rising numbers from 0 on, got"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -294,6 +295,20 @@ def test_a_checkpoint_that_does_not_tell_its_validation_files_is_taken():
     best = {"step": 4, "ap": 0.5, "figures": {"ap": 0.5}}
     validation.load_state_dict({"best": best, "n_without_gain": 2})
     assert (validation.best.step, validation.n_without_gain) == (4, 2)
+
+
+def test_measured_once_at_the_end_the_newest_model_is_kept():
+    validation = Validation(dict, lambda _: "", 0, 0, ["abc"])
+    best = {"step": 4, "ap": 0.5, "figures": {"ap": 0.5}}
+    validation.load_state_dict({"best": best, "n_without_gain": 0})
+    validation.measure = lambda: {"ap": 0.4}
+    validation.trainer = SimpleNamespace(iter=7, storage=SimpleNamespace(put_scalars=dict))
+    validation.measure_step()
+    assert (validation.best.step, validation.best.ap) == (8, 0.4)
+    validation.period = 4
+    validation.measure = lambda: {"ap": 0.3}
+    validation.measure_step()
+    assert validation.best.ap == 0.4
 
 
 def test_a_broken_write_leaves_the_last_checkpoint(tmp_path):

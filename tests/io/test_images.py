@@ -282,6 +282,59 @@ def test_extra_samples_that_say_nothing_are_left_out(tmp_path, pixels):
     assert np.array_equal(page > 99, pixels[0] > 0 if pixels.dtype == bool else pixels[0] > 99)
 
 
+def without_tag(path, code):
+    """The file with a tag's number changed to one that nobody knows."""
+    data = path.read_bytes()
+    entry = struct.pack("<H", code)
+    start = struct.unpack_from("<I", data, 4)[0] + 2
+    while data[start : start + 2] != entry:
+        start += 12
+    path.write_bytes(data[:start] + struct.pack("<H", 60000) + data[start + 2 :])
+    return path
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_black_is_zero_where_the_file_does_not_say(tmp_path, photometric):
+    path = written(tmp_path / "a.tif", GREY8, photometric=photometric)
+    assert np.array_equal(only(without_tag(path, 262)), GREY8)
+
+
+def test_channels_without_a_word_on_them_are_refused(tmp_path):
+    pixels = np.stack([GREY8, GREY8 ^ 7, GREY8 ^ 9], axis=-1)
+    options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [0, 0]}
+    path = without_tag(written(tmp_path / "a.tif", pixels, **options), 338)
+    with pytest.raises(ImageError, match=r"a.tif: holds 3 channels that are no colours"):
+        only(path)
+
+
+def test_an_empty_directory_is_no_page(tmp_path):
+    path = written(tmp_path / "a.tif", GREY8)
+    data = bytearray(path.read_bytes())
+    first = struct.unpack_from("<I", data, 4)[0]
+    link = first + 2 + 12 * struct.unpack_from("<H", data, first)[0]
+    struct.pack_into("<I", data, link, len(data))
+    path.write_bytes(bytes(data) + struct.pack("<HI", 0, 0))
+    assert n_frames(path) == 1
+    assert np.array_equal(only(path), GREY8)
+
+
+def test_all_planes_of_a_metamorph_stack_are_read(tmp_path):
+    path = tmp_path / "a.tif"
+    planes = np.stack([GREY8, GREY8 // 2, GREY8 // 3])
+    tag = (33629, "I", 18, (0,) * 18, True)
+    written(path, GREY8, photometric="minisblack", extratags=[tag])
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages[0].dataoffsets[0]
+        entry = tif.pages[0].tags[33629].offset
+    struct.pack_into("<I", data, entry + 4, 3)  # as MetaMorph counts: three planes
+    assert offset + GREY8.nbytes == len(data)
+    path.write_bytes(bytes(data) + planes[1].tobytes() + planes[2].tobytes())
+    assert n_frames(path) == 3
+    for frame, plane in enumerate(planes):
+        assert np.array_equal(read_page(path, frame).pixels, plane)
+
+
 def test_slices_stored_as_colours_are_named(tmp_path, caplog):
     path = written(tmp_path / "a.tif", np.stack([GREY8] * 3), photometric="rgb")
     only(path)
@@ -413,7 +466,7 @@ def test_a_stack_that_is_read_page_by_page_is_searched_once(tmp_path, monkeypatc
     settled(path, 1)  # another time
     assert n_frames(path) == 2
     assert len(searched) == 3
-    assert caplog.text.count("a.tif: 1 thumbnail or mask pages skipped") == 1
+    assert caplog.text.count("a.tif: 1 thumbnail, mask or empty pages skipped") == 1
     assert caplog.text.count("thumbnail") == 1
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,23 @@ def test_some_of_few_images_with_foreground_are_always_chosen(tmp_path):
     seen.clear()
     choose_foreground_threshold(probability_of, truth[:5], 0.5)
     assert sorted(seen) == list("01234")
+
+
+def test_pixels_of_crowds_do_not_count(tmp_path):
+    import cv2
+
+    from mito_instance.instances import ImageInstances
+    from mito_instance.masks import rle
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((20, 20), 100, np.uint8))
+    probability = np.full((20, 20), 0.1, np.float32)
+    probability[:5], probability[10:] = 0.4, 0.7  # one outlined, and a crowd
+    mask, crowd = np.zeros((2, 20, 20), dtype=bool)
+    mask[:5], crowd[10:] = True, True
+    image = ImageInstances(str(tmp_path / "a.png"), (20, 20), (rle.encode(mask),))
+    seen = [image, replace(image, crowds=(rle.encode(crowd),))]
+    chosen = [choose_foreground_threshold(lambda _: probability, [one], 0.5) for one in seen]
+    assert chosen == [0.4, 0.4]
+    probability[:5] = 0.3
+    probability[5:10] = 0.2
+    assert choose_foreground_threshold(lambda _: probability, [seen[1]], 0.5) == 0.3

@@ -1,5 +1,6 @@
 """Each kind of semantic network through the commands that users call."""
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from detectron2.utils.events import EventStorage  # noqa: E402
 
 from mito_instance.cli import finetune, train_net  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
+from mito_instance.detection.config_ranges import check_training  # noqa: E402
 from mito_instance.detection.data import load_records  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.loader import build_train_loader  # noqa: E402
@@ -255,6 +257,56 @@ def test_an_encoder_starts_from_a_resnet(tmp_path, prefix):
             resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(grey.expand(-1, 3, -1, -1)))))
         )
         assert torch.allclose(encoder.eval()(grey)[2], expected, atol=1e-4)
+
+
+def caffe2_names(weights):
+    """Detectron2's names of a ResNet-18 in those of Caffe2's files, without statistics."""
+    branches = {
+        "shortcut": "branch1",
+        "conv1": "branch2a",
+        "conv2": "branch2b",
+        "conv3": "branch2c",
+    }
+    ends = {"weight": "_w", "norm.weight": "_bn_s", "norm.bias": "_bn_b"}
+    renamed = {"fc1000_w": np.zeros((10, 3), np.float32)}
+    for name, value in weights.items():
+        stage, *block, rest = name.replace("norm.", "norm ").split(".")
+        end = ends.get(rest.replace("norm ", "norm."))
+        if end is None:
+            continue
+        *number, layer = block
+        place = f"{stage}_{number[0]}_{branches[layer]}" if number else "conv1"
+        place = f"res_{place}" if place == "conv1" and "_bn" in end else place
+        renamed[f"{place}{end}"] = value.numpy()
+    return renamed
+
+
+def test_an_encoder_starts_from_a_resnet_in_caffe2s_names(tmp_path):
+    from torchvision.models import resnet18
+
+    from mito_instance.detection.torchvision_layout import torchvision_to_detectron2
+
+    torch.manual_seed(0)
+    resnet = resnet18(weights=None)
+    renamed = caffe2_names(torchvision_to_detectron2(resnet.state_dict()))
+    assert {"conv1_w", "res_conv1_bn_s", "res3_0_branch1_bn_b", "res5_1_branch2b_w"} <= set(renamed)
+    (tmp_path / "R-18.pkl").write_bytes(pickle.dumps(renamed))
+    network = build_network(load_config(CONFIGS / "unet2d.yaml", TINY_2D))
+    SafeCheckpointer(network).load(str(tmp_path / "R-18.pkl"))
+    encoder = network.get_submodule("network.encoder")
+    grey = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        resnet.eval()
+        expected = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(grey.expand(-1, 3, -1, -1)))))
+        for layer in (resnet.layer1, resnet.layer2, resnet.layer3):
+            expected = layer(expected)
+        assert torch.allclose(encoder.eval()(grey)[4], expected, atol=1e-4)
+
+
+def test_a_3d_network_has_no_encoder_to_freeze():
+    words = [*TINY_3D, "MITO.SEMANTIC.FREEZE_ENCODER", "True"]
+    with pytest.raises(ConfigError, match="FREEZE_ENCODER: a 3D network has no encoder"):
+        check_training(load_config(CONFIGS / "unet3d.yaml", words))
 
 
 def test_another_resnet_is_refused(tmp_path):

@@ -47,13 +47,14 @@ class GreyTransform(Transform):
 
 
 class RandomGreyLevels(T.Augmentation):
-    """Gamma, then contrast around the mean, then brightness.
+    """Gamma, then contrast around the mean, then brightness, with a chance.
 
     Args:
         rng: source of randomness.
         contrast: range of the factor.
         brightness: range of the shift, in fractions of 255.
         gamma: range of the exponent, log-uniform.
+        probability: chance that an image is changed at all.
     """
 
     def __init__(
@@ -62,14 +63,18 @@ class RandomGreyLevels(T.Augmentation):
         contrast: tuple[float, float],
         brightness: tuple[float, float],
         gamma: tuple[float, float],
+        probability: float = 1.0,
     ) -> None:
         self.rng = rng
         self.contrast = contrast
         self.brightness = brightness
         self.gamma = gamma
+        self.probability = probability
 
     def get_transform(self, image: Image) -> Transform:
-        """Draw the three numbers."""
+        """Draw whether, and the three numbers."""
+        if self.probability < 1 and self.rng.random() >= self.probability:
+            return T.NoOpTransform()
         exponent = log_uniform(self.rng, self.gamma)
         factor = self.rng.uniform(*self.contrast)
         shift = 255.0 * self.rng.uniform(*self.brightness)

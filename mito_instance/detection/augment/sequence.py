@@ -24,7 +24,7 @@ from mito_instance.detection.augment.grey import (
 )
 from mito_instance.errors import ConfigError
 
-_PROBABILITIES = ("ELASTIC", "ILLUMINATION", "BLUR", "SHOT_NOISE", "NOISE", "CLAHE")
+_PROBABILITIES = ("ELASTIC", "ILLUMINATION", "BLUR", "GREY", "SHOT_NOISE", "NOISE", "CLAHE")
 
 
 def build_augmentations(cfg: CfgNode, rng: np.random.Generator) -> T.AugmentationList:
@@ -55,7 +55,13 @@ def build_augmentations(cfg: CfgNode, rng: np.random.Generator) -> T.Augmentatio
     steps += [
         RandomIllumination(rng, keys.ILLUMINATION, keys.ILLUMINATION_PROBABILITY),
         RandomBlur(rng, keys.BLUR_SIGMA_PX, keys.BLUR_PROBABILITY),
-        RandomGreyLevels(rng, tuple(keys.CONTRAST), tuple(keys.BRIGHTNESS), tuple(keys.GAMMA)),
+        RandomGreyLevels(
+            rng,
+            tuple(keys.CONTRAST),
+            tuple(keys.BRIGHTNESS),
+            tuple(keys.GAMMA),
+            keys.GREY_PROBABILITY,
+        ),
         RandomShotNoise(rng, keys.SHOT_NOISE_ELECTRONS, keys.SHOT_NOISE_PROBABILITY),
         RandomNoise(rng, keys.NOISE_SIGMA, keys.NOISE_PROBABILITY),
         RandomClahe(rng, keys.CLAHE_CLIP_LIMIT, keys.CLAHE_PROBABILITY),
