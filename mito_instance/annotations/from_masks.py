@@ -63,8 +63,10 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
             path for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
         mask_paths = _loose_masks(masks, image_paths)
-        if by == "name" and (named := _by_folder(image_paths, folders, mask_paths)).pairs:
-            return _with_loose(named, mask_paths)
+        if by == "name":
+            named = _by_folder(image_paths, folders, mask_paths)
+            if named.pairs or (named.ambiguous and not mask_paths):
+                return _with_loose(named, mask_paths)
         if not mask_paths:
             find_images([masks])  # says that there are none
     else:
@@ -76,7 +78,7 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
 
 def _loose_masks(masks: Path, image_paths: Sequence[Path]) -> list[Path]:
     """Mask files that lie in the folder itself; none is no error here."""
-    if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in masks.iterdir()):
+    if not _pictures(masks):
         return []
     return [path for path in find_images([masks]) if path not in set(image_paths)]
 
@@ -84,12 +86,32 @@ def _loose_masks(masks: Path, image_paths: Sequence[Path]) -> list[Path]:
 def _by_folder(
     images: Sequence[Path], folders: Sequence[Path], mask_paths: Sequence[Path]
 ) -> Pairing:
-    """Images with folders of masks; by its number alone, one loses against files of masks."""
-    named = pair_by_name(images, folders, loosely=False)
-    if named.pairs:
-        return named
-    by_folder, by_file = pair_by_name(images, folders), pair_by_name(images, mask_paths)
-    return by_folder if len(by_folder.pairs) > len(by_file.pairs) else named
+    """Images with folders of masks.
+
+    A folder ``v1`` is not that of ``cell_1`` where masks in it, or beside it, are named like
+    images. Names that are numbers alone are borne by chance.
+    """
+    exact = pair_by_name(images, folders, loosely=False)
+    if exact.pairs or exact.ambiguous:
+        return exact
+    loose = pair_by_name(images, folders)
+    if not loose.pairs:
+        return loose
+    named = [image for image in images if not image.stem.isdecimal()]
+    inside = [path for folder in folders for path in _pictures(folder)]
+    within = pair_by_name(named, inside, loosely=False)
+    folder_of = dict(loose.pairs)
+    is_contradicted = (
+        within.ambiguous
+        or any(folder_of.get(image) != path.parent for image, path in within.pairs)
+        or pair_by_name(images, mask_paths, loosely=False).pairs
+    )
+    return exact if is_contradicted else loose
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The image files that lie in a folder itself."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _with_loose(named: Pairing, mask_paths: Sequence[Path]) -> Pairing:

@@ -114,7 +114,8 @@ def convert_polygon_pairs(
         skipped.update({"of other labels": len(found.shapes) - len(shapes)})
         used.update(shape.label for shape in shapes)
         masks = tuple(_masks(shapes, image_hw, conversion))
-        if len(conversion.failures) > n_failures and not masks:
+        is_lost = len(conversion.failures) > n_failures and not masks
+        if is_lost and (shapes or not found.shapes):
             continue  # every shape failed and is named; that is not an image without instances
         conversion.images.append(
             ImageInstances(

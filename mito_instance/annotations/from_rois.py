@@ -52,7 +52,7 @@ class RoiPairing:
     notices: tuple[str, ...]
 
 
-def find_roi_sets(inputs: Sequence[Path]) -> list[RoiSet]:
+def find_roi_sets(inputs: Sequence[Path], *, or_selections: bool = False) -> list[RoiSet]:
     """ROI sets of files and folders.
 
     Each zip and each TIFF with an overlay is a set. The ``.roi`` files of one folder are a set
@@ -60,6 +60,7 @@ def find_roi_sets(inputs: Sequence[Path]) -> list[RoiSet]:
 
     Args:
         inputs: files, and folders of any depth.
+        or_selections: whether a TIFF in a folder is a set also by the selection saved with it.
 
     Raises:
         AnnotationError: if an input is absent, or a folder holds no ROI file.
@@ -68,7 +69,7 @@ def find_roi_sets(inputs: Sequence[Path]) -> list[RoiSet]:
     for path in inputs:
         if not path.exists():
             raise AnnotationError(f"{path}: no such file or folder; check the path")
-        found = _files_in_folder(path) if path.is_dir() else [path]
+        found = _files_in_folder(path, or_selections) if path.is_dir() else [path]
         if not found:
             raise AnnotationError(
                 f"{path}: holds no .roi, no .zip and no TIFF with an overlay; give a folder of ROIs"
@@ -241,7 +242,7 @@ def convert_roi_pairs(
     return conversion
 
 
-def _files_in_folder(folder: Path) -> list[Path]:
+def _files_in_folder(folder: Path, or_selections: bool) -> list[Path]:
     """The ROI files of a folder and of the folders in it; hidden ones are none."""
     return [
         path
@@ -250,7 +251,10 @@ def _files_in_folder(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and (
             path.suffix.lower() in (".roi", ".zip")
-            or (path.suffix.lower() in (".tif", ".tiff") and has_overlay(path))
+            or (
+                path.suffix.lower() in (".tif", ".tiff")
+                and has_overlay(path, or_selection=or_selections)
+            )
         )
     ]
 

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -148,15 +149,18 @@ def not_beside(images: Images, held_out: Images) -> list[ImageInstances]:
 
     Args:
         images: further images to learn from; may be empty.
-        held_out: what is measured on; may be empty.
+        held_out: what is measured on, none of them among the images; may be empty.
     """
-    places = series_of([*images, *held_out], apart=True)
+    files = [
+        replace(image, image=str(Path(image.image).resolve())) for image in (*images, *held_out)
+    ]  # one file may have several names
+    places = series_of(files, apart=True)
     n_images = len(images)
     return [images[i] for i in _apart(range(n_images), range(n_images, len(places)), places)]
 
 
 def folds(
-    images: Sequence[ImageInstances],
+    images: Sequence[ImageInstances], sources: Images | None = None
 ) -> list[tuple[list[ImageInstances], list[ImageInstances]]]:
     """The parts of a cross-validation: each image is held out once.
 
@@ -167,6 +171,7 @@ def folds(
 
     Args:
         images: annotated images or pages, in order.
+        sources: pages that the images are parts of, as in `hold_out`.
 
     Returns:
         (images to train on, images held out) of each part.
@@ -179,7 +184,7 @@ def folds(
         raise AnnotationError(
             f"{len(images)} outlined image: a cross-validation needs 2 or more; outline another one"
         )
-    places = series_of(images, apart=True)
+    places = series_of(sources or images, apart=True)
     parts, n_beside = [], 0
     for held_out in np.array_split(np.arange(len(images)), min(len(images), MOST_FOLDS)):
         first, end = int(held_out[0]), int(held_out[-1]) + 1

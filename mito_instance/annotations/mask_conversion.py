@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -178,13 +178,18 @@ def read_mask_page(
     Raises:
         AnnotationError: as `read_mask`.
     """
-    by_stored = page.is_inverted and (
-        foreground == "auto" or kind == "labels" or suggests_labels(page.stored)
-    )
-    return read_mask(
-        page.stored if by_stored else page.values, page.where, is_jpeg=page.is_jpeg,
-        is_colours=page.form == COLOURS, foreground=foreground, kind=kind,
-    )  # fmt: skip
+    is_of_labels = kind == "labels" or suggests_labels(page.stored)
+    by_stored = page.is_inverted and (foreground == "auto" or is_of_labels)
+
+    def read(values: npt.NDArray[Any]) -> MaskReading:
+        return read_mask(
+            values, page.where, is_jpeg=page.is_jpeg, is_colours=page.form == COLOURS,
+            foreground=foreground, kind=kind,
+        )  # fmt: skip
+
+    if by_stored and not (stored := read(page.stored)).is_turned:
+        return stored
+    return read(page.values)  # other programs store 0 in particles, which look white
 
 
 def _with_names(what: str, names: list[str]) -> str:

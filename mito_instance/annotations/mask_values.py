@@ -42,6 +42,7 @@ class MaskReading:
         saw: the values in words.
         steps: what was decided, in words.
         repairs: what had to be changed, in words; a strict conversion refuses these.
+        is_turned: whether the rule turned the mask over, as bright surrounded the rest.
     """
 
     kind: MaskKind
@@ -50,6 +51,7 @@ class MaskReading:
     saw: str
     steps: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
+    is_turned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +144,16 @@ def _turned(
     repairs: tuple[str, ...],
 ) -> MaskReading:
     """A binary mask, turned over if that was asked for or the rule says so."""
+    is_turned = False
     if foreground == "dark":
         inside, steps = ~inside, (*steps, "dark is foreground")
     elif foreground == "auto" and is_surrounding(inside):
         share = float(inside.mean())
         inside = ~inside
         repairs = (*repairs, f"inverted: bright is {share:.0%} and surrounds the rest")
+        is_turned = True
     kind: MaskKind = "binary" if inside.any() else "empty"
-    return MaskReading(kind, inside, None, saw, steps, repairs)
+    return MaskReading(kind, inside, None, saw, steps, repairs, is_turned)
 
 
 def is_full_scale(value: float) -> bool:

@@ -36,7 +36,7 @@ class Regions:
 
     def __init__(self, path: Path, images: Sequence[Path]) -> None:
         self._path = path
-        sets = find_roi_sets([path])
+        sets = find_roi_sets([path], or_selections=True)
         if path.is_dir():
             pairing = pair_roi_sets(images, sets)
             for line in (*pairing.notices, *pairing.failures):

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def cross_validate(images: Sequence[ImageInstances], train: TrainPart) -> Validate:
+def cross_validate(
+    images: Sequence[ImageInstances],
+    train: TrainPart,
+    sources: Sequence[ImageInstances] | None = None,
+) -> Validate:
     """Train on parts of the images and measure on the rest, each image once.
 
     Args:
         images: all outlined images, in order.
         train: trains on the first images and calls the function with the predictor that came out
             of it; it also gets the images that are held out, and a name of the part for the bar.
+        sources: pages that the images are parts of, in the same order, if they are.
 
     Returns:
         Gives the figures of ``validation_of`` over all images, at one score threshold for all,
@@ -35,7 +40,7 @@ def cross_validate(images: Sequence[ImageInstances], train: TrainPart) -> Valida
     Raises:
         AnnotationError: if the images cannot be divided, as when there is only one.
     """
-    parts = folds(images)
+    parts = folds(images, sources)
     predicted: list[ImageInstances] = []
     foreground: list[float] = []
     least: list[LeastArea] = []

@@ -188,7 +188,8 @@ def _finetune(args: argparse.Namespace) -> int:
 
     def others_for(held_out: list[ImageInstances]) -> list[ImageInstances]:
         """Those of ``--also`` that are no neighbours of what is held out here."""
-        apart = not_beside(others, [source_of[page_of(image)] for image in held_out])
+        pages_of = [source_of.get(page_of(image), image) for image in held_out]
+        apart = not_beside(others, pages_of)
         if len(apart) < len(others):
             logger.info(
                 "--also: %d of %d images may be neighbours of what is measured on, and are left "
@@ -198,8 +199,7 @@ def _finetune(args: argparse.Namespace) -> int:
             )
         return apart
 
-    if args.val is None:
-        others = others_for(val)
+    others = others_for(val)
     notes = notes_of(train, val, others)
     judged = val
     validate = validation_of(val) if val else None
@@ -228,7 +228,7 @@ def _finetune(args: argparse.Namespace) -> int:
                 fit(Path(folder), (rest, held_out), others_for(held_out), validate, label)
 
         judged = train
-        validate = cross_validate(images, fit_part)
+        validate = cross_validate(images, fit_part, sources)
         notes += (_CROSS_VALIDATED,)
     elif not val and draws_from_probability(start_cfg):
         # Those at its start are for the probabilities of another tissue: most would be lost.

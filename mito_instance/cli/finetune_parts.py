@@ -17,7 +17,7 @@ from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
-from mito_instance.cli.outlined_images import as_mitochondria, read_category
+from mito_instance.cli.outlined_images import as_mitochondria, read_categories
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
@@ -124,7 +124,7 @@ def divide(
         given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
         judged = [
             replace(image, pixel_size=given or image.pixel_size)
-            for image in read_category(args.val, args.category)
+            for image in read_categories([args.val], args.category)
         ]
         judged = [as_mitochondria(image) for image in match_files(judged)]
         _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
@@ -140,13 +140,13 @@ def divide(
 
 
 def read_others(
-    paths: Sequence[Path], pages: Collection[PageOf], category: str | None
+    paths: Sequence[Path], pages: Collection[PageOf], categories: Sequence[str] | None
 ) -> list[ImageInstances]:
     """Images of ``--also``, their masks as mitochondria and nothing else.
 
     Args:
         paths: COCO JSON files.
-        category: that of the mitochondria; None where there is no other.
+        categories: those that are mitochondria; None where there are no others.
         pages: those to adapt to or to validate on; no other may be among them, or what is held
             out would be learned.
 
@@ -154,7 +154,7 @@ def read_others(
         AnnotationError: if a file is not usable, there are files but no instance in them, or an
             image is among both.
     """
-    found = [image for path in paths for image in read_category(path, category)]
+    found = read_categories(paths, categories)
     others = [as_mitochondria(image) for image in match_files(found)]
     seen: set[PageOf] = set()
     for image in others:

@@ -19,7 +19,7 @@ needed. Prints one row an image (or page of a stack) as CSV on stdout.
 An image without outlines is left out. An ROI set without any ROI says that its image shows none;
 a page of a stack on which no ROI of the stack's set lies shows none, too, unless
 --only-outlined-pages leaves it out. A COCO JSON lists its pages. All categories count,
-unless --category names one."""
+unless --category names those that do."""
 
 _EXAMPLE = """\
 example:

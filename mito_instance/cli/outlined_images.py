@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -48,8 +49,9 @@ def add_outlined(data: argparse._ArgumentGroup, rois: str = "rois", coco: str = 
     )
     data.add_argument(
         "--category",
+        nargs="+",
         metavar="NAME",
-        help="only masks of this category of the COCO files are mitochondria",
+        help="only masks of these categories of the COCO files are mitochondria",
     )
 
 
@@ -100,10 +102,9 @@ def read_outlined(
     outlined = Outlined() if args.rois is None else _read_rois(args, whole_stacks, all_or_none)
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
-        for path in args.coco:
-            found = read_category(path, args.category, alone=one_category)
-            outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
-            outlined.files += [Path(i.image) for i in found]
+        found = read_categories(args.coco, args.category, alone=one_category)
+        outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+        outlined.files += [Path(i.image) for i in found]
     seen = set()
     for image in outlined.images:
         page = page_of(image)
@@ -159,37 +160,48 @@ def _matched_singly(
     return matched
 
 
-def read_category(path: Path, category: str | None, *, alone: bool = True) -> list[ImageInstances]:
-    """Images of a COCO file with the masks of one category.
+def read_categories(
+    paths: Sequence[Path], categories: Sequence[str] | None, *, alone: bool = True
+) -> list[ImageInstances]:
+    """Images of COCO files with the masks of some categories.
 
     Args:
-        path: COCO JSON.
-        category: its name; None for all masks.
-        alone: whether masks of several categories are refused where none is named.
+        paths: COCO JSON files.
+        categories: their names; None for all masks.
+        alone: whether several categories in one file are refused where none is named.
 
     Raises:
-        AnnotationError: if the file cannot be read, has masks of several categories of which none
-            is named, or none of the one that is.
+        AnnotationError: if a file cannot be read, has masks of several categories of which none
+            is named, or the files have masks but none of those that are.
     """
     from mito_instance.io.coco import read_coco
 
-    images = read_coco(path)
-    names = [_category_names_of(image) for image in images]
-    counts = Counter(name for of_image in names for name in of_image)
-    found = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-    if category is None:
-        if alone and len(counts) > 1:
+    chosen: list[ImageInstances] = []
+    seen: Counter[str] = Counter()
+    for path in paths:
+        images = read_coco(path)
+        names = [_category_names_of(image) for image in images]
+        counts = Counter(name for of_image in names for name in of_image)
+        seen += counts
+        if categories is None and alone and len(counts) > 1:
             raise AnnotationError(
-                f"{path}: masks of {len(counts)} categories, {found}: name that of the "
-                "mitochondria with --category"
+                f"{path}: masks of {len(counts)} categories, {_counted(counts)}: name those that "
+                "are mitochondria with --category"
             )
-        return images
-    if counts and category not in counts:
-        raise AnnotationError(f"{path}: --category {category}: no mask is of it; there are {found}")
-    return [
-        image.select([name == category for name in of_image])
-        for image, of_image in zip(images, names, strict=True)
-    ]
+        chosen += [
+            image if categories is None else image.select([n in categories for n in of_image])
+            for image, of_image in zip(images, names, strict=True)
+        ]
+    if categories is not None and seen and not seen.keys() & set(categories):
+        raise AnnotationError(
+            f"{paths[0]}: --category {' '.join(categories)}: no mask is of it; there are "
+            f"{_counted(seen)}"
+        )
+    return chosen
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
 
 
 def _category_names_of(image: ImageInstances) -> list[str]:

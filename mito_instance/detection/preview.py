@@ -69,6 +69,8 @@ def describe_augmentation(cfg: CfgNode) -> list[str]:
     nm = float(cfg.MITO.PIXEL_SIZE_NM)
     at = f" at {nm:g} nm" if nm else ""
     turns = "8 orientations" if keys.QUARTER_TURNS else "flips, 180 deg"
+    is_grey_changed = keys.GREY_PROBABILITY > 0
+    is_curved = is_grey_changed and tuple(keys.GAMMA) != (1.0, 1.0)
     said = [
         (True, f"zoom {low:g} to {high:g}{at}"),
         (keys.ORIENTATIONS, turns),
@@ -77,9 +79,12 @@ def describe_augmentation(cfg: CfgNode) -> list[str]:
         (keys.COPY_PASTE_MAX, f"copy-paste to {keys.COPY_PASTE_MAX}"),
         (keys.ILLUMINATION, f"illumination {keys.ILLUMINATION:g}"),
         (keys.BLUR_SIGMA_PX, f"blur {keys.BLUR_SIGMA_PX:g} px"),
-        (True, "contrast {:g} to {:g}".format(*keys.CONTRAST)),
-        (True, "brightness {:g} to {:g}".format(*keys.BRIGHTNESS)),
-        (tuple(keys.GAMMA) != (1.0, 1.0), "gamma {:g} to {:g}".format(*keys.GAMMA)),
+        (is_grey_changed, "contrast {:g} to {:g}".format(*keys.CONTRAST)),
+        (is_grey_changed, "brightness {:g} to {:g}".format(*keys.BRIGHTNESS)),
+        (
+            is_curved,
+            "gamma {:g} to {:g}".format(*keys.GAMMA),
+        ),
         (keys.SHOT_NOISE_ELECTRONS, f"shot noise from {keys.SHOT_NOISE_ELECTRONS:g} electrons"),
         (keys.NOISE_SIGMA, f"noise {keys.NOISE_SIGMA:g}"),
         (keys.CLAHE_CLIP_LIMIT, f"CLAHE {keys.CLAHE_CLIP_LIMIT:g}"),

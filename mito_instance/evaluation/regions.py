@@ -65,9 +65,9 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
 def _holds_rois(path: Path) -> bool:
     """Whether the regions are ImageJ ROIs, and not masks."""
     if not path.is_dir():
-        return path.suffix.lower() in _ROI_SUFFIXES or has_overlay(path)
+        return path.suffix.lower() in _ROI_SUFFIXES or has_overlay(path, or_selection=True)
     try:
-        return bool(find_roi_sets([path]))
+        return bool(find_roi_sets([path], or_selections=True))
     except AnnotationError:
         return False
 

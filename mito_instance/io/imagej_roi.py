@@ -137,13 +137,17 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         )
 
 
-def has_overlay(path: Path) -> bool:
+def has_overlay(path: Path, *, or_selection: bool = False) -> bool:
     """Whether a file is a TIFF in which ImageJ saved an overlay.
 
-    A selection alone, as of a zoom or a crop, is saved with every image: it outlines nothing.
+    Args:
+        path: the file.
+        or_selection: whether a selection counts too. ImageJ saves the one that is left of a zoom or
+            a crop with any image.
     """
     try:
-        return any(not _is_scale_bar(item) for item in _overlay_items(path, with_selection=False))
+        items = _overlay_items(path, or_selection=or_selection)
+        return any(not _is_scale_bar(item) for item in items)
     except (OSError, *_DAMAGE):
         return False
 
@@ -283,16 +287,16 @@ def _overlay_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         yield decode_roi(data, name, source)
 
 
-def _overlay_items(path: Path, *, with_selection: bool = True) -> list[Any]:
+def _overlay_items(path: Path, *, or_selection: bool = True) -> list[Any]:
     """The ROIs in ImageJ's private TIFF tag, as bytes; none in other TIFFs.
 
     Args:
         path: the TIFF.
-        with_selection: whether a selection stands for an overlay that the file lacks.
+        or_selection: whether a selection stands for an overlay that the file lacks.
     """
     with tifffile.TiffFile(path) as tiff:
         metadata = tiff.imagej_metadata or {}
-    overlay = metadata.get("Overlays", metadata.get("ROI", []) if with_selection else [])
+    overlay = metadata.get("Overlays", metadata.get("ROI", []) if or_selection else [])
     return [overlay] if isinstance(overlay, bytes) else list(overlay)
 
 

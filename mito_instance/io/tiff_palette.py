@@ -91,9 +91,11 @@ def without_extra(page: Any, channels: npt.NDArray[Any], where: str) -> npt.NDAr
     Raises:
         ImageError: if the other samples hold another picture, as of several detectors.
     """
-    if channels.ndim != 3 or _sense(page) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
+    sense, further = _sense(page), page.extrasamples
+    if channels.ndim != 3 or sense not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, None):
         return channels
-    if 0 not in page.extrasamples and len(page.extrasamples) >= channels.shape[-1] - 1:
+    n_unnamed = 0 if sense is None else channels.shape[-1] - 1 - len(further)
+    if 0 not in further and n_unnamed <= 0:
         return channels  # the file says what each further sample is
     first: npt.NDArray[Any] = channels[..., 0]
     others = np.moveaxis(channels, -1, 0)[1:]

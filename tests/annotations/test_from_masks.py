@@ -13,7 +13,7 @@ from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
 from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.annotations.mask_parts import component_parts
 from mito_instance.calibration import PixelSize
-from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.masks import rle
 
 
@@ -329,6 +329,52 @@ def test_particles_under_an_inverting_lookup_table_are_those_stored_as_255(tmp_p
     tifffile.imwrite(path, stored, photometric="miniswhite")
     assert areas(convert(path, image, foreground=foreground)) == [20 * 25]
     assert areas(convert(path, image, foreground="bright")) == [20 * 5]
+
+
+def test_folders_of_files_named_like_images_are_no_masks_of_numbered_ones(tmp_path):
+    images = [tmp_path / "images" / f"cell_{number}.png" for number in (1, 2, 3)]
+    for path in images:
+        save(path, np.zeros((20, 30), np.uint8))
+        for name in ("v1", "v2"):
+            save(tmp_path / "masks" / name / path.name, np.zeros((20, 30), np.uint8))
+    with pytest.raises(MitoInstanceError, match="masks"):
+        pair_masks(tmp_path / "images", tmp_path / "masks")
+    save(tmp_path / "masks" / "cell_1.png", np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert found.pairs == ((images[0], tmp_path / "masks" / "cell_1.png"),)
+
+
+def test_folders_whose_masks_are_numbered_may_be_numbered_like_the_images(tmp_path):
+    for number in (1, 2):
+        save(tmp_path / "images" / f"{number}.png", np.zeros((20, 30), np.uint8))
+        for mask in (1, 2, 3):
+            save(tmp_path / "masks" / f"m{number}" / f"{mask}.png", np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert [(image.stem, partner.name) for image, partner in found.pairs] == [
+        ("1", "m1"),
+        ("2", "m2"),
+    ]
+
+
+def test_folders_that_count_from_another_number_are_said(tmp_path):
+    for number in range(3):
+        save(tmp_path / "images" / f"image_{number:03d}.png", np.zeros((20, 30), np.uint8))
+        mask = tmp_path / "masks" / f"mask_{number + 1:03d}" / "a.png"
+        save(mask, np.zeros((20, 30), np.uint8))
+    found = pair_masks(tmp_path / "images", tmp_path / "masks")
+    assert found.pairs == ()
+    assert "3 images are numbered 0 to 2, but as many partners" in found.ambiguous[0]
+
+
+def test_white_particles_that_are_stored_as_0_need_no_repair(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 30), 90, np.uint8))
+    stored = np.full((20, 30), 255, np.uint8)
+    stored[4:8, 5:10] = 0
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, stored, photometric="miniswhite")
+    conversion = convert(path, image)
+    assert areas(conversion) == [20]
+    assert conversion.reports[0].repairs == ()
 
 
 def test_colours_of_a_stack_are_no_tracks(tmp_path):

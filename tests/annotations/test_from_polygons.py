@@ -258,3 +258,11 @@ def test_an_image_all_of_whose_shapes_failed_is_none_without_mitochondria(image,
     assert not conversion.images
     assert len(conversion.failures) == 1
     assert len(convert(image, yolo(image.parent, "")).images) == 1
+
+
+def test_shapes_of_other_labels_that_fail_leave_an_image_without_mitochondria(image):
+    nuclei = [shape([[2, 2], [9, 2], [9, 9]], label="nucleus")]
+    nuclei.append({**shape([[2, 2], [9, 9]], label="nucleus"), "shape_type": "mask"})
+    conversion = convert(image, labelme(image.parent, *nuclei), labels={"mito"})
+    assert [len(found) for found in conversion.images] == [0]
+    assert len(conversion.failures) == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mito_instance.annotations.holdout import folds, hold_out
+from mito_instance.annotations.holdout import folds, hold_out, not_beside
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
@@ -120,6 +120,23 @@ def test_a_cross_validation_holds_out_each_image_once_in_runs_of_neighbours(n_im
     assert ["".join(image.image for image in held) for _, held in parts] == held_out
     for rest, held in parts:
         assert sorted([*rest, *held], key=lambda image: image.image) == given
+
+
+def test_parts_of_neighbouring_slices_are_not_learned_beside_each_other():
+    sources = images(*(f"z{number:02d}.tif" for number in range(12)))
+    parts = images(*(f"{number:03d}/z.tif" for number in range(12)))  # each at another place
+    for rest, held_out in folds(parts, sources):
+        numbers = [{parts.index(part) for part in side} for side in (rest, held_out)]
+        assert not numbers[0] & {number + step for number in numbers[1] for step in (-1, 0, 1)}
+
+
+def test_further_images_that_are_no_neighbours(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = images(*(str(tmp_path / f"z{number}.tif") for number in (0, 1, 2, 4, 5)))
+    held_out = images("z3.tif")  # the same folder by another name
+    assert not_beside(others, held_out) == [others[0], others[1], others[4]]
+    assert not_beside(others, []) == others
+    assert not_beside([], held_out) == []
 
 
 @pytest.mark.parametrize(

@@ -328,9 +328,12 @@ def test_of_several_categories_one_is_named(start, truth, tmp_path, capfd):
     assert finetune.main([*words, "-o", str(tmp_path / "a")]) == 2
     error = capfd.readouterr().err
     n_others = sum(len(image) - 1 for image in read_coco(truth))
-    assert f"2 categories, mitochondrion ({n_others}), nucleus (6): name that of the" in error
+    assert f"2 categories, mitochondrion ({n_others}), nucleus (6): name those that" in error
     assert finetune.main([*words, "-o", str(tmp_path / "a"), "--category", "cell"]) == 2
     assert "--category cell: no mask is of it; there are mitochondrion" in capfd.readouterr().err
+    both = ["--category", "mitochondrion", "nucleus"]
+    args = finetune.build_parser().parse_args([*words, "-o", str(tmp_path / "a"), *both])
+    assert [len(image) for image in read_outlined(args).images] == list(map(len, read_coco(truth)))
     assert finetune.main([*words, "-o", str(tmp_path / "a"), "--category", "nucleus"]) == 0
     learned = [
         image

@@ -302,9 +302,17 @@ def test_black_is_zero_where_the_file_does_not_say(tmp_path, photometric):
 def test_channels_without_a_word_on_them_are_refused(tmp_path):
     pixels = np.stack([GREY8, GREY8 ^ 7, GREY8 ^ 9], axis=-1)
     options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [0, 0]}
-    path = without_tag(written(tmp_path / "a.tif", pixels, **options), 338)
-    with pytest.raises(ImageError, match=r"a.tif: holds 3 channels that are no colours"):
-        only(path)
+    for code in (338, 262):
+        path = without_tag(written(tmp_path / "a.tif", pixels, **options), code)
+        with pytest.raises(ImageError, match=r"a.tif: holds 3 channels that are no colours"):
+            only(path)
+
+
+def test_colours_without_a_word_on_them_are_colours(tmp_path):
+    pixels = np.stack([GREY8, GREY8 ^ 7, GREY8 ^ 9], axis=-1)
+    path = written(tmp_path / "a.tif", pixels, photometric="rgb")
+    expected = only(path)
+    assert np.array_equal(only(without_tag(path, 262)), expected)
 
 
 def test_an_empty_directory_is_no_page(tmp_path):
