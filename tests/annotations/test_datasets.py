@@ -104,15 +104,18 @@ def test_snemi_with_equalised_images(tmp_path):
     assert np.array_equal(cv2.imread(train[1].image, cv2.IMREAD_UNCHANGED), expected)
 
 
-def test_imagej_rois(tmp_path):
+def test_imagej_rois(tmp_path, capsys):
     (tmp_path / "rois").mkdir()
     (tmp_path / "images").mkdir()
     assert cv2.imwrite(str(tmp_path / "images" / "a.png"), grey())
     points = np.array([[5, 5], [15, 5], [15, 15], [5, 15]], dtype=np.int32)
     roi = roifile.ImagejRoi.frompoints(points, name="mito")
     roi.roitype = roifile.ROI_TYPE.POLYGON
-    roifile.roiwrite(tmp_path / "rois" / "a.zip", [roi], mode="w")
+    line = roifile.ImagejRoi.frompoints(points[:2], name="line")
+    line.roitype = roifile.ROI_TYPE.LINE
+    roifile.roiwrite(tmp_path / "rois" / "a.zip", [roi, line], mode="w")
     assert prepare.main("imagej", [str(tmp_path)]) == 0
+    assert "(ROI 'line'): line selection has no area" in capsys.readouterr().err
     assert len(read_coco(tmp_path / "all.json")[0]) == 1
 
 

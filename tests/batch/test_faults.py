@@ -19,6 +19,7 @@ import tifffile
 
 from mito_instance.batch import page_work
 from mito_instance.batch.outputs import Outputs
+from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.run import Batch, Results
 from mito_instance.cli import quantify
 from mito_instance.errors import DiskFullError
@@ -233,6 +234,24 @@ def test_a_full_disk_stops_the_batch_and_it_goes_on_when_there_is_room(
     status, rows, _ = quantified(capsys, *args)
     assert (status, statuses(rows)) == (0, ["ok"] * 4)
     assert len(list((out / "overlays").iterdir())) == 4
+
+
+def test_what_was_found_outlives_a_picture_that_cannot_be_written(
+    images, tmp_path, capsys, monkeypatch
+):
+    args = [images, "--overlays", tmp_path / "overlays", "--resume", tmp_path / "resume"]
+    with monkeypatch.context() as patch:
+
+        def draw(*_):
+            raise OSError(errno.EACCES, "Permission denied")
+
+        patch.setattr(OverlayFiles, "draw", draw)
+        status, rows, _ = quantified(capsys, *args)
+        assert (status, statuses(rows)) == (2, ["error"] * 4)
+    monkeypatch.setattr(DarkObjects, "predict", None)  # nothing is predicted anew
+    status, rows, _ = quantified(capsys, *args)
+    assert (status, statuses(rows)) == (0, ["ok"] * 4)
+    assert len(list((tmp_path / "overlays").iterdir())) == 4
 
 
 def test_no_thread_works_on_when_the_batch_has_ended(images, tmp_path, monkeypatch):
