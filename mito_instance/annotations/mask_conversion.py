@@ -178,8 +178,9 @@ def read_mask_page(
     Raises:
         AnnotationError: as `read_mask`.
     """
-    is_of_labels = kind == "labels" or suggests_labels(page.stored)
-    by_stored = page.is_inverted and (foreground == "auto" or is_of_labels)
+    by_stored = page.is_inverted and (
+        foreground == "auto" or kind == "labels" or suggests_labels(page.stored)
+    )
 
     def read(values: npt.NDArray[Any]) -> MaskReading:
         return read_mask(
