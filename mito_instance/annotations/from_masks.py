@@ -63,7 +63,7 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
             path for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
         mask_paths = _loose_masks(masks, image_paths)
-        if by == "name":
+        if by == "name" and folders:
             named = _by_folder(image_paths, folders, mask_paths)
             if named.pairs or (named.ambiguous and not mask_paths):
                 return _with_loose(named, mask_paths)

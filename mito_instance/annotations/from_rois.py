@@ -97,12 +97,9 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
-    whole = _by_name(sets)
-    exact = pair_by_name(images, list(whole), loosely=False)
-    by_name = _taken_apart(whole, exact.partners_alone)
-    if len(pair_by_name(images, list(by_name), loosely=False).pairs) <= len(exact.pairs):
-        # No file is named like an image.
-        by_name = _taken_apart(whole, pair_by_name(images, list(whole)).partners_alone)
+    by_name = _by_name(sets)
+    if any(name.is_dir() for name in by_name):
+        by_name = _by_folder_or_file(images, by_name)
     pairing = pair_by_name(images, list(by_name))
     alone = tuple(
         f"{name}: no image has this name; name the ROI set like its image"
@@ -116,11 +113,22 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     )
 
 
+def _by_folder_or_file(images: Sequence[Path], whole: dict[Path, RoiSet]) -> dict[Path, RoiSet]:
+    """The sets by name, of folders that fit no image file by file."""
+    exact = pair_by_name(images, list(whole), loosely=False)
+    apart = _taken_apart(whole, exact.partners_alone)
+    if len(pair_by_name(images, list(apart), loosely=False).pairs) > len(exact.pairs):
+        return apart
+    # No file is named like an image: the number of its folder may decide.
+    return _taken_apart(whole, pair_by_name(images, list(whole)).partners_alone)
+
+
 def _taken_apart(by_name: Mapping[Path, RoiSet], alone: Sequence[Path]) -> dict[Path, RoiSet]:
     """The sets by name, those of folders without an image file by file."""
+    folders = {name for name in alone if name.is_dir()}
     apart: dict[Path, RoiSet] = {}
     for name, roi_set in by_name.items():
-        if name in alone and name.is_dir():
+        if name in folders:
             apart.update({file: RoiSet(file, (file,)) for file in roi_set.files})
         else:
             apart[name] = roi_set

@@ -62,8 +62,8 @@ def pair_by_name(
     bears its own and has a partner of it; the same name without
     suffix; the same but for case; the same without words such as ``mask``, ``_labels``,
     ``RoiSet``, ``image_``, unless numbers remain of which one side may count from 0. If none of
-    these finds a single pair, one and the same text before or
-    behind every image's name decides (``cell7.png``, ``cell7_by-anna.png``);
+    these finds a single pair, one and the same text before or behind every image's name decides
+    (``cell7.png``, ``cell7_by-anna.png``);
     else the number at the end, where all images have one name before it and all partners have
     one too (``images.010``, ``mitos_3D.010``), unless a partner bears the whole name of another
     image (``Image_1``, ``Image_2``, ``Image_1_Mask_2``), or there are as many partners as images
@@ -85,12 +85,11 @@ def pair_by_name(
     if not pairs and (shift := _shifted_numbers(left_images, left_partners, _core)):
         return Pairing((), (), (), (*ambiguous, shift))
     _match(left_images, left_partners, _core, pairs, ambiguous)
-    loosely = loosely and not pairs and not ambiguous
-    if loosely:
+    if loosely and not pairs and not ambiguous:
         _match_affix(left_images, left_partners, pairs, ambiguous)
     is_open = loosely and not pairs and not ambiguous
-    is_open = is_open and _one_series(images) and _one_series(partners)
-    if is_open and not _number_contradicts(images, partners):
+    are_series = is_open and _one_series(images) and _one_series(partners)
+    if are_series and not _number_contradicts(images, partners):
         if shift := _shifted_numbers(images, partners, _number):
             return Pairing((), (), (), (shift,))
         _match(left_images, left_partners, _number, pairs, ambiguous)

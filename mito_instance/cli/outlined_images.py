@@ -175,12 +175,14 @@ def read_categories(
             is named, or the files have masks but none of those that are.
     """
     from mito_instance.io.coco import read_coco
+    from mito_instance.io.coco_categories import category_entries
 
     chosen: list[ImageInstances] = []
     seen: Counter[str] = Counter()
     for path in paths:
         images = read_coco(path)
-        names = [_category_names_of(image) for image in images]
+        name_of = {entry["id"]: entry["name"] for entry in category_entries(images)}
+        names = [[name_of[number] for number in image.category_ids] for image in images]
         counts = Counter(name for of_image in names for name in of_image)
         seen += counts
         if categories is None and alone and len(counts) > 1:
@@ -202,12 +204,6 @@ def read_categories(
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-
-
-def _category_names_of(image: ImageInstances) -> list[str]:
-    """The category's name of each mask; its number where the file names none."""
-    names = {1: "mitochondrion", **image.category_names}
-    return [names.get(number, str(number)) for number in image.category_ids]
 
 
 def as_mitochondria(image: ImageInstances) -> ImageInstances:

@@ -81,10 +81,7 @@ def describe_augmentation(cfg: CfgNode) -> list[str]:
         (keys.BLUR_SIGMA_PX, f"blur {keys.BLUR_SIGMA_PX:g} px"),
         (is_grey_changed, "contrast {:g} to {:g}".format(*keys.CONTRAST)),
         (is_grey_changed, "brightness {:g} to {:g}".format(*keys.BRIGHTNESS)),
-        (
-            is_curved,
-            "gamma {:g} to {:g}".format(*keys.GAMMA),
-        ),
+        (is_curved, "gamma {:g} to {:g}".format(*keys.GAMMA)),
         (keys.SHOT_NOISE_ELECTRONS, f"shot noise from {keys.SHOT_NOISE_ELECTRONS:g} electrons"),
         (keys.NOISE_SIGMA, f"noise {keys.NOISE_SIGMA:g}"),
         (keys.CLAHE_CLIP_LIMIT, f"CLAHE {keys.CLAHE_CLIP_LIMIT:g}"),
