@@ -23,7 +23,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s%s\n", $$1, $$2}' Makefile
 
 setup: $(SETUP) ## make .venv with everything in it (first time: about 6 GB)
-	@$(if $(SYSTEM_SITE),grep -qx 'include-system-site-packages = true' $(VENV)/pyvenv.cfg || \
+	@$(if $(and $(SYSTEM_SITE),$(filter .venv,$(VENV))),grep -qx 'include-system-site-packages = true' $(VENV)/pyvenv.cfg || \
 	  { echo "error: $(VENV) was made without SYSTEM_SITE; run make clean and then this again" >&2; exit 2; },:)
 
 $(BIN)/python:

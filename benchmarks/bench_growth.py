@@ -1,6 +1,6 @@
 """How time and memory grow with the area, the instances and the number of images.
 
-    benchmarks/bench_growth.py [--cases area instances images] [--plot growth.png]
+    python benchmarks/bench_growth.py [--cases area instances images] [--plot growth.png]
 
 - ``area``: one image of 2,500 to 20,000 px an edge, of the same density of objects;
 - ``instances``: one image of 4,000 px an edge with 125 to 2,000 objects;

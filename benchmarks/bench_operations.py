@@ -1,6 +1,6 @@
 """Seconds and memory of what is done with masks, against the same by pycocotools and scikit-image.
 
-    benchmarks/bench_operations.py [--cases place measure] [--output operations.json]
+    python benchmarks/bench_operations.py [--cases place measure] [--output operations.json]
 
 One image of 2048 x 2048 px with 196 wavy ellipses, every fifth with a hole. In turns, ours and what
 one would write with the libraries at hand:

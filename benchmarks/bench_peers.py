@@ -3,7 +3,7 @@
     python3 -m venv peers
     peers/bin/pip install torch torchvision 'cellpose<4' cztile dask zarr
     peers/bin/pip install --no-deps empanada-dl
-    benchmarks/bench_peers.py --python peers/bin/python --weights model.safetensors
+    python benchmarks/bench_peers.py --python peers/bin/python --weights model.safetensors
 
 One grey image of 768 x 1024 px, each network in a process of its own, in turns:
 

@@ -1,7 +1,7 @@
 """Seconds and memory of one prediction, against Detectron2's own way and torchvision's.
 
-    benchmarks/bench_predict.py --weights backbone_or_model.pkl
-    benchmarks/bench_predict.py --isa avx2      as on a processor without AMX and AVX-512
+    python benchmarks/bench_predict.py --weights backbone_or_model.pkl
+    python benchmarks/bench_predict.py --isa avx2      as on a processor without AMX and AVX-512
 
 One grey micrograph of 768 x 1024 px through Mask R-CNN with a ResNet-50 feature pyramid:
 
@@ -174,6 +174,12 @@ def write_weights(path: Path, given: Path | None) -> None:
     torch.save({"model": network.state_dict()}, path)
 
 
+def write_recipe(path: Path) -> None:
+    """The recipe without its foreground map, which Detectron2's own network does not have."""
+    content = f'_BASE_: "{RECIPE}"\nMITO:\n  FOREGROUND:\n    ENABLED: False\n'
+    path.write_text(content, encoding="utf-8")
+
+
 def load(name: str, folder: Path, args: argparse.Namespace) -> Predict:
     """The predictor of a case."""
     if name == "detectron2":
@@ -192,7 +198,9 @@ def load_ours(name: str, weights: Path, args: argparse.Namespace) -> Predict:
     # The choice of arithmetic looks at the processor, which cannot be hidden from it.
     if name == "ours fp32" or args.isa:
         words += ["MITO.PRECISION", "fp32"]
-    given = (None, None) if name == "shipped" else (weights, RECIPE)
+    recipe = weights.with_name("recipe.yaml")
+    write_recipe(recipe)
+    given = (None, None) if name == "shipped" else (weights, recipe)
     predictor = load_predictor(*given, words)
 
     def predict(image: Image) -> int:

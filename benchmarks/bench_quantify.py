@@ -1,6 +1,6 @@
 """Seconds of ``quantify`` from files to CSV: by image size, and against a plain script.
 
-    benchmarks/bench_quantify.py --weights model.safetensors
+    python benchmarks/bench_quantify.py --weights model.safetensors
 
 Each run is a process of its own, on synthetic micrographs:
 
@@ -26,7 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from bench_predict import MIN_SCORE, PACKAGES, RECIPE, plain_config, write_weights
+from bench_predict import MIN_SCORE, PACKAGES, plain_config, write_recipe, write_weights
 from record import RUNS, machine, ratio_of_medians, repeat_mito, run_mito, spread, versions
 
 from mito_instance.synthetic import make_micrograph
@@ -76,7 +76,9 @@ def against_plain(folder: Path, given: Path | None) -> dict[str, Any]:
     weights = folder / "weights.pth"
     write_weights(weights, given)
     paths = sorted(folder.glob(f"{CASES[0][0]}_*.png"))[:COMPARED]
-    ours = ["quantify", "--weights", weights, "--config-file", RECIPE]
+    recipe = folder / "recipe.yaml"
+    write_recipe(recipe)
+    ours = ["quantify", "--weights", weights, "--config-file", recipe]
     ours += ["--score-threshold", str(MIN_SCORE)]
     script = [sys.executable, __file__, "--plain", weights, *paths]
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}

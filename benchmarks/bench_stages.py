@@ -1,6 +1,6 @@
 """Where the seconds of one prediction go, stage by stage, and how far each is from the machine.
 
-    benchmarks/bench_stages.py [--weights MODEL_FOLDER]      (default: the shipped model)
+    python benchmarks/bench_stages.py [--weights MODEL_FOLDER]      (default: the shipped model)
 
 One micrograph of 768 x 1024 px. For each stage of the network: mean milliseconds, the floating
 point operations of its convolutions and matrix products, and the floor: these operations over the

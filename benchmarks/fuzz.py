@@ -1,7 +1,7 @@
 """Damaged files into every reader, as many as wanted; prints one JSON line a reader.
 
-    benchmarks/fuzz.py --inputs 100000 --seed 1
-    benchmarks/fuzz.py --readers png tiff --seconds 600
+    python benchmarks/fuzz.py --inputs 100000 --seed 1
+    python benchmarks/fuzz.py --readers png tiff --seconds 600
 
 Each reader runs in a process of its own with a limit of memory above what it starts with and a
 limit of time an input, so that crashes of decoders, hunger for memory and endless loops are found

@@ -1,7 +1,7 @@
 """Coverage-guided damage to files: Atheris leads a reader to code that no input has reached yet.
 
     pip install atheris
-    benchmarks/fuzz_atheris.py --reader roi --seconds 600
+    python benchmarks/fuzz_atheris.py --reader roi --seconds 600
 
 For one reader of `fuzz.py`. Atheris changes the bytes of small right files, watches which lines of
 ``mito_instance`` (and of the ``--instrument`` packages) each input reaches, and goes on from those

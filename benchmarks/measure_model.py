@@ -26,6 +26,8 @@ from typing import Any
 import yaml
 from record import processor
 
+from mito_instance.io.coco import read_coco, write_coco
+
 FIGURES = (
     *("ap", "ap50", "ap75", "ar", "f1_50", "f1_75", "pq", "iou_foreground", "dice_foreground"),
     *("count_mae", "count_bias", "n_true", "n_pred", "n_one_to_one", "n_missed", "n_false"),
@@ -96,6 +98,16 @@ def parameters(folder: Path) -> int:
     return total
 
 
+def keep_listed(pred: Path, truth: Path) -> None:
+    """Leave out predicted pages of a stack that the truth does not list; it may list some only."""
+    images_true, images_pred = read_coco(truth), read_coco(pred)
+    listed = {(str(Path(image.image).resolve()), image.frame) for image in images_true}
+    write_coco(
+        pred,
+        [i for i in images_pred if (str(Path(i.image).resolve()), i.frame) in listed],
+    )
+
+
 def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
     """Predict the truth's images and compare."""
     document = json.loads(truth.read_text(encoding="utf-8"))
@@ -116,6 +128,7 @@ def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     threshold = config["MITO"]["SCORE_THRESHOLD"]
     mito("quantify", *images, *options, "--score-threshold", MIN_SCORE)
+    keep_listed(pred, truth)
     mito(
         "evaluate", truth, pred, "-o", scratch / "evaluation",
         "--min-area-px", 25, "--score-threshold", threshold,

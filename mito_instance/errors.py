@@ -20,7 +20,7 @@ class AnnotationError(MitoInstanceError):
 
 
 class OutsideError(AnnotationError):
-    """An outline lies wholly outside its image."""
+    """An outline lies wholly outside its image, or on a page that the image does not have."""
 
 
 class ConfigError(MitoInstanceError):

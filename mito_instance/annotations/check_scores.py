@@ -1,17 +1,12 @@
-"""Checks of the scores of annotations, and of the mark of crowd regions."""
+"""Checks of the scores of annotations."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from mito_instance.annotations.check_crowds import crowd_mark
 from mito_instance.annotations.check_images import number
-from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
-from mito_instance.errors import AnnotationError
-from mito_instance.io import coco_values
-from mito_instance.io.coco_crowds import CVAT_MARKS_THEM, may_be_brush_mask
-
-_SINGLE = "written as single instances"
-_WRITTEN_AS_TEXT = {"0": False, "1": True}
+from mito_instance.annotations.findings import Findings, printable
 
 
 def check_scores(entries: list[Any], findings: Findings, *, crowds_are_instances: bool) -> bool:
@@ -50,46 +45,3 @@ def check_scores(entries: list[Any], findings: Findings, *, crowds_are_instances
         )
         is_usable = False
     return is_usable
-
-
-def crowd_mark(entry: dict[str, Any]) -> bool | None:
-    """Whether an annotation is marked as a crowd region; None when the mark cannot be read."""
-    try:
-        return coco_values.is_crowd(entry, "")
-    except AnnotationError:
-        given = entry["iscrowd"]
-        return _WRITTEN_AS_TEXT.get(given) if isinstance(given, str) else None
-
-
-def check_crowd(
-    entry: dict[str, Any],
-    image_hw: tuple[int, int],
-    where: str,
-    findings: Findings,
-    *,
-    crowds_are_instances: bool,
-) -> bool:
-    """Whether an annotation is left out for being a crowd region, or perhaps one.
-
-    Args:
-        entry: the annotation.
-        image_hw: height and width of its image in pixels.
-        where: the annotation, for the messages.
-        findings: grows.
-        crowds_are_instances: whether a repair keeps crowd regions as single instances.
-    """
-    is_crowd = crowd_mark(entry)
-    given = entry.get("iscrowd")
-    if is_crowd is None or isinstance(given, str):
-        findings.add(
-            "crowd-mark",
-            where,
-            f"iscrowd must be 0 or 1, got {printable(coco_values.short(given))}",
-            LEFT_OUT if is_crowd is None else f"read as {int(is_crowd)}",
-        )
-    if is_crowd:
-        text = "a crowd region is no single instance"
-        if may_be_brush_mask(entry.get("segmentation"), image_hw):
-            text += f"; {CVAT_MARKS_THEM}: if it is one, give --fix and --crowds-are-instances"
-        findings.add("crowd", where, text, _SINGLE if crowds_are_instances else LEFT_OUT)
-    return is_crowd is None or (is_crowd and not crowds_are_instances)

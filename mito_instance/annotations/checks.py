@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mito_instance.annotations.check_categories import (
     check_categories,
     check_used_categories,
 )
+from mito_instance.annotations.check_crowds import is_instance
 from mito_instance.annotations.check_ids import check_id, image_of
 from mito_instance.annotations.check_images import (
     ImageEntry,
@@ -25,7 +26,7 @@ from mito_instance.annotations.check_images import (
 )
 from mito_instance.annotations.check_masks import check_mask, check_measures
 from mito_instance.annotations.check_neighbours import check_neighbours
-from mito_instance.annotations.check_scores import check_crowd, check_scores
+from mito_instance.annotations.check_scores import check_scores
 from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
@@ -105,7 +106,7 @@ def check_coco(
     images = check_images(path, progress(image_entries, "images"), findings, sizes)
     is_scored = check_scores(annotations, findings, crowds_are_instances=crowds_are_instances)
     entries = progress(annotations, "annotations")
-    kept, lost = _check_annotations(
+    kept, regions, lost = _check_annotations(
         entries,
         images,
         set(category_names),
@@ -123,7 +124,7 @@ def check_coco(
         renamed = {new_ids[key]: category_names[key] for key in new_ids if key in category_names}
         category_names = unused | renamed
     repaired = [
-        _instances(image, kept[key], new_ids, category_names)
+        _instances(image, kept[key], regions[key], new_ids, category_names)
         for key, image in images.items()
         if image.is_usable and key not in lost
     ]
@@ -131,7 +132,7 @@ def check_coco(
         if key in lost:
             text = "none of its annotations can be used; it would pass for one that shows nothing"
             findings.add("image-lost", image.where, text, LEFT_OUT)
-        elif not kept[key] and image.is_usable:
+        elif not kept[key] and not regions[key] and image.is_usable:
             findings.add("image-empty", image.where, "no mitochondrion is annotated")
     return CheckResult(findings, tuple(repaired), len(image_entries), len(annotations))
 
@@ -169,9 +170,10 @@ def _check_annotations(
     *,
     is_scored: bool,
     crowds_are_instances: bool,
-) -> tuple[dict[Identifier, list[_Annotation]], set[Identifier]]:
-    """Annotations that can be kept, by image, and the usable images that lose all of theirs."""
+) -> tuple[dict[Identifier, list[_Annotation]], dict[Identifier, list[RLE]], set[Identifier]]:
+    """Annotations and crowd regions to keep, by image, and usable images that lose all of both."""
     lossy: set[Identifier] = set()
+    regions: dict[Identifier, list[RLE]] = {key: [] for key in images}
     kept: dict[Identifier, list[_Annotation]] = {key: [] for key in images}
     seen: set[Identifier] = set()
     for position, entry in enumerate(entries):
@@ -188,10 +190,17 @@ def _check_annotations(
             continue
         image = images[key]
         where = f"{image.where} {where}"
-        if check_crowd(
-            entry, image.image_hw, where, findings, crowds_are_instances=crowds_are_instances
+        n_regions = len(regions[key])
+        if not is_instance(
+            entry,
+            image,
+            where,
+            findings,
+            regions[key],
+            crowds_are_instances=crowds_are_instances,
         ):
-            _check_crowd_mask(entry, image, where, findings)
+            if len(regions[key]) == n_regions:
+                lossy.add(key)
             continue
         if not image.is_usable:
             continue
@@ -223,24 +232,14 @@ def _check_annotations(
         masks, names = [item.mask for item in items], [item.where for item in items]
         positions = check_neighbours(masks, names, images[key].where, findings)
         kept[key] = [items[i] for i in positions]
-    return kept, {key for key in lossy if images[key].is_usable and not kept[key]}
-
-
-def _check_crowd_mask(
-    entry: dict[str, Any], image: ImageEntry, where: str, findings: Findings
-) -> None:
-    """Note what makes the mask of a crowd region unreadable; the region is left out anyway."""
-    if entry.get("segmentation") and image.is_usable:
-        found = Findings()
-        check_mask(entry["segmentation"], image.image_hw, where, found)
-        findings.items += [
-            replace(item, repair=LEFT_OUT) for item in found.items if item.severity == "error"
-        ]
+    lost = {key for key in lossy if images[key].is_usable and not kept[key] and not regions[key]}
+    return kept, regions, lost
 
 
 def _instances(
     image: ImageEntry,
     annotations: list[_Annotation],
+    regions: list[RLE],
     new_ids: dict[int, int],
     category_names: dict[int, str],
 ) -> ImageInstances:
@@ -261,4 +260,5 @@ def _instances(
         groups=groups if any(groups) else (),
         track_ids=track_ids if any(track_ids) else (),
         category_names={key: name for key, name in category_names.items() if name},
+        crowds=tuple(regions),
     )

@@ -36,8 +36,9 @@ class Regions:
 
     def __init__(self, path: Path, images: Sequence[Path]) -> None:
         self._path = path
+        self._is_for_all = not path.is_dir()
         sets = find_roi_sets([path], or_selections=True)
-        if path.is_dir():
+        if not self._is_for_all:
             pairing = pair_roi_sets(images, sets)
             for line in (*pairing.notices, *pairing.failures):
                 logger.warning("%s", line)
@@ -74,10 +75,16 @@ class Regions:
         if name in self._failures:
             raise AnnotationError(f"{path}: its region cannot be read: {self._failures[name]}")
         dimensions = stack_dimensions(path) if n_frames > 1 else None
-        masks, outside = [], []
+        masks, outside, beyond = [], [], []
         for roi in self._rois[name]:
             where = f"{roi.source} (ROI {roi.name!r})"
-            if roi.position.is_set and roi.position.page(n_frames, dimensions, where) != frame:
+            try:
+                if roi.position.is_set and roi.position.page(n_frames, dimensions, where) != frame:
+                    continue
+            except OutsideError as error:
+                if not self._is_for_all:
+                    raise
+                beyond.append(error)  # drawn on a longer stack
                 continue
             try:
                 masks.append(rasterise(roi.rings, image_hw, where).rle)
@@ -85,9 +92,9 @@ class Regions:
                 outside.append(error)
         if outside and not masks:
             raise outside[0]
-        if outside and path not in self._said:  # of a stack once
+        if (left_out := [*outside, *beyond]) and path not in self._said:  # of a stack once
             self._said.add(path)
-            logger.warning("%s: the region is that of the other outlines; %s", path, outside[0])
+            logger.warning("%s: the region is that of the other outlines; %s", path, left_out[0])
         if not masks:
             raise AnnotationError(
                 f"{path}: no region in {name} is for page {frame + 1}; "

@@ -38,7 +38,7 @@ def grouping(rule: str | None, paths: Sequence[Path]) -> Callable[[Path], str]:
         return lambda path: path.parent.as_posix()
     try:
         expression = re.compile(rule)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
             f"--group-by {rule!r}: not a regular expression ({error}); give 'folder', or an "
             "expression with one group such as '(wt|ko)_'"

@@ -111,6 +111,11 @@ class Outputs:
         for folder in folders:
             make_folder(folder)
 
+    @property
+    def has_tables(self) -> bool:
+        """Whether there are files of all pages, that are written at the end."""
+        return any((self.objects, self.coco, self.summary, self.report))
+
     def left_over(self, names: FileNames, failed: Iterable[Path]) -> list[Path]:
         """ROI zips and overlays that lie where those of failed images would.
 
@@ -176,12 +181,23 @@ def _is_drawn(description: str) -> bool:
     return DRAWN_FROM in description or description.endswith(NOT_DRAWN)
 
 
+def _is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF does; one of ours that was damaged later still does."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except OSError:
+        return False
+
+
 def _refuse_pictures(folder: Path, stems: Iterable[str]) -> None:
     """Refuse a folder where pictures that are no overlays lie in the places of overlays."""
     for stem in stems if folder.is_dir() else ():
         png, tiff = folder / f"{stem}.png", folder / f"{stem}.tif"
         found = png if png.exists() and not is_overlay(png) else None
-        if tiff.exists() and not _is_drawn(first_description(tiff, DRAWN_FROM)):
+        if tiff.exists() and not (
+            _is_tiff(tiff) and _is_drawn(first_description(tiff, DRAWN_FROM))
+        ):
             found = tiff
         if found is not None:
             raise ConfigError(
@@ -249,7 +265,7 @@ def refuse_others(zips: Mapping[Path, Path]) -> None:
 
 @dataclass(slots=True)
 class RoiZips:
-    """Writes the ROI zip of each image as soon as its last page is done.
+    """Writes the ROI zip of each image at its end.
 
     As context manager, it also writes at the end what is there of a stack that was not finished.
 
@@ -272,7 +288,10 @@ class RoiZips:
             self._flush()
         self._path, self._n_frames = path, n_frames
         self._pages.append(found)
-        if found.frame == n_frames - 1:
+
+    def end(self, path: Path) -> None:
+        """Write the zip of an image all of whose pages have come, or failed."""
+        if path == self._path:
             self._flush()
 
     def __enter__(self) -> RoiZips:

@@ -155,8 +155,6 @@ class StackOverlays:
                 self._open(path, n_frames, picture.image_hw)
             self._pages.append(frame if picture is None else picture)
             self._write_pages()
-            if frame == n_frames - 1:
-                self._finish()
         except BaseException:
             self._is_broken, self._tiff = True, None
             with self._exits:  # nothing is put in place
@@ -166,6 +164,16 @@ class StackOverlays:
         """Take a page that could not be read or measured."""
         self._continue(path)
         self._pages.append(None)
+
+    def end(self, path: Path) -> None:
+        """Put the file of an image in place, all of whose pages have come, or failed."""
+        if path == self._path:
+            try:
+                self._finish()
+            except BaseException:
+                self._is_broken, self._tiff, self._pages = True, None, []
+                with self._exits:  # nothing is put in place
+                    raise
 
     def _continue(self, path: Path) -> None:
         if path != self._path:

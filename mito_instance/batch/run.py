@@ -124,6 +124,7 @@ class Batch:
         )  # fmt: skip
         is_outlined, n_left_out = isinstance(self.predictor, OutlinedPages), 0
         is_measured: dict[Path, bool] = {}
+        last_frames = {task.path: task.frame for task in tasks}
         with (
             logging_redirect_tqdm(),
             RoiZips(self.outputs.rois, names) as rois,
@@ -145,6 +146,7 @@ class Batch:
                 progress.update()
                 if isinstance(outcome, PageLeftOut):
                     stacks.add_failed(task.path)
+                    end_of_file(task)
                     n_left_out += 1
                     return
                 row = self._take(task, outcome, rois, stacks, results)
@@ -155,6 +157,14 @@ class Batch:
                     self.on_page(row, cast("Done", outcome) if is_done else None)
                 if log is not None and not _log_page(log, task, row, outcome):
                     log = None
+                end_of_file(task)
+
+            def end_of_file(task: PageTask) -> None:
+                if task.frame != last_frames[task.path]:
+                    return
+                for outlines_or_pictures in (rois, stacks):
+                    with _beside_the_counts(task.path, results):
+                        outlines_or_pictures.end(task.path)
 
             try:
                 for task, outcome in outcomes:
@@ -189,20 +199,19 @@ class Batch:
     ) -> Row:
         """Add a page to the results; its row of counts."""
         group = self.group_of(task.path)
-        try:
-            if isinstance(outcome, Exception):
-                raise outcome
-            rois.add(task.path, outcome.n_frames, outcome.found)
-            stacks.add(task.path, task.frame, outcome.n_frames, outcome.stack_page)
-        except DiskFullError:
-            raise
-        except Exception as error:  # whatever it is, the other pages have nothing to do with it
-            logger.debug("%s", task.path, exc_info=True)
+        if isinstance(outcome, DiskFullError):
+            raise outcome
+        if isinstance(outcome, Exception):
+            # Whatever it is, the other pages have nothing to do with it.
+            logger.debug("%s", task.path, exc_info=outcome)
             stacks.add_failed(task.path)
-            reason = _reason(error, task.path)
+            reason = _reason(outcome, task.path)
             results.failures.append(reason)
             results.figures.append(PageFigures(group, is_failed=True))
             return failed_row(str(task.path), task.frame, reason)
+        rois.add(task.path, outcome.n_frames, outcome.found)
+        with _beside_the_counts(task.path, results):
+            stacks.add(task.path, task.frame, outcome.n_frames, outcome.stack_page)
         results.n_done += 1
         results.figures.append(replace(outcome.figures, group=group))
         if self.keep_all or self.outputs.objects is not None:
@@ -243,6 +252,18 @@ def _load(work: PageWork, task: PageTask) -> Any:
     if task.problem is not None:
         raise task.problem
     return work.load(task.path, task.frame)
+
+
+@contextlib.contextmanager
+def _beside_the_counts(path: Path, results: Results) -> Iterator[None]:
+    """What fails here is named and costs no page its row; a full disk ends the batch."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        logger.debug("%s", path, exc_info=True)
+        results.failures.append(_reason(error, path))
 
 
 @contextlib.contextmanager

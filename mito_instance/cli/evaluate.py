@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
     from mito_instance.cli.conversion_report import check_outputs
-    from mito_instance.cli.evaluate_outputs import OUTPUT_NAMES, write_outputs
+    from mito_instance.cli.evaluate_outputs import OUTPUT_NAMES, check_folder, write_outputs
     from mito_instance.evaluation import tables
     from mito_instance.evaluation.bootstrap import n_distinct
     from mito_instance.evaluation.evaluate import differing_pixel_sizes, evaluate
@@ -168,6 +168,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         read = [path for path in (args.truth, args.pred, args.region) if path is not None]
         for name in OUTPUT_NAMES:
             check_outputs({"-o": args.output / name}, read)
+        check_folder(args.output, read)
         make_folder(args.output)
     if args.volume:
         from mito_instance.cli.evaluate_volume import evaluate_volume
@@ -175,7 +176,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         return evaluate_volume(args)
     truth = read_source(args.truth, args.images)
     images_true = _calibrated(truth, args.pixel_size_nm)
-    pred = named_like(read_source(args.pred, args.images, args.truth, images_true), truth)
+    pred = read_source(args.pred, args.images, args.truth, images_true)
+    if args.truth.is_file() and args.pred.is_file():
+        pred = named_like(pred, truth)
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []
     not_scored: set[tuple[str, int]] = set()

@@ -6,15 +6,16 @@ import argparse
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mito_instance
-from mito_instance.cli.evaluate_report import report
+from mito_instance.cli.evaluate_report import TITLE, report
 from mito_instance.cli.evaluate_rois import write_error_rois
+from mito_instance.errors import ConfigError
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.io.coco import write_coco
@@ -23,7 +24,35 @@ from mito_instance.io.files import write_text_atomic
 OUTPUT_NAMES = ("metrics.json", "per_image.csv", "associations.csv", "false.json", "report.html")
 """Files that an evaluation writes into its folder, beside the ROI zips of errors."""
 
+_MARK_OF_METRICS = '"command": "evaluate"'
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
+
+
+def check_folder(folder: Path, read: Sequence[Path]) -> None:
+    """Refuse a folder whose files are another command's, or would be read by the next evaluation.
+
+    Trainings write a ``metrics.json`` as well, and ``quantify`` a ``report.html`` where it is told.
+
+    Args:
+        folder: where the evaluation is to be written.
+        read: files and folders that are read.
+
+    Raises:
+        ConfigError: in both cases.
+    """
+    resolved = folder.resolve()
+    for path in read:
+        if path.is_dir() and (path.resolve() == resolved or path.resolve() in resolved.parents):
+            raise ConfigError(
+                f"-o {folder}: lies in {path}, which is read; name a folder outside of it"
+            )
+    for name, mark in (("metrics.json", _MARK_OF_METRICS), ("report.html", TITLE)):
+        file = folder / name
+        if file.is_file() and mark.encode() not in file.read_bytes():
+            raise ConfigError(
+                f"-o {folder}: its {name} is not of mito evaluate, and is not replaced; name "
+                "another folder"
+            )
 
 
 def write_outputs(
@@ -98,12 +127,14 @@ def run_record(args: argparse.Namespace) -> dict[str, Any]:
         for name, value in vars(args).items()
         if name not in ("truth", "pred", "output")
     }
+    inputs = {"truth": args.truth, "pred": args.pred}
+    if args.region is not None:
+        inputs["region"] = args.region
     return {
         "command": "evaluate",
         "options": options,
         "inputs": {
-            name: {"path": str(path), "sha256": _sha256(path)}
-            for name, path in (("truth", args.truth), ("pred", args.pred))
+            name: {"path": str(path), "sha256": _sha256(path)} for name, path in inputs.items()
         },
         "versions": {
             "mito-instance": mito_instance.__version__,

@@ -16,6 +16,8 @@ from mito_instance.evaluation.precision_recall import RECALL_POINTS, Ranking
 from mito_instance.evaluation.thresholds import best_f1, least_biased
 from mito_instance.visualize import html, plots
 
+TITLE = "Evaluation of mitochondria"
+
 Intervals = Mapping[str, tuple[float, float]]
 
 
@@ -48,7 +50,7 @@ def report(
     ]
     truth, pred = (PurePath(run["inputs"][side]["path"]).name for side in ("truth", "pred"))
     subtitle = f"{pred} against {truth}: {n_images} image{'s' if n_images != 1 else ''}"
-    return html.page("Evaluation of mitochondria", subtitle, sections)
+    return html.page(TITLE, subtitle, sections)
 
 
 def _headline(

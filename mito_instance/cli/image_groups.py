@@ -31,7 +31,7 @@ def grouping(pattern: str | None) -> Callable[[str], str]:
         return str
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
             f"--group-regex: {pattern!r} is no regular expression ({error}); correct it"
         ) from error

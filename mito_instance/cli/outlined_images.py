@@ -99,6 +99,12 @@ def read_outlined(
         raise ConfigError("no outlined images; give --rois with --images, or --coco")
     if (args.rois is None) != (args.images is None):
         raise ConfigError("--rois and --images belong together; give both")
+    # Fine-tuning has further COCO files.
+    listed = args.coco or getattr(args, "val", None) or getattr(args, "also", None)
+    if args.category is not None and not listed:
+        raise ConfigError(
+            "--category: names categories of COCO files, and none is given; leave it out"
+        )
     outlined = Outlined() if args.rois is None else _read_rois(args, whole_stacks, all_or_none)
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:

@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _quantify(args: argparse.Namespace) -> int:
     from mito_instance.batch.run import run_record
     from mito_instance.inference.augmentation import with_augmentation
+    from mito_instance.inference.predictor import category_names
     from mito_instance.inference.tiling import MIN_TILE_PX
     from mito_instance.io.images import find_images
 
@@ -50,6 +51,12 @@ def _quantify(args: argparse.Namespace) -> int:
 
     def load(settings: Settings) -> tuple[MaskPredictor, dict[str, Any]]:
         predictor = with_augmentation(_load_model(args), args.tta)
+        if len(names := category_names(predictor)) > 1:
+            print(
+                f"warning: the model finds several categories ({', '.join(names.values())}), and "
+                "all of them are counted; --coco tells them apart",
+                file=sys.stderr,
+            )
         return predictor, run_record(predictor, settings)
 
     return count_pages(args, paths, load)
@@ -115,6 +122,14 @@ def count_pages(
         batch.run(lambda row: _print_row(counts, row), results)
         if report is not None:
             report.is_complete = True
+    except BrokenPipeError:
+        if results.n_done and outputs.has_tables:
+            print(
+                f"error: whoever read the counts left (a pipe such as | head): what was done by "
+                f"then, {results.n_done} pages, is all that the other files hold",
+                file=sys.stderr,
+            )
+        raise
     finally:
         # Also after Ctrl-C: what was done is kept. Where nothing was, older files are.
         if results.n_done or results.failures:

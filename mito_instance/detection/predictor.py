@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -73,8 +72,9 @@ class MaskRCNNPredictor(NetworkPredictor):
             boxes.test_score_thresh = lowest
             self.network.train(training)
         most = int(self.cfg.TEST.DETECTIONS_PER_IMAGE)
-        if any(len(output) == most for output in outputs):
-            _say_capped(most)
+        for output, tile in zip(outputs, tiles, strict=True):
+            if len(output) == most:
+                _say_capped(most, (tile.shape[0], tile.shape[1]))
         return [
             _to_instances(output[output.scores >= min_score], (tile.shape[0], tile.shape[1]))
             for output, tile in zip(outputs, tiles, strict=True)
@@ -130,12 +130,14 @@ def load_predictor(
     return build_predictor(cfg, network.eval(), weights)
 
 
-@lru_cache
-def _say_capped(most: int) -> None:
-    """Say once that a tile may show more than was kept of it."""
+def _say_capped(most: int, tile_hw: tuple[int, int]) -> None:
+    """Say that a tile may show more than was kept of it."""
     logger.warning(
-        "TEST.DETECTIONS_PER_IMAGE %d: a tile has as many detections, and those beyond are lost; "
-        "raise it",
+        "a tile of %d x %d px has %d detections, as many as TEST.DETECTIONS_PER_IMAGE lets "
+        "through, and those beyond are lost: give smaller tiles (--tile-px), or raise it in the model's "
+        "config.yaml",
+        tile_hw[1],
+        tile_hw[0],
         most,
     )
 

@@ -28,6 +28,9 @@ FIGURES = (
 
 _Key = tuple[str, int]
 
+_REMEDY = "evaluate both against one truth, with the same --min-area-px and --region"
+_REGION = {True: "a region", False: "no region"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
@@ -38,12 +41,16 @@ class Evaluation:
         counts: counts of each image by (image, frame).
         detections: detections of the same images.
         truth_incomplete: whether precision-type figures are undefined.
+        min_area_px: smallest instance that counted; None where the file does not say.
+        region: SHA-256 of the regions, ``""`` for none; None where the file does not say.
     """
 
     path: Path
     counts: dict[_Key, dict[str, float]]
     detections: dict[_Key, Detections]
     truth_incomplete: bool
+    min_area_px: float | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,21 @@ def read_evaluation(path: Path) -> Evaluation:
             ) from error
         n_true = round(counts[key]["n_true"])
         detections[key] = Detections(n_true, scores, matched, ignored)
-    return Evaluation(path, counts, detections, document.get("truth_incomplete") is True)
+    incomplete = document.get("truth_incomplete") is True
+    return Evaluation(path, counts, detections, incomplete, *_settings(document.get("run")))
+
+
+def _settings(run: Any) -> tuple[float | None, str | None]:
+    """``min_area_px`` and ``region`` of an evaluation, as far as its record of the run says."""
+    options = run.get("options") if isinstance(run, dict) else None
+    if not isinstance(options, dict):
+        return None, None
+    area = options.get("min_area_px")
+    region = "" if options.get("region") is None else None
+    inputs = run.get("inputs")
+    if region is None and isinstance(inputs, dict) and isinstance(inputs.get("region"), dict):
+        region = str(inputs["region"].get("sha256"))
+    return (float(area) if isinstance(area, int | float) else None), region
 
 
 def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
@@ -122,9 +143,11 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
         For each evaluation, its keys of the N common images, in the order of the first.
 
     Raises:
-        ConfigError: if no image is common, or an image has another number of true instances
-            in one of them.
+        ConfigError: if no image is common, or what was to be found is not the same in all of
+            them: smallest instance, region, number or pixels of the true instances of an image.
     """
+    for evaluation in evaluations[1:]:
+        _check_settings(evaluation, evaluations[0])
     for rule in (_as_it_is, _by_file_name):
         tables = [_unique(evaluation.counts, rule) for evaluation in evaluations]
         shared = [key for key in tables[0] if all(key in table for table in tables)]
@@ -143,10 +166,33 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
             if n_true != expected:
                 raise ConfigError(
                     f"{evaluation.path}: {key[0]} has {n_true:g} true instances, but {expected:g} "
-                    f"in {evaluations[0].path}; evaluate both against one truth, with the same "
-                    "--min-area-px and --region"
+                    f"in {evaluations[0].path}; {_REMEDY}"
+                )
+            true_px, expected_px = (
+                counts["foreground_tp"] + counts["foreground_fn"]
+                for counts in (evaluation.counts[key], evaluations[0].counts[base_key])
+            )
+            if true_px != expected_px:
+                raise ConfigError(
+                    f"{evaluation.path}: the true instances of {key[0]} cover {true_px:g} px, but "
+                    f"{expected_px:g} px in {evaluations[0].path}; {_REMEDY}"
                 )
     return found
+
+
+def _check_settings(evaluation: Evaluation, base: Evaluation) -> None:
+    areas = evaluation.min_area_px, base.min_area_px
+    if None not in areas and areas[0] != areas[1]:
+        raise ConfigError(
+            f"{evaluation.path}: was made with --min-area-px {areas[0]:g}, {base.path} with "
+            f"{areas[1]:g}; {_REMEDY}"
+        )
+    regions = evaluation.region, base.region
+    if None not in regions and regions[0] != regions[1]:
+        raise ConfigError(
+            f"{evaluation.path}: was made with {_REGION[bool(regions[0])]}, {base.path} with "
+            f"{_REGION[bool(regions[1])] if '' in regions else 'another one'}; {_REMEDY}"
+        )
 
 
 def compare(

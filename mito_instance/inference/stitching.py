@@ -239,7 +239,7 @@ def _is_seen_complete(piece: Detection, complete: _Neighbourhood) -> bool:
     """
     shared: dict[Tile, int] = {}
     for _, other in complete.near(piece):
-        if other.tile != piece.tile:
+        if other.tile != piece.tile and other.category_id == piece.category_id:
             shared[other.tile] = shared.get(other.tile, 0) + _intersection(piece, other)
     return any(
         common > 0 and common >= SAME_OBJECT * _seen_of(piece, tile)
@@ -248,7 +248,10 @@ def _is_seen_complete(piece: Detection, complete: _Neighbourhood) -> bool:
 
 
 def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
-    """Drop every detection that mostly lies in, or contains, a higher-scored one."""
+    """Drop every detection that mostly lies in, or contains, a higher-scored one.
+
+    Of two categories, only one that is mostly the same as the other.
+    """
     kept: list[Detection] = []
     places = _Neighbourhood()
     for detection in ordered:
@@ -260,7 +263,10 @@ def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
 
 def _is_duplicate(detection: Detection, other: Detection) -> bool:
     share = DUPLICATE if detection.tile == other.tile else SAME_OBJECT
-    return _intersection(detection, other) >= share * min(detection.area_px, other.area_px)
+    areas = detection.area_px, other.area_px
+    # What lies in an object of another category is an object; what is as large is the same one.
+    least = min(areas) if detection.category_id == other.category_id else max(areas)
+    return _intersection(detection, other) >= share * least
 
 
 def _join(pieces: list[Detection]) -> list[Detection]:
@@ -297,9 +303,9 @@ def _union(group: list[Detection]) -> Detection:
 
 
 def _same_object(first: Detection, second: Detection) -> bool:
-    """Whether two detections agree where both their tiles look."""
+    """Whether two detections of a category agree where both their tiles look."""
     common = _intersection(first, second)
-    if common == 0:
+    if common == 0 or first.category_id != second.category_id:
         return False
     seen = (_seen_of(first, second.tile), _seen_of(second, first.tile))
     return common >= SAME_OBJECT * min(seen) and common >= LEAST_OF_LARGER * max(seen)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tifffile
 
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.ome import ome_dimensions
 
 _AXES = "CZT"
@@ -90,7 +90,8 @@ class StackPosition:
             where: file and ROI, for the message.
 
         Raises:
-            AnnotationError: if the ROI names no page, or a page that the image does not have.
+            OutsideError: if the ROI names a page that the image does not have.
+            AnnotationError: if it names no page, or one that cannot be told.
         Source: ImageJ 1.53t, ``RoiDecoder`` and ``ImagePlus.getStackIndex`` (order C, Z, T).
         """
         if n_pages == 1:
@@ -104,7 +105,7 @@ class StackPosition:
         if max(self.channel, self.z, self.time) > 0:
             page = self._hyperstack_page(n_pages, dimensions, where)
         if not 0 <= page < n_pages:
-            raise AnnotationError(
+            raise OutsideError(
                 f"{where}: lies on page {page + 1} but its image has {n_pages} pages; "
                 "check that this ROI set belongs to this image"
             )

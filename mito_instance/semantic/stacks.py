@@ -16,6 +16,7 @@ from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import is_settled
+from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class SeriesOnDisk:
 
     def __init__(self) -> None:
         self._folders: dict[tuple[Path, str], _Folder] = {}
-        self._files: dict[tuple[Path, int], tuple[Place, ...]] = {}
+        self._files: dict[tuple[Path, int], dict[int, Series]] = {}
 
     def around(self, path: Path, frame: int, n_frames: int) -> Series:
         """The series that a page belongs to, by the rule of `runs_of`.
@@ -100,13 +101,18 @@ class SeriesOnDisk:
             path: image file.
             frame: 0-based page.
             n_frames: pages of the file; the neighbours of a page are looked for in its file, if
-                it has several, else among the files beside it.
+                it has several, else among the files beside it. In a hyperstack they are of the
+                page's own channel and time; where that has one slice, of its channel.
         """
         if n_frames > 1:
             key = (path, n_frames)
             if key not in self._files:
-                self._files[key] = tuple((path, page) for page in range(n_frames))
-            return Series(self._files[key], frame)
+                self._files[key] = {
+                    page: Series(tuple((path, page) for page in pages), position)
+                    for pages in _runs_of_pages(path, n_frames)
+                    for position, page in enumerate(pages)
+                }
+            return self._files[key][frame]
         return self._series_beside(path).get((path, 0), Series(((path, 0),), 0))
 
     def _series_beside(self, path: Path) -> dict[Place, Series]:
@@ -125,6 +131,19 @@ class SeriesOnDisk:
         series = known.series if known is not None and known.names == names else _series_of(images)
         self._folders[key] = _Folder(changed_ns if settled else None, names, series)
         return series
+
+
+def _runs_of_pages(path: Path, n_frames: int) -> list[list[int]]:
+    """The pages of a file that follow each other in depth: all, but of a hyperstack."""
+    sizes = stack_dimensions(path)
+    if sizes is None or sizes.channels * sizes.slices * sizes.frames != n_frames:
+        return [list(range(n_frames))]
+    runs: dict[tuple[int, int], list[int]] = {}
+    for page in range(n_frames):
+        channel, _, time = sizes.numbers(page)
+        # ImageJ often takes the slices of a series for time points.
+        runs.setdefault((channel, time if sizes.slices > 1 else 0), []).append(page)
+    return list(runs.values())
 
 
 def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:

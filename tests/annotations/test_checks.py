@@ -365,19 +365,43 @@ def test_a_crowd_region_needs_no_score(folder, crowd):
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "expected"),
+    ("segmentation", "expected", "n_kept"),
     [
-        pytest.param(None, ["crowd"], id="none"),
-        pytest.param([SQUARE], ["crowd"], id="polygon"),
-        pytest.param(SQUARE, ["crowd", "polygon-form"], id="flat"),
-        pytest.param("x", ["crowd", "mask-damaged"], id="text"),
+        pytest.param(None, ["crowd"], 0, id="none"),
+        pytest.param([SQUARE], ["crowd"], 1, id="polygon"),
+        pytest.param(SQUARE, ["crowd", "polygon-form"], 1, id="flat"),
+        pytest.param("x", ["crowd", "mask-damaged"], 0, id="text"),
     ],
 )
-def test_masks_of_crowd_regions_must_be_readable(folder, segmentation, expected):
+def test_crowd_regions_are_kept_where_their_mask_can_be_read(
+    folder, segmentation, expected, n_kept
+):
     crowd = annotation(1, iscrowd=1, segmentation=segmentation)
     result = check(folder, document(crowd, annotation(2)))
     assert kinds(result) == expected
-    assert {item.repair for item in result.findings.items} == {"left out"}
+    assert result.findings.items[0].repair == ("kept as a crowd region" if n_kept else "left out")
+    write_coco(folder / "fixed.json", result.images)
+    (fixed,) = read_coco(folder / "fixed.json")
+    assert (len(fixed), len(fixed.crowds)) == (1, n_kept)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"iscrowd": 1}, ["crowd"], id="crowd"),
+        pytest.param({"iscrowd": 1, "segmentation": "x"}, None, id="unreadable"),
+        pytest.param({"iscrowd": 1, "segmentation": None}, None, id="box-alone"),
+        pytest.param({"iscrowd": "no"}, None, id="unknown-mark"),
+    ],
+)
+def test_an_image_of_crowd_regions_alone_never_passes_for_an_empty_one(folder, changes, expected):
+    result = check(folder, document(annotation(**changes)))
+    if expected is None:
+        assert "image-lost" in kinds(result)
+        assert result.images == ()
+    else:
+        assert kinds(result) == expected
+        assert len(result.images[0].crowds) == 1
 
 
 def test_crowd_regions_in_one_piece_may_be_brush_masks_of_cvat(folder):
@@ -421,7 +445,7 @@ def test_a_crowd_region_that_is_kept_needs_a_score_as_others_do(folder):
 @pytest.mark.parametrize("iscrowd", [None, 0, 1, True, False, 1.0])
 def test_marks_of_crowds_that_are_read(folder, iscrowd):
     result = check(folder, document(annotation(iscrowd=iscrowd)))
-    assert kinds(result) == (["crowd", "image-empty"] if iscrowd else [])
+    assert kinds(result) == (["crowd"] if iscrowd else [])
     (image,) = read_coco(folder / "data.json")
     assert (len(image), len(image.crowds)) == (0, 1) if iscrowd else (1, 0)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from mito_instance.batch import outputs as batch_outputs
 from mito_instance.batch import page_work
 from mito_instance.batch.outputs import Outputs
 from mito_instance.batch.overlay_files import OverlayFiles
@@ -24,6 +25,8 @@ from mito_instance.batch.run import Batch, Results
 from mito_instance.cli import quantify
 from mito_instance.errors import DiskFullError
 from mito_instance.io.coco import read_coco
+from mito_instance.io.imagej_roi_writer import write_roi_zip
+from mito_instance.visualize.overlay_tiff import OverlayTiff
 from tests.dark_objects import DarkObjects, micrograph
 
 RUN = """
@@ -252,6 +255,43 @@ def test_what_was_found_outlives_a_picture_that_cannot_be_written(
     status, rows, _ = quantified(capsys, *args)
     assert (status, statuses(rows)) == (0, ["ok"] * 4)
     assert len(list((tmp_path / "overlays").iterdir())) == 4
+
+
+def test_outlines_that_cannot_be_written_cost_neither_their_page_nor_the_next(
+    images, tmp_path, capsys, monkeypatch
+):
+    pages = np.stack([micrograph((10, 10, 12))] * 2)
+    tifffile.imwrite(images / "cell1.tif", pages, photometric="minisblack")
+    (images / "cell1.png").unlink()
+    (images / "cell2.png").write_bytes(b"no image")
+
+    def write(path, *args, **options):
+        if path.stem == "cell1":
+            raise OSError(errno.EACCES, "Permission denied")
+        write_roi_zip(path, *args, **options)
+
+    monkeypatch.setattr(batch_outputs, "write_roi_zip", write)
+    monkeypatch.setattr(OverlayTiff, "add", lambda *_: write(Path("cell1")))
+    rois, overlays = tmp_path / "rois", tmp_path / "overlays"
+    status, rows, said = quantified(capsys, images, "--rois", rois, "--overlays", overlays)
+    assert status == 1
+    assert [row["status"] == "ok" for row in rows.values()] == [True, True, False, True]
+    assert sorted(path.name for path in rois.iterdir()) == ["cell0.zip", "cell3.zip"]
+    assert sum("cell1.tif" in line and "Permission denied" in line for line in said) >= 2
+
+
+def test_a_reader_of_the_counts_that_leaves_is_told_of(images, tmp_path):
+    objects = tmp_path / "objects.csv"
+    command = [sys.executable, "-c", RUN, "0.5", str(images), "--objects", str(objects)]
+    with subprocess.Popen(
+        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 2
+    assert "is all that the other files hold" in said
+    assert objects.is_file()
 
 
 def test_no_thread_works_on_when_the_batch_has_ended(images, tmp_path, monkeypatch):

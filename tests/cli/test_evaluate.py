@@ -363,6 +363,7 @@ def test_no_interval_from_one_group(files, tmp_path):
     ("option", "message"),
     [
         pytest.param("(", "error: --group-regex: '(' is no regular expression", id="bad"),
+        pytest.param("a{99999999999}", "is no regular expression", id="too-large"),
         pytest.param("mouse", "a.png: --group-regex 'mouse' does not match", id="no-match"),
     ],
 )
@@ -463,6 +464,49 @@ def test_an_evaluation_does_not_replace_what_it_reads(files, tmp_path, capsys):
     assert main([files[0], str(folder / "false.json"), "-o", str(folder)]) == 2
     assert "false.json: is one of the files that are read" in capsys.readouterr().err
     assert (folder / "false.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", '{"iteration": 19, "total_loss": 1.5}\n'),
+        ("report.html", "<h1>Counts</h1>"),
+    ],
+)
+def test_an_evaluation_does_not_replace_files_of_others(files, tmp_path, capsys, name, content):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / name).write_text(content)
+    assert main([*files, "-o", str(folder)]) == 2
+    assert f"its {name} is not of mito evaluate" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == content
+
+
+def test_an_evaluation_can_be_made_again(files, tmp_path):
+    volume = stack(tmp_path / "t.tif", (5, 900))
+    for _ in range(2):
+        assert main([*files, "-o", str(tmp_path / "o")]) == 0
+        assert main([volume, volume, "--volume", "-o", str(tmp_path / "o")]) == 0
+
+
+def test_an_evaluation_is_not_written_into_what_is_read(tmp_path, capsys):
+    (tmp_path / "labels").mkdir()
+    labels = stack(tmp_path / "labels" / "t.tif", (5, 900))
+    arguments = [str(tmp_path / "labels"), labels]
+    for output in (tmp_path / "labels", tmp_path / "labels" / "o"):
+        assert main([*arguments, "-o", str(output)]) == 2
+        assert "which is read; name a folder outside of it" in capsys.readouterr().err
+    assert main([*arguments, "-o", str(tmp_path / "labels_o")]) == 0
+
+
+def test_single_files_of_two_folders_are_no_pair(tmp_path, capsys):
+    for side, name in (("true", "cell_02.tif"), ("pred", "cell_07.tif")):
+        (tmp_path / side).mkdir()
+        stack(tmp_path / side / name, (5, 900))
+    assert main([str(tmp_path / "true"), str(tmp_path / "pred")]) == 2
+    files = [str(next((tmp_path / side).iterdir())) for side in ("true", "pred")]
+    assert main(files) == 0
 
 
 def test_what_an_earlier_evaluation_left_beside_a_volume_is_named(files, tmp_path, capsys):

@@ -229,6 +229,7 @@ def test_summary_regions_and_overlays_are_as_in_quantify(folder, capsys):
         (["--rois", "x"], "--rois and --images belong together"),
         (["--rois", "x", "--images", "y", "--coco", "z.json"], "give one of the two"),
         (["--coco", "missing.json"], "missing.json"),
+        (["--rois", "x", "--images", "y", "--category", "z"], "--category: names categories of"),
     ],
 )
 def test_misuse_is_one_line(words, reason, capsys):

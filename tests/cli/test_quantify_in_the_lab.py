@@ -160,6 +160,21 @@ def test_regions_of_a_stack(tmp_path, capsys):
     assert "is for page 1" in rows[0]["message"]
 
 
+def test_one_region_file_may_be_of_a_longer_stack(tmp_path, capsys, caplog):
+    stack = np.stack([micrograph((5, 5, 10), (60, 60, 10))] * 2)
+    tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    rois = [outline(tmp_path / f"{page}.roi", 0, 0, 20, 20, position=page) for page in range(1, 6)]
+    roifile.roiwrite(tmp_path / "cells.zip", [roifile.roiread(roi) for roi in rois])
+    status, rows, _ = run(capsys, tmp_path / "s.tif", "--region", tmp_path / "cells.zip")
+    assert (status, [row["count"] for row in rows]) == (0, ["1", "1"])
+    assert caplog.text.count("lies on page 3 but its image has 2 pages") == 1
+    (tmp_path / "regions").mkdir()
+    (tmp_path / "cells.zip").rename(tmp_path / "regions" / "s.zip")  # said to be of this image
+    status, rows, _ = run(capsys, tmp_path / "s.tif", "--region", tmp_path / "regions")
+    assert status == 2
+    assert "check that this ROI set belongs to this image" in rows[0]["message"]
+
+
 def test_a_list_of_pixel_sizes_and_its_conflicts(tmp_path, capsys, caplog):
     for name in ("a", "b"):
         tifffile.imwrite(

@@ -115,13 +115,12 @@ def test_a_least_score_changes_nothing_but_what_is_left_out(model_folder):
     assert 0 < len(found) < len(all_found)
 
 
-def test_a_tile_with_more_than_is_kept_is_said_once(model_folder, caplog):
-    tile = np.random.default_rng(1).integers(0, 256, (96, 96), dtype=np.uint8)
-    predictor_module._say_capped.cache_clear()
-    for most, n_said in ((1000, 0), (3, 1), (3, 1)):
+def test_every_tile_with_more_than_is_kept_is_said(model_folder, caplog):
+    tile = np.random.default_rng(1).integers(0, 256, (96, 128), dtype=np.uint8)
+    for most, n_said in ((1000, 0), (3, 1), (3, 2)):
         words = ["TEST.DETECTIONS_PER_IMAGE", str(most)]
         load_predictor(model_folder, overrides=words).predict([tile])
-        assert caplog.text.count("TEST.DETECTIONS_PER_IMAGE 3: a tile has as many") == n_said
+        assert caplog.text.count("a tile of 128 x 96 px has 3 detections, as many") == n_said
 
 
 def test_islands_in_neighbours_are_left_out():

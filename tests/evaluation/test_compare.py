@@ -152,3 +152,42 @@ def test_no_common_image(files, tmp_path):
     (tmp_path / "z.json").write_text(json.dumps(document))
     with pytest.raises(ConfigError, match="shares no image with"):
         differences(files[0][0], tmp_path / "z.json")
+
+
+def with_run(path, region=None, min_area_px=0):
+    document = json.loads(path.read_text())
+    inputs = {} if region is None else {"region": {"path": "r.zip", "sha256": region}}
+    document["run"] = {
+        "options": {"min_area_px": min_area_px, "region": region and "r.zip"},
+        "inputs": inputs,
+    }
+    changed = path.with_stem(f"{path.stem}_{region}_{min_area_px}")
+    changed.write_text(json.dumps(document))
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "message"),
+    [
+        pytest.param({}, {"region": "ab"}, "with a region, .* with no region", id="region"),
+        pytest.param({"region": "ab"}, {}, "with no region, .* with a region", id="no-region"),
+        pytest.param({"region": "ab"}, {"region": "c"}, "a region, .* another one", id="regions"),
+        pytest.param({}, {"min_area_px": 25}, "--min-area-px 25, .* with 0;", id="area"),
+    ],
+)
+def test_evaluations_made_otherwise_are_refused(files, base, other, message):
+    first, second = (with_run(files[0][0], **given) for given in (base, other))
+    with pytest.raises(ConfigError, match=message):
+        differences(first, second)
+    differences(second, second)
+    differences(files[0][0], second)  # a file that does not say
+
+
+def test_a_corrected_truth_is_refused(tmp_path):
+    true = image("a.png", 2)
+    larger = replace(true, masks=(true.masks[0], rle.place(np.ones((5, 4), bool), 6, 3, HW)))
+    for name, truth in (("old", true), ("new", larger)):
+        metrics = evaluate([truth], [image("a.png", 2, np.array([0.9, 0.8]))])
+        write_metrics(tmp_path / f"{name}.json", metrics_document(metrics, {}))
+    with pytest.raises(ConfigError, match=r"a.png cover 36 px, but 32 px in .*old.json"):
+        differences(tmp_path / "old.json", tmp_path / "new.json")

@@ -103,6 +103,46 @@ def test_a_lower_score_twin_is_removed(tmp_path):
     assert found.scores.tolist() == [0.9, 0.8]
 
 
+@pytest.mark.parametrize(
+    ("categories", "inner_edge", "n_kept"),
+    [
+        pytest.param((1, 1), 20, 1, id="inside-of-its-own"),
+        pytest.param((1, 2), 20, 2, id="inside-of-another"),
+        pytest.param((1, 2), 38, 1, id="the-same-as-another"),
+    ],
+)
+def test_objects_inside_others_of_another_category_stay(categories, inner_edge, n_kept):
+    labels = np.zeros((64, 64), dtype=bool)
+    outer, inner = labels.copy(), labels.copy()
+    outer[10:50, 10:50], inner[11 : 11 + inner_edge, 11 : 11 + inner_edge] = True, True
+    found = ImageInstances(
+        "tile",
+        (64, 64),
+        (rle.encode(outer), rle.encode(inner)),
+        np.array([0.9, 0.8]),
+        category_ids=categories,
+    )
+    (tile,) = tiles_of((64, 64), 128, 40)
+    kept = stitch(detections_of(found, tile, (64, 64)), ImageInstances("page", (64, 64)), [tile])
+    assert kept.category_ids == categories[:n_kept]
+
+
+def test_pieces_of_two_categories_are_not_joined():
+    image_hw = (60, 200)
+    tiles = tiles_of(image_hw, 128, 48)
+    assert len(tiles) == 2
+    across = np.zeros(image_hw, dtype=bool)
+    across[20:40, 10:190] = True
+    for second, n_found in ((1, 1), (2, 2)):
+        parts = []
+        for tile, category in zip(tiles, (1, second), strict=True):
+            mask = rle.encode(across[tile.slices])
+            size = (tile.height, tile.width)
+            found = ImageInstances("tile", size, (mask,), np.ones(1), category_ids=(category,))
+            parts += detections_of(found, tile, image_hw)
+        assert len(stitch(parts, ImageInstances("page", image_hw), tiles)) == n_found
+
+
 def test_detections_under_the_threshold_are_no_instances(tmp_path):
     labels = np.zeros((80, 80), dtype=np.uint8)
     labels[10:30, 10:30] = 1

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
@@ -46,6 +47,26 @@ def test_neighbours_on_disk(tmp_path):
     stack = tmp_path / "z3.tif"
     assert disk.around(stack, 2, 4) == Series(tuple((stack, page) for page in range(4)), 2)
     assert disk.around(Path("gone/5.png"), 0, 1).position == 0
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "frame", "pages"),
+    [
+        pytest.param("ZCYX", (3, 2), 3, [1, 3, 5], id="two-channels"),
+        pytest.param("TZCYX", (2, 3, 2), 8, [6, 8, 10], id="time-points"),
+        pytest.param("TYX", (4,), 2, [0, 1, 2, 3], id="slices-as-time-points"),
+        pytest.param("ZYX", (4,), 2, [0, 1, 2, 3], id="simple-stack"),
+    ],
+)
+def test_neighbours_in_a_hyperstack_are_of_one_channel_and_time(
+    tmp_path, axes, shape, frame, pages
+):
+    path = tmp_path / "stack.tif"
+    pixels = np.zeros((*shape, 8, 8), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": axes})
+    series = SeriesOnDisk().around(path, frame, int(np.prod(shape)))
+    assert [page for _, page in series.places] == pages
+    assert series.places[series.position] == (path, frame)
 
 
 def test_a_folder_is_listed_again_when_it_changes(tmp_path, monkeypatch):
