@@ -149,6 +149,7 @@ def _finetune(args: argparse.Namespace) -> int:
         divide,
         notes_of,
         read_others,
+        warn_of_lookalikes,
         write_parts,
     )
     from mito_instance.cli.validation import validation_of
@@ -183,7 +184,7 @@ def _finetune(args: argparse.Namespace) -> int:
         )
     check_instances(images)
     train, val = (images, []) if args.cross_validate else divide(args, images, pages, sources)
-    others = read_others(args.also or (), pages | {page_of(image) for image in val}, args.category)
+    others = read_others(args.also or (), pages | {page_of(image) for image in val}, args)
     source_of = {page_of(part): page for part, page in zip(images, sources, strict=True)}
 
     def others_for(held_out: list[ImageInstances]) -> list[ImageInstances]:
@@ -217,6 +218,8 @@ def _finetune(args: argparse.Namespace) -> int:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
         learned, val_json = write_parts(folder, *parts, beside)
         cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
+        if parts[1] is not parts[0]:
+            warn_of_lookalikes(cfg, [source_of.get(page_of(i), i) for i in parts[1]])
         return _train(cfg, validate, args.seed, notes, label)
 
     if args.cross_validate:
@@ -253,7 +256,7 @@ def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: st
     seed_everything(seed)
     trainer = Trainer(cfg, validate, seed, notes)
     trainer.register_hooks([ProgressBar(label)])
-    trainer.can_resume = False  # its checkpoints go when it is done
+    trainer.can_resume = False
     trainer.resume_or_load(resume=False)
     trainer.train()
     return trainer
@@ -266,9 +269,6 @@ def _move_model(trainer: Any, output: Path) -> None:
     for path in folder.iterdir():
         path.replace(output / path.name)
     folder.rmdir()
-    for name in trainer.checkpoint_names():
-        (logs / f"{name}.pth").unlink(missing_ok=True)
-    (logs / "last_checkpoint").unlink(missing_ok=True)
     origin = "chosen" if trainer.has_chosen_threshold else "of the start"
     logger.info("score threshold %.2f (%s)", trainer.best_score_threshold, origin)
     print(f"curves: {logs / 'metrics.json'}", file=sys.stderr)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.outlined_images import as_mitochondria, read_categories
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import write_coco
+from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.io.files import make_folder
 from mito_instance.io.images import n_frames
 
@@ -100,6 +101,29 @@ def cut_to_regions(
     return parts, sources, SOME_FAILED if failures else status
 
 
+def warn_of_lookalikes(cfg: Any, judged: Sequence[ImageInstances]) -> None:
+    """Say where look-alikes of a training are of the images that it is measured on.
+
+    Args:
+        cfg: of the training.
+        judged: those images.
+    """
+    pages = {
+        page_of(image)
+        for path in cfg.MITO.AUGMENT.LOOKALIKES
+        for image in read_coco(Path(path))
+        if len(image)
+    }
+    n_shared = sum(page_of(image) in pages for image in judged)
+    if n_shared:
+        logger.warning(
+            "MITO.AUGMENT.LOOKALIKES: %d of %d images that are measured on give look-alikes to the "
+            "training: figures, best model and score threshold say little about new images",
+            n_shared,
+            len(judged),
+        )
+
+
 def divide(
     args: argparse.Namespace,
     images: list[ImageInstances],
@@ -140,22 +164,26 @@ def divide(
 
 
 def read_others(
-    paths: Sequence[Path], pages: Collection[PageOf], categories: Sequence[str] | None
+    paths: Sequence[Path], pages: Collection[PageOf], args: argparse.Namespace
 ) -> list[ImageInstances]:
     """Images of ``--also``, their masks as mitochondria and nothing else.
 
     Args:
         paths: COCO JSON files.
-        categories: those that are mitochondria; None where there are no others.
         pages: those to adapt to or to validate on; no other may be among them, or what is held
             out would be learned.
+        args: ``category``; ``pixel_size_nm`` for those that know none.
 
     Raises:
         AnnotationError: if a file is not usable, there are files but no instance in them, or an
             image is among both.
     """
-    found = read_categories(paths, categories)
-    others = [as_mitochondria(image) for image in match_files(found)]
+    found = read_categories(paths, args.category)
+    size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    others = [
+        replace(as_mitochondria(image), pixel_size=image.pixel_size or size)
+        for image in match_files(found)
+    ]
     seen: set[PageOf] = set()
     for image in others:
         if (page := page_of(image)) in seen:

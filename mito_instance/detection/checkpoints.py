@@ -23,6 +23,8 @@ KEPT = 2
 class TrainingCheckpointer(SafeCheckpointer):
     """Writes beside the target and renames: a kill while writing leaves the last one whole."""
 
+    _is_resumed = False
+
     def save(self, name: str, **kwargs: Any) -> None:
         """Write weights and all that ``--resume`` needs to ``name.pth``, then name it the last.
 
@@ -80,7 +82,7 @@ class TrainingCheckpointer(SafeCheckpointer):
         Raises:
             WeightsError: if the checkpoint belongs to another network or is no checkpoint.
         """
-        resume = resume and self.has_checkpoint()
+        resume = self._is_resumed = resume and self.has_checkpoint()
         source = self.get_checkpoint_file() if resume else path
         if resume and not Path(source).is_file():
             raise WeightsError(
@@ -103,6 +105,17 @@ class TrainingCheckpointer(SafeCheckpointer):
             ) from error
         return loaded
 
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        """What a start may lack, a training that goes on may not."""
+        unfit = [*incompatible.missing_keys, *(name for name, *_ in incompatible.incorrect_shapes)]
+        if self._is_resumed and unfit:
+            raise WeightsError(
+                f"{self._source}: does not fit this training ({len(unfit)} tensors are not in it "
+                f"or have another shape, first: {unfit[0]}); resume with the config that it was "
+                "started with, or start anew without --resume"
+            )
+        super()._log_incompatible_keys(incompatible)
+
 
 class PeriodicCheckpoint(HookBase):
     """Saves every so many steps and after the last; keeps the two newest.
@@ -121,8 +134,10 @@ class PeriodicCheckpoint(HookBase):
         self.recent: list[str] = []
 
     def after_step(self) -> None:
-        """Save if it is time."""
+        """Save if it is time; nothing of a training that cannot be resumed."""
         done = self.trainer.iter + 1
+        if not self.trainer.can_resume:
+            return
         if self.trainer.is_last_step or (self.period > 0 and done % self.period == 0):
             self.save()
 

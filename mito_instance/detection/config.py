@@ -16,6 +16,7 @@ from mito_instance.detection.semantic_config import add_semantic_config
 from mito_instance.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1024**2
+MAX_CONFIG_VALUES = 100_000
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _QUOTED = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
@@ -187,6 +188,8 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
             raise ConfigError(f"{config_file}: config file not found; see configs/ for examples")
         try:
             loaded = _LocalConfig.load_yaml_with_base(str(config_file), allow_unsafe=False)
+            if _n_values(loaded, {}) > MAX_CONFIG_VALUES:
+                raise ValueError(f"a config must have <= {MAX_CONFIG_VALUES} values, aliases apart")
             cfg.merge_from_other_cfg(CfgNode(_as_floats(loaded, cfg)))
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise ConfigError(f"{config_file}: not a YAML config ({_one_line(error)})") from error
@@ -217,6 +220,16 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
     cfg.MODEL.DEVICE = choose_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     return cfg
+
+
+def _n_values(node: Any, known: dict[int, int]) -> int:
+    """Values of a tree once its YAML aliases are written out: some bytes can stand for billions."""
+    if not isinstance(node, dict | list | tuple):
+        return 1
+    if id(node) not in known:
+        inner = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_n_values(value, known) for value in inner)
+    return known[id(node)]
 
 
 def _as_floats(given: Any, known: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import reprlib
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -23,9 +24,11 @@ _LIMITS: Limits = {
     "MITO.SCORE_THRESHOLD": (_FROM, 0, 1),
 }
 _OF_TRAINING: Limits = {
-    "DATALOADER.NUM_WORKERS": (_FROM, 0, math.inf),
+    "DATALOADER.NUM_WORKERS": (_FROM, 0, 256),
     "SOLVER.BASE_LR": (_ABOVE, 0, math.inf),
+    "SOLVER.BASE_LR_END": (_FROM, 0, math.inf),
     "SOLVER.CHECKPOINT_PERIOD": (_FROM, 0, math.inf),
+    "SOLVER.IMS_PER_BATCH": (_FROM, 1, math.inf),
     "SOLVER.MAX_ITER": (_FROM, 1, math.inf),
     "SOLVER.WARMUP_ITERS": (_FROM, 0, math.inf),
     "TEST.EVAL_PERIOD": (_FROM, 0, math.inf),
@@ -36,6 +39,7 @@ _OF_TRAINING: Limits = {
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
 }
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+_WARMUPS = ("constant", "linear")
 _CLIP_TYPES = ("value", "norm")
 # Detectron2's keys that nothing here reads, and what does it instead.
 _UNREAD = {
@@ -85,7 +89,7 @@ def check_ranges(cfg: CfgNode) -> None:
     if not is_pair or not 0 <= levels[0] < 50 < levels[1] <= 100:
         raise ConfigError(
             "MITO.CONTRAST_PERCENTILES: must be two percentages, one below and one above 50, such "
-            f"as (0.5, 99.5), got {levels}"
+            f"as (0.5, 99.5), got {reprlib.repr(levels)[:80]}"
         )
 
 
@@ -112,6 +116,19 @@ def check_training(cfg: CfgNode) -> None:
             f"SOLVER.LR_SCHEDULER_NAME: must be one of {', '.join(_SCHEDULES)}, got "
             f"{cfg.SOLVER.LR_SCHEDULER_NAME!r}"
         )
+    if cfg.SOLVER.WARMUP_METHOD not in _WARMUPS:
+        raise ConfigError(
+            f"SOLVER.WARMUP_METHOD: must be {' or '.join(_WARMUPS)}, got "
+            f"{cfg.SOLVER.WARMUP_METHOD!r}"
+        )
+    if cfg.SOLVER.BASE_LR_END > cfg.SOLVER.BASE_LR:
+        raise ConfigError(
+            "SOLVER.BASE_LR_END: must be at most SOLVER.BASE_LR "
+            f"({cfg.SOLVER.BASE_LR:g}), got {cfg.SOLVER.BASE_LR_END:g}"
+        )
+    _check_elements(cfg, "MITO.DATASET_REPEATS", (int, float), "numbers")
+    for key in ("DATASETS.TRAIN", "DATASETS.TEST", "MITO.AUGMENT.LOOKALIKES"):
+        _check_elements(cfg, key, (str,), "file names in quotes")
     clipping = cfg.SOLVER.CLIP_GRADIENTS
     if clipping.ENABLED and clipping.CLIP_TYPE not in _CLIP_TYPES:
         raise ConfigError(
@@ -199,6 +216,12 @@ def warn_of_frozen_noise(cfg: CfgNode) -> None:
 
 def _value(cfg: CfgNode, key: str) -> Any:
     return reduce(getattr, key.split("."), cfg)
+
+
+def _check_elements(cfg: CfgNode, key: str, kinds: tuple[type, ...], what: str) -> None:
+    wrong = [value for value in _value(cfg, key) if type(value) not in kinds]
+    if wrong:
+        raise ConfigError(f"{key}: must hold {what}, got {reprlib.repr(wrong[0])[:80]}")
 
 
 def _check(cfg: CfgNode, limits: Limits) -> None:

@@ -106,6 +106,8 @@ def _portable(cfg: CfgNode, score_threshold: float) -> CfgNode:
     portable = cfg.clone()
     portable.defrost()
     portable.MODEL.DEVICE = "auto"
+    # Each keeps images in memory; a laptop has little of it.
+    portable.DATALOADER.NUM_WORKERS = min(portable.DATALOADER.NUM_WORKERS, 1)
     portable.MODEL.WEIGHTS = ""
     if portable.MITO.PRECISION != "fp32":  # which every machine has
         portable.MITO.PRECISION = "auto"

@@ -15,6 +15,7 @@ from detectron2.utils.events import (
     TensorboardXWriter,
 )
 
+from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
 
 METRICS_NAME = "metrics.json"
@@ -68,18 +69,28 @@ def drop_rows(metrics: Path, start: int) -> None:
     Args:
         metrics: the file; nothing happens if there is none.
         start: first iteration that the training will do.
+
+    Raises:
+        ConfigError: if the file is none of a training, such as that of an evaluation.
     """
     if not metrics.is_file():
         return
-    kept = []
-    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+    kept, is_ours = [], False
+    text = metrics.read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
         iteration = row.get("iteration") if isinstance(row, dict) else None
+        is_ours = is_ours or isinstance(iteration, int)
         if isinstance(iteration, int) and iteration < start:
             kept.append(line + "\n")
+    if not is_ours and '"command": "evaluate"' in text:
+        raise ConfigError(
+            f"{metrics}: is of mito evaluate, and is not replaced; move it, or choose another "
+            "OUTPUT_DIR"
+        )
     write_text_atomic(metrics, "".join(kept))
 
 

@@ -134,8 +134,8 @@ def _say_capped(most: int, tile_hw: tuple[int, int]) -> None:
     """Say that a tile may show more than was kept of it."""
     logger.warning(
         "a tile of %d x %d px has %d detections, as many as TEST.DETECTIONS_PER_IMAGE lets "
-        "through, and those beyond are lost: give smaller tiles (--tile-px), or raise it in the model's "
-        "config.yaml",
+        "through, and those beyond are lost: give smaller tiles (--tile-px), or raise it in the "
+        "model's config.yaml",
         tile_hw[1],
         tile_hw[0],
         most,

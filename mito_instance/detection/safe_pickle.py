@@ -11,6 +11,7 @@ import io
 import math
 import pickle  # only behind the allow-list of _Unpickler
 import re
+import reprlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -56,13 +57,17 @@ class _DType:
 
     def __init__(self, name: object, *_: object) -> None:
         if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise pickle.UnpicklingError(f"arrays must be of numbers, got dtype {str(name)[:40]!r}")
+            raise pickle.UnpicklingError(
+                f"arrays must be of numbers, got dtype {reprlib.repr(name)[:80]}"
+            )
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
         order = state[1]
         if order not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError(f"byte order must be <, >, | or =, got {str(order)[:40]}")
+            raise pickle.UnpicklingError(
+                f"byte order must be <, >, | or =, got {reprlib.repr(order)[:80]}"
+            )
         self.dtype = np.dtype(order + self.dtype.str[1:])
 
 
@@ -93,7 +98,9 @@ def _array(shape: Any, dtype: Any, data: Any, order: Any) -> npt.NDArray[Any]:
         raise pickle.UnpicklingError("an array must have a dtype")
     is_shape = isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS
     if not is_shape or any(not isinstance(edge, int) or edge < 0 for edge in shape):
-        raise pickle.UnpicklingError(f"an array's shape must be sizes, got {str(shape)[:40]}")
+        raise pickle.UnpicklingError(
+            f"an array's shape must be sizes, got {reprlib.repr(shape)[:80]}"
+        )
     data = data.encode("latin-1") if isinstance(data, str) else data  # of Python 2
     n_bytes = math.prod(shape) * dtype.dtype.itemsize
     if not isinstance(data, bytes | bytearray) or len(data) != n_bytes:

@@ -134,8 +134,15 @@ class Trainer(DefaultTrainer):
             return figures
 
         def keep(best: Best) -> str:
-            me._export(best.step, best.step, best.figures)
+            try:
+                me._export(best.step, best.step, best.figures)
+            except Exception:
+                save_what_was_not_measured(me)
+                raise
             return sha256(me.model_folder / WEIGHTS_NAME)
+
+        # What a config says of prediction is found wrong before the first step, not after the last.
+        build_predictor(self.model_cfg, self.network)
 
         period, patience = self.cfg.TEST.EVAL_PERIOD, self.cfg.MITO.EARLY_STOPPING_PATIENCE
         files = self._hashes("validation")
@@ -284,10 +291,6 @@ class Trainer(DefaultTrainer):
         """Where the model for predictions goes."""
         return Path(self.cfg.OUTPUT_DIR) / "model"
 
-    def checkpoint_names(self) -> list[str]:
-        """Those in ``OUTPUT_DIR`` that are of this training, without suffix."""
-        return ["model_final", *(self.periodic.recent if self.periodic is not None else ())]
-
     @property
     def has_chosen_threshold(self) -> bool:
         """Whether that comes from the validation; it does not where nothing right was found."""
@@ -321,6 +324,16 @@ class Trainer(DefaultTrainer):
         write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files)
         return self.model_folder
 
+    def export_unmeasured(self) -> Path:
+        """A model of the step that is being done, beside that which was the best so far.
+
+        Returns:
+            Its folder.
+        """
+        folder = self.model_folder.with_name("model_not_measured")
+        self._export(self.iter + 1, self.iter + 1, {}, folder)
+        return folder
+
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """A context in which the network holds its averaged weights, if there are any."""
         return self.average.applied() if self.average is not None else contextlib.nullcontext()
@@ -330,12 +343,14 @@ class Trainer(DefaultTrainer):
         weights = self.model_folder / WEIGHTS_NAME
         return best is None or (weights.is_file() and best.weights in ("", sha256(weights)))
 
-    def _export(self, step: int, steps_done: int, figures: Mapping[str, float]) -> None:
+    def _export(
+        self, step: int, steps_done: int, figures: Mapping[str, float], folder: Path | None = None
+    ) -> None:
         threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))
         record = self._record(step, steps_done, figures)
         with self.averaged():
             cfg = with_choices(self.model_cfg, figures)
-            export_model(cfg, self.network, self.model_folder, threshold, record)
+            export_model(cfg, self.network, folder or self.model_folder, threshold, record)
 
     def _record(self, step: int, steps_done: int, figures: Mapping[str, float]) -> TrainingRecord:
         return TrainingRecord(

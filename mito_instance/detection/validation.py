@@ -91,7 +91,6 @@ class Validation(HookBase):
         self.is_due = True
         measured = self.measure() if comm.is_main_process() else {}
         figures: dict[str, float] = shared_by_main(measured)
-        self.is_due = False
         done = self.last_step = self.trainer.iter + 1
         self._last = figures
         self.trainer.storage.put_scalars(
@@ -102,11 +101,12 @@ class Validation(HookBase):
         is_best = self.best is None or "ap" not in figures or ap > self.best.ap
         if self.period > 0 and not is_best:
             self.n_without_gain += 1
+            self.is_due = False
             return
-        self.n_without_gain = 0
-        self.best = Best(done, ap, figures)
+        best = Best(done, ap, figures)
         if comm.is_main_process():
-            self.best = replace(self.best, weights=self.keep(self.best))
+            best = replace(best, weights=self.keep(best))
+        self.best, self.n_without_gain, self.is_due = best, 0, False
 
     def forget(self, reason: str) -> None:
         """Seek the best model anew, with all patience, and say why; nothing before the first."""
@@ -171,10 +171,20 @@ def measure_what_is_due(trainer: Any) -> None:
 def save_what_was_not_measured(trainer: Any) -> None:
     """A checkpoint of the step whose validation failed: none of the training is lost.
 
+    Of a training that cannot be resumed, its weights as a model.
+
     Args:
-        trainer: during that step; nothing is saved of one that cannot be resumed.
+        trainer: during that step.
     """
-    if not trainer.can_resume or trainer.periodic is None:
+    if trainer.periodic is None:
+        return
+    if not trainer.can_resume:
+        logger.warning(
+            "the validation after step %d failed; the model of that step is in %s, with the score "
+            "threshold of the start",
+            trainer.iter + 1,
+            trainer.export_unmeasured(),
+        )
         return
     try:
         saved = trainer.periodic.save()

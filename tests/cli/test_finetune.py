@@ -1,8 +1,10 @@
 import json
 import zipfile
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import roifile
@@ -11,8 +13,9 @@ import tifffile
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
-from mito_instance.cli import export_roi, finetune  # noqa: E402
-from mito_instance.cli.finetune_parts import cut_to_regions, divide  # noqa: E402
+from mito_instance.calibration import PixelSize  # noqa: E402
+from mito_instance.cli import export_roi, finetune, validation  # noqa: E402
+from mito_instance.cli.finetune_parts import cut_to_regions, divide, read_others  # noqa: E402
 from mito_instance.cli.outlined_images import read_outlined  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import MicrographMapper  # noqa: E402
@@ -20,6 +23,7 @@ from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
+from mito_instance.errors import ImageError  # noqa: E402
 from mito_instance.evaluation import thresholds  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
@@ -125,6 +129,43 @@ def test_other_images_are_learned_beside(start, truth, tmp_path, capfd):
     assert f"| `train.json` | training | 4 | {n_learned} |" in card
     n_instances = sum(map(len, read_coco(others)))
     assert f"| `also.json` | training | 2 | {n_instances} |" in card
+
+
+def test_the_pixel_size_holds_for_others_that_know_none(tmp_path):
+    images = []
+    for name, size in (("a", PixelSize(3.0, "coco")), ("b", None)):
+        path = tmp_path / f"{name}.png"
+        cv2.imwrite(str(path), np.zeros((96, 96), np.uint8))
+        mask = rle.place(np.ones((9, 9), bool), 5, 5, (96, 96))
+        images.append(ImageInstances(str(path), (96, 96), (mask,), pixel_size=size))
+    write_coco(tmp_path / "others.json", images)
+    args = Namespace(category=None, pixel_size_nm=8.0)
+    others = read_others([tmp_path / "others.json"], (), args)
+    assert [image.pixel_size.nm for image in others] == [3.0, 8.0]
+
+
+def test_a_validation_that_fails_loses_no_training(start, truth, tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise ImageError("c.tif: damaged")
+
+    monkeypatch.setattr(validation, "validation_of", lambda _images: fail)
+    output = tmp_path / "model"
+    words = ["--coco", str(truth), "-o", str(output), "--weights", str(start), "--steps", "1"]
+    assert finetune.main([*words, *SHORT]) == 2
+    folder = output / "training" / "model_not_measured"
+    said = f"the validation after step 1 failed; the model of that step is in {folder}"
+    assert said in caplog.text
+    assert load_predictor(folder).score_threshold == 0.35
+    assert not list(output.rglob("*.pth"))
+
+
+def test_look_alikes_of_what_is_held_out_are_said(start, truth, tmp_path, caplog):
+    output = tmp_path / "model"
+    words = ["--coco", str(truth), "-o", str(output), "--weights", str(start), "--steps", "1"]
+    words += ["--set", "MITO.AUGMENT.COPY_PASTE_MAX", "1"]
+    words += ["--set", "MITO.AUGMENT.LOOKALIKES", f"('{truth}',)"]
+    assert finetune.main([*words, *SHORT]) == 0
+    assert "1 of 1 images that are measured on give look-alikes" in caplog.text
 
 
 def test_parts_fill_the_same_share_of_an_epoch(start, truth, tmp_path):

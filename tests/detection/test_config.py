@@ -86,6 +86,12 @@ def test_a_whole_number_will_do_for_a_float(tmp_path, light_config):
         ),
         pytest.param("a: " + "[" * 2000, "nested too deeply", id="deep"),
         pytest.param("MODEL: &m\n  X: *m\n", "nested too deeply", id="holds-itself"),
+        pytest.param(
+            "a0: &a0 {x: 1, y: 2}\n"
+            + "".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}\n" for i in range(1, 60)),
+            "must have <= 100000 values",
+            id="many-aliases",
+        ),
         pytest.param("# " + "x" * 1024**2, "must be <= 1048576 bytes, .* has 1048578", id="large"),
         pytest.param(
             "x: !!python/object/apply:os.system ['true']\n", "not a YAML config", id="runs-code"
@@ -252,6 +258,13 @@ def test_keys_that_do_nothing_are_said(light_config, caplog, words, has_validati
         ("MITO.MIN_OBJECTNESS", "-1"),
         ("SOLVER.MAX_ITER", "0"),
         ("SOLVER.BASE_LR", "0"),
+        ("SOLVER.BASE_LR_END", "0.5"),
+        ("SOLVER.IMS_PER_BATCH", "-2"),
+        ("SOLVER.WARMUP_METHOD", "slow"),
+        ("DATALOADER.NUM_WORKERS", "100000"),
+        ("DATASETS.TRAIN", "(5,)"),
+        ("MITO.DATASET_REPEATS", "('a',)"),
+        ("MITO.AUGMENT.LOOKALIKES", "(None,)"),
         ("SOLVER.LR_SCHEDULER_NAME", "Cosine"),
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model"),
         ("MODEL.DEVICE", "gpu"),

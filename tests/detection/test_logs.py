@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("detectron2")
 
 from mito_instance.detection.logs import drop_rows
+from mito_instance.errors import ConfigError
 
 
 def test_rows_to_be_written_again_and_broken_ones_go(tmp_path):
@@ -18,3 +19,12 @@ def test_rows_to_be_written_again_and_broken_ones_go(tmp_path):
 def test_no_file_is_no_error(tmp_path):
     drop_rows(tmp_path / "metrics.json", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_in_its_place_stays(tmp_path):
+    metrics = tmp_path / "metrics.json"
+    text = json.dumps({"ap": 0.5, "run": {"command": "evaluate"}}, indent=1)
+    metrics.write_text(text)
+    with pytest.raises(ConfigError, match=r"metrics.json: is of mito evaluate, and is not"):
+        drop_rows(metrics, 0)
+    assert metrics.read_text() == text

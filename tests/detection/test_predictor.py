@@ -6,7 +6,6 @@ pytest.importorskip("detectron2")
 
 from detectron2.layers.mask_ops import paste_masks_in_image  # noqa: E402
 
-from mito_instance.detection import predictor as predictor_module  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import (  # noqa: E402

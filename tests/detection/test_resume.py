@@ -341,8 +341,18 @@ def test_another_seed_or_network_is_one_line(make_config, tmp_path):
     with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this training .*config"):
         train(frozen, resume=True)
     other = make_config(tmp_path / "run", **{"MODEL.FPN.OUT_CHANNELS": 16})
-    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this network"):
+    with pytest.raises(WeightsError, match=r"model_final.pth: does not fit this training"):
         train(other, resume=True)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_other_classes_than_the_checkpoints_are_one_line(make_config, tmp_path, decay):
+    keys = {"MITO.EMA_DECAY": decay}
+    train(make_config(tmp_path / "run", **keys, **{"SOLVER.MAX_ITER": 1}), aps={1: 0.1})
+    other = make_config(tmp_path / "run", **keys, **{"MODEL.ROI_HEADS.NUM_CLASSES": 2})
+    with pytest.raises(WeightsError, match=r"training .*roi_heads.*without --resume") as caught:
+        train(other, resume=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_that_is_gone_is_one_line(make_config, tmp_path):

@@ -101,7 +101,7 @@ class RandomBlur(T.Augmentation):
         """Draw whether and how much."""
         if self.max_sigma_px <= 0 or self.rng.random() >= self.probability:
             return T.NoOpTransform()
-        sigma = self.rng.uniform(0.3, max(0.3, self.max_sigma_px))
+        sigma = self.rng.uniform(min(0.3, self.max_sigma_px), self.max_sigma_px)
         return GreyTransform(lambda grey: cv2.GaussianBlur(grey, (0, 0), sigma))
 
 
