@@ -59,7 +59,8 @@ class Results:
 
     Args:
         n_done: pages that were measured.
-        failures: one line for each file or page that was not.
+        failures: one line for each file or page that was not, and for each ROI zip or file of
+            overlays that could not be written.
         objects: rows of ``objects.csv``, if they are wanted.
         instances: instances of each page, if they are wanted.
         figures: of each page, for the summary.

@@ -53,7 +53,7 @@ def build_parser() -> CommandParser:
         "--crowds-are-instances",
         action="store_true",
         help="with --fix: write each crowd region (iscrowd 1) as a single instance; CVAT marks "
-        "masks of its brush as crowd regions (default: they are left out)",
+        "masks of its brush as crowd regions (default: they stay crowd regions)",
     )
     parser.add_argument(
         "--min-area-px",
@@ -158,7 +158,7 @@ def _write_repaired(output: Path, source: Path, result: CheckResult) -> None:
     )
     for kind, n_times in unrepaired.items():
         print(f"not repaired {kind}: left as it is ({n_times})")
-    n_kept = sum(len(image) for image in result.images)
+    n_kept = sum(len(image) + len(image.crowds) for image in result.images)
     print(
         f"{output}: {len(result.images)} of {result.n_images} images, "
         f"{n_kept} of {result.n_annotations} annotations"

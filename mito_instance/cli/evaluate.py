@@ -177,7 +177,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     truth = read_source(args.truth, args.images)
     images_true = _calibrated(truth, args.pixel_size_nm)
     pred = read_source(args.pred, args.images, args.truth, images_true)
-    if args.truth.is_file() and args.pred.is_file():
+    if args.truth.is_file() or args.pred.is_file():
         pred = named_like(pred, truth)
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []

@@ -134,7 +134,10 @@ def run_record(args: argparse.Namespace) -> dict[str, Any]:
         "command": "evaluate",
         "options": options,
         "inputs": {
-            name: {"path": str(path), "sha256": _sha256(path)} for name, path in inputs.items()
+            # A folder of regions may have those of other images as well.
+            name: {"path": str(path)}
+            | ({} if name == "region" and path.is_dir() else {"sha256": _sha256(path)})
+            for name, path in inputs.items()
         },
         "versions": {
             "mito-instance": mito_instance.__version__,

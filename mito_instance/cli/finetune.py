@@ -154,6 +154,7 @@ def _finetune(args: argparse.Namespace) -> int:
     )
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
+    from mito_instance.detection.config_ranges import check_training
     from mito_instance.detection.finetuning import (
         check_one_class,
         draws_from_probability,
@@ -218,9 +219,10 @@ def _finetune(args: argparse.Namespace) -> int:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
         learned, val_json = write_parts(folder, *parts, beside)
         cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
+        check_training(cfg)
         if parts[1] is not parts[0]:
             warn_of_lookalikes(cfg, [source_of.get(page_of(i), i) for i in parts[1]])
-        return _train(cfg, validate, args.seed, notes, label)
+        return _train(cfg, validate, args.seed, notes, label, keeps_unmeasured=folder == logs)
 
     if args.cross_validate:
 
@@ -246,7 +248,15 @@ def _finetune(args: argparse.Namespace) -> int:
     return status
 
 
-def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: str) -> Any:
+def _train(
+    cfg: Any,
+    validate: Any,
+    seed: int,
+    notes: tuple[str, ...],
+    label: str,
+    *,
+    keeps_unmeasured: bool,
+) -> Any:
     """The trainer after its last step."""
     from mito_instance.detection.finetuning import ProgressBar
     from mito_instance.detection.trainer import Trainer, seed_everything
@@ -257,6 +267,7 @@ def _train(cfg: Any, validate: Any, seed: int, notes: tuple[str, ...], label: st
     trainer = Trainer(cfg, validate, seed, notes)
     trainer.register_hooks([ProgressBar(label)])
     trainer.can_resume = False
+    trainer.keeps_unmeasured = keeps_unmeasured
     trainer.resume_or_load(resume=False)
     trainer.train()
     return trainer

@@ -17,8 +17,8 @@ _EXAMPLE = """\
 example:
   tools/quantify.py images/ --objects objects.csv --overlays overlays/ > counts.csv
 
-exit status: 0 all images done, 1 some failed (each has a row that says why), 2 none could be
-done"""
+exit status: 0 all images done, 1 some failed (a row says why; files that could not be
+written are named on stderr), 2 none could be done"""
 
 
 def build_parser() -> CommandParser:

@@ -107,7 +107,8 @@ class TrainingCheckpointer(SafeCheckpointer):
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         """What a start may lack, a training that goes on may not."""
-        unfit = [*incompatible.missing_keys, *(name for name, *_ in incompatible.incorrect_shapes)]
+        shapes = (name for name, *_ in incompatible.incorrect_shapes)
+        unfit = list(dict.fromkeys([*incompatible.missing_keys, *shapes]))
         if self._is_resumed and unfit:
             raise WeightsError(
                 f"{self._source}: does not fit this training ({len(unfit)} tensors are not in it "

@@ -87,6 +87,7 @@ class Trainer(DefaultTrainer):
         self.seed = seed
         self.notes = notes
         self.can_resume = True
+        self.keeps_unmeasured = True
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.n_seen_at_start = 0
@@ -137,7 +138,8 @@ class Trainer(DefaultTrainer):
             try:
                 me._export(best.step, best.step, best.figures)
             except Exception:
-                save_what_was_not_measured(me)
+                if me.can_resume:  # another folder would have no more room
+                    save_what_was_not_measured(me)
                 raise
             return sha256(me.model_folder / WEIGHTS_NAME)
 

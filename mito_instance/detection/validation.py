@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from mito_instance.detection.logs import Writers
 from mito_instance.detection.network_predictor import NetworkPredictor
 from mito_instance.detection.processes import patient_group, shared_by_main
-from mito_instance.errors import ConfigError
+from mito_instance.errors import ConfigError, MitoInstanceError
 
 logger = logging.getLogger(__name__)
 
@@ -179,12 +179,8 @@ def save_what_was_not_measured(trainer: Any) -> None:
     if trainer.periodic is None:
         return
     if not trainer.can_resume:
-        logger.warning(
-            "the validation after step %d failed; the model of that step is in %s, with the score "
-            "threshold of the start",
-            trainer.iter + 1,
-            trainer.export_unmeasured(),
-        )
+        if trainer.keeps_unmeasured:
+            _export_unmeasured(trainer)
         return
     try:
         saved = trainer.periodic.save()
@@ -192,8 +188,22 @@ def save_what_was_not_measured(trainer: Any) -> None:
         logger.warning("%s", error)
         return
     logger.warning(
-        "the validation after step %d failed; %s holds the training so far, and mito train-net "
-        "--resume goes on with that validation",
+        "the validation after step %d failed, or its model could not be stored; %s holds the "
+        "training so far, and mito train-net --resume goes on with that validation",
         trainer.iter + 1,
         saved,
+    )
+
+
+def _export_unmeasured(trainer: Any) -> None:
+    try:
+        folder = trainer.export_unmeasured()
+    except (MitoInstanceError, OSError) as error:  # what failed first is what the user is told
+        logger.warning("%s", error)
+        return
+    logger.warning(
+        "the validation after step %d failed; the model of that step is in %s, with the score "
+        "threshold of the start",
+        trainer.iter + 1,
+        folder,
     )

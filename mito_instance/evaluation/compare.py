@@ -29,6 +29,7 @@ FIGURES = (
 _Key = tuple[str, int]
 
 _REMEDY = "evaluate both against one truth, with the same --min-area-px and --region"
+_FOLDER = "folder"
 _REGION = {True: "a region", False: "no region"}
 
 
@@ -42,7 +43,8 @@ class Evaluation:
         detections: detections of the same images.
         truth_incomplete: whether precision-type figures are undefined.
         min_area_px: smallest instance that counted; None where the file does not say.
-        region: SHA-256 of the regions, ``""`` for none; None where the file does not say.
+        region: SHA-256 of the file of the region, `_FOLDER` for a folder, ``""`` for none; None
+            where the file does not say.
     """
 
     path: Path
@@ -127,7 +129,7 @@ def _settings(run: Any) -> tuple[float | None, str | None]:
     region = "" if options.get("region") is None else None
     inputs = run.get("inputs")
     if region is None and isinstance(inputs, dict) and isinstance(inputs.get("region"), dict):
-        region = str(inputs["region"].get("sha256"))
+        region = str(inputs["region"].get("sha256", _FOLDER))
     return (float(area) if isinstance(area, int | float) else None), region
 
 
@@ -188,7 +190,9 @@ def _check_settings(evaluation: Evaluation, base: Evaluation) -> None:
             f"{areas[1]:g}; {_REMEDY}"
         )
     regions = evaluation.region, base.region
-    if None not in regions and regions[0] != regions[1]:
+    if None in regions or (_FOLDER in regions and "" not in regions):
+        return
+    if regions[0] != regions[1]:
         raise ConfigError(
             f"{evaluation.path}: was made with {_REGION[bool(regions[0])]}, {base.path} with "
             f"{_REGION[bool(regions[1])] if '' in regions else 'another one'}; {_REMEDY}"

@@ -85,8 +85,8 @@ def read_source(
 def named_like(pred: Source, truth: Source) -> Source:
     """The prediction under the truth's name where each is a single label file.
 
-    For two files that a user named one by one: these belong together, whatever their names. Of
-    two folders that hold one file each, nobody said so.
+    For a file that a user named, and another, or the only one of a folder: these belong together,
+    whatever their names. Of two folders that hold one file each, nobody said so.
 
     Args:
         pred: the prediction.

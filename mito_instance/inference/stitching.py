@@ -188,7 +188,7 @@ def _with_best_view(
         best = tiles[_best_view(inner, detection)]
         is_own = best == detection.tile
         if is_own or any(
-            other.tile == best and _same_object(detection, other)
+            other.tile == best and _confirms(other, detection)
             for _, other in places.near(detection)
         ):
             ranked.append((is_own, detection))
@@ -199,6 +199,13 @@ def _with_best_view(
         )
     )  # fmt: skip
     return [detection for _, detection in ranked]
+
+
+def _confirms(other: Detection, detection: Detection) -> bool:
+    """Whether a tile shows an object where another does, of the same category or as another."""
+    if other.category_id == detection.category_id:
+        return _same_object(detection, other)
+    return _is_duplicate(detection, other)
 
 
 def _inner_edges(tiles: Sequence[Tile], image_hw: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredi
 from mito_instance.semantic.stacks import Place, Series, file_states, is_blank, read_slice
 
 N_MAPS = 4
-"""Maps that are kept: those of a page and its neighbours, and one more."""
+"""Maps that are kept: those of a page and its neighbours, and one more; for each channel."""
 
 Key: TypeAlias = tuple[
     Place, tuple[tuple[int, int], ...], tuple[int, ...], float | None, int | None
@@ -74,14 +74,14 @@ class NeighbourPredictor(SlicePredictor):
             tile_px: longest edge of the tiles that the network sees; None for the model's own.
         """
         series = self.disk.around(page.path, page.frame, page.n_frames)
-        last = len(series.places) - 1
-        own, _ = self._seen_at((page.path, page.frame), page, tile_px) or (None, False)
+        last, n_runs = len(series.places) - 1, series.n_interleaved
+        own, _ = self._seen_at((page.path, page.frame), page, tile_px, n_runs) or (None, False)
         if own is None:
             raise ValueError("a page that was read has a map")
         beside = np.zeros(own.shape, dtype=np.float32)
         for position in (series.position - 1, series.position + 1):
             place = series.places[min(max(position, 0), last)]
-            found, shows = self._seen_at(place, page, tile_px) or (own, True)
+            found, shows = self._seen_at(place, page, tile_px, n_runs) or (own, True)
             beside += found if shows else own
         total = self.share * beside + (1.0 - 2.0 * self.share) * own
         averaged: Grey = np.rint(total).astype(np.uint8)
@@ -91,7 +91,9 @@ class NeighbourPredictor(SlicePredictor):
         """The slices beside a page."""
         return max(0, series.position - 1), min(series.position + 2, len(series.places))
 
-    def _seen_at(self, place: Place, page: Page, tile_px: int | None) -> tuple[Grey, bool] | None:
+    def _seen_at(
+        self, place: Place, page: Page, tile_px: int | None, n_interleaved: int = 1
+    ) -> tuple[Grey, bool] | None:
         """Map of a slice in the stack of a page, and whether it shows anything; None if unread."""
         size_nm = None if page.pixel_size is None else page.pixel_size.nm
         key = (place, file_states([place]), page.pixels.shape, size_nm, tile_px)
@@ -102,7 +104,7 @@ class NeighbourPredictor(SlicePredictor):
             # Like the page but for its pixels, and so predicted at the page's scale.
             found = self._map_of(replace(page, pixels=pixels), tile_px)
             self.maps[key] = found, not is_blank(pixels)
-            while len(self.maps) > N_MAPS:
+            while len(self.maps) > N_MAPS * n_interleaved:
                 self.maps.popitem(last=False)
         self.maps.move_to_end(key)
         return self.maps[key]

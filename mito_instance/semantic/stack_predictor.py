@@ -89,7 +89,8 @@ class StackPredictor(SlicePredictor):
         if key not in self.blocks:
             self.blocks[key] = self._predict_block(series, page, zoom, tile_px)
             while (
-                len(self.blocks) > 1 and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
+                len(self.blocks) > series.n_interleaved
+                and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
             ):
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(key)

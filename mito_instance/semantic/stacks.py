@@ -16,7 +16,7 @@ from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import is_settled
-from mito_instance.io.imagej_position import stack_dimensions
+from mito_instance.io.imagej_position import StackDimensions, stack_dimensions
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ Place = tuple[Path, int]
 def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
     """Indices of images that follow each other without a gap, as in one stack.
 
-    Pages k and k + 1 of one file are neighbours; so are files of one folder whose names are
+    Pages k and k + 1 of one file are neighbours, in a hyperstack slices of one channel and time
+    (see `SeriesOnDisk.around`); so are files of one folder whose names are
     equal but for the number at their end, if these numbers are neighbours. All images of a
     run have one size.
 
@@ -38,9 +39,13 @@ def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
     Returns:
         Runs in slice order; every image is in exactly one.
     """
-    stacks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    stacks: dict[object, list[tuple[int, int]]] = defaultdict(list)
+    sizes: dict[str, StackDimensions | None] = {}
     for index, place in enumerate(slices_of(images)):
-        stacks[place.stack].append((place.number, index))
+        if place.stack == images[index].image and place.stack not in sizes:
+            sizes[place.stack] = _hyperstack(Path(place.stack))
+        run, number = _place_in(sizes.get(place.stack), place.number)
+        stacks[place.stack, run].append((number, index))
     runs: list[list[int]] = []
     for members in stacks.values():
         previous: tuple[int, int] | None = None
@@ -69,6 +74,12 @@ class Series:
 
     places: tuple[Place, ...]
     position: int
+
+    @property
+    def n_interleaved(self) -> int:
+        """Series whose pages take turns in a file, as the channels of a hyperstack do."""
+        (path, first), (other, second) = self.places[0], self.places[min(1, len(self.places) - 1)]
+        return max(1, second - first) if path == other else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,8 @@ class SeriesOnDisk:
             frame: 0-based page.
             n_frames: pages of the file; the neighbours of a page are looked for in its file, if
                 it has several, else among the files beside it. In a hyperstack they are of the
-                page's own channel and time; where that has one slice, of its channel.
+                page's own channel and time; of its channel, where slices are called time points,
+                and all pages are slices where they are called channels.
         """
         if n_frames > 1:
             key = (path, n_frames)
@@ -135,15 +147,30 @@ class SeriesOnDisk:
 
 def _runs_of_pages(path: Path, n_frames: int) -> list[list[int]]:
     """The pages of a file that follow each other in depth: all, but of a hyperstack."""
-    sizes = stack_dimensions(path)
-    if sizes is None or sizes.channels * sizes.slices * sizes.frames != n_frames:
-        return [list(range(n_frames))]
-    runs: dict[tuple[int, int], list[int]] = {}
+    sizes = _hyperstack(path)
+    if sizes is not None and sizes.channels * sizes.slices * sizes.frames != n_frames:
+        sizes = None  # cut off
+    runs: dict[object, list[tuple[int, int]]] = {}
     for page in range(n_frames):
-        channel, _, time = sizes.numbers(page)
-        # ImageJ often takes the slices of a series for time points.
-        runs.setdefault((channel, time if sizes.slices > 1 else 0), []).append(page)
-    return list(runs.values())
+        run, number = _place_in(sizes, page)
+        runs.setdefault(run, []).append((number, page))
+    return [[page for _, page in sorted(run)] for run in runs.values()]
+
+
+def _hyperstack(path: Path) -> StackDimensions | None:
+    """How the pages of a file are counted, if they have more than one axis."""
+    sizes = stack_dimensions(path)
+    is_one = sizes is None or sum(size > 1 for size in sizes[:3]) < 2
+    return None if is_one else sizes
+
+
+def _place_in(sizes: StackDimensions | None, page: int) -> tuple[object, int]:
+    """What the neighbours of a page have in common in its file, and its number among them."""
+    if sizes is None:
+        return None, page
+    channel, number, time = sizes.numbers(page)
+    # ImageJ often takes the slices of a series for time points.
+    return (channel, time if sizes.slices > 1 else 0), number if sizes.slices > 1 else time
 
 
 def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:

@@ -507,6 +507,7 @@ def test_single_files_of_two_folders_are_no_pair(tmp_path, capsys):
     assert main([str(tmp_path / "true"), str(tmp_path / "pred")]) == 2
     files = [str(next((tmp_path / side).iterdir())) for side in ("true", "pred")]
     assert main(files) == 0
+    assert main([files[0], str(tmp_path / "pred")]) == 0
 
 
 def test_what_an_earlier_evaluation_left_beside_a_volume_is_named(files, tmp_path, capsys):

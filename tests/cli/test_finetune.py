@@ -17,6 +17,7 @@ from mito_instance.calibration import PixelSize  # noqa: E402
 from mito_instance.cli import export_roi, finetune, validation  # noqa: E402
 from mito_instance.cli.finetune_parts import cut_to_regions, divide, read_others  # noqa: E402
 from mito_instance.cli.outlined_images import read_outlined  # noqa: E402
+from mito_instance.detection import trainer  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import MicrographMapper  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
@@ -155,6 +156,10 @@ def test_a_validation_that_fails_loses_no_training(start, truth, tmp_path, monke
     folder = output / "training" / "model_not_measured"
     said = f"the validation after step 1 failed; the model of that step is in {folder}"
     assert said in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(trainer.Trainer, "export_unmeasured", lambda _: fail())
+    assert finetune.main([*words[:3], str(tmp_path / "other"), *words[4:], *SHORT]) == 2
+    assert "the model of that step" not in caplog.text
     assert load_predictor(folder).score_threshold == 0.35
     assert not list(output.rglob("*.pth"))
 

@@ -157,6 +157,8 @@ def test_no_common_image(files, tmp_path):
 def with_run(path, region=None, min_area_px=0):
     document = json.loads(path.read_text())
     inputs = {} if region is None else {"region": {"path": "r.zip", "sha256": region}}
+    if region == "folder":
+        del inputs["region"]["sha256"]
     document["run"] = {
         "options": {"min_area_px": min_area_px, "region": region and "r.zip"},
         "inputs": inputs,
@@ -180,6 +182,11 @@ def test_evaluations_made_otherwise_are_refused(files, base, other, message):
     with pytest.raises(ConfigError, match=message):
         differences(first, second)
     differences(second, second)
+    if "region" in other:
+        folder = with_run(files[0][0], region="folder")
+        differences(folder, second)  # may hold more than the regions of these images
+        with pytest.raises(ConfigError, match=r"with a region, .* with no region"):
+            differences(with_run(files[0][0]), folder)
     differences(files[0][0], second)  # a file that does not say
 
 

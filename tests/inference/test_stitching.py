@@ -143,6 +143,22 @@ def test_pieces_of_two_categories_are_not_joined():
         assert len(stitch(parts, ImageInstances("page", image_hw), tiles)) == n_found
 
 
+def test_where_tiles_disagree_on_the_category_the_object_stays():
+    """Each tile sees the other as the one with the better view."""
+    image_hw = (60, 208)
+    tiles = tiles_of(image_hw, 128, 48)
+    assert [tile.x for tile in tiles] == [0, 80]
+    parts = []
+    for tile, left, category in zip(tiles, (96, 95), (1, 2), strict=True):
+        across = np.zeros(image_hw, dtype=bool)
+        across[20:40, left : left + 17] = True
+        mask = rle.encode(across[tile.slices])
+        size = (tile.height, tile.width)
+        found = ImageInstances("tile", size, (mask,), np.ones(1), category_ids=(category,))
+        parts += detections_of(found, tile, image_hw)
+    assert len(stitch(parts, ImageInstances("page", image_hw), tiles)) == 1
+
+
 def test_detections_under_the_threshold_are_no_instances(tmp_path):
     labels = np.zeros((80, 80), dtype=np.uint8)
     labels[10:30, 10:30] = 1

@@ -55,6 +55,8 @@ def test_neighbours_on_disk(tmp_path):
         pytest.param("ZCYX", (3, 2), 3, [1, 3, 5], id="two-channels"),
         pytest.param("TZCYX", (2, 3, 2), 8, [6, 8, 10], id="time-points"),
         pytest.param("TYX", (4,), 2, [0, 1, 2, 3], id="slices-as-time-points"),
+        pytest.param("CYX", (4,), 2, [0, 1, 2, 3], id="slices-as-channels"),
+        pytest.param("TCYX", (3, 2), 3, [1, 3, 5], id="time-points-of-channels"),
         pytest.param("ZYX", (4,), 2, [0, 1, 2, 3], id="simple-stack"),
     ],
 )
@@ -67,6 +69,9 @@ def test_neighbours_in_a_hyperstack_are_of_one_channel_and_time(
     series = SeriesOnDisk().around(path, frame, int(np.prod(shape)))
     assert [page for _, page in series.places] == pages
     assert series.places[series.position] == (path, frame)
+    assert series.n_interleaved == pages[1] - pages[0]
+    images = [image(str(path), page) for page in range(int(np.prod(shape)))]
+    assert pages in runs_of(images)
 
 
 def test_a_folder_is_listed_again_when_it_changes(tmp_path, monkeypatch):
