@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mito_instance.annotations.conversion import Conversion
-from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
-from mito_instance.annotations.from_rois import (
-    convert_roi_pairs,
-    find_roi_sets,
-    pair_roi_sets,
-)
+from mito_instance.annotations.from_masks import convert_mask_pairs
+from mito_instance.annotations.from_rois import convert_roi_pairs
 from mito_instance.annotations.mask_options import MaskOptions
+from mito_instance.annotations.mask_pairs import pair_masks
 from mito_instance.annotations.published import DataSet
+from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError
 from mito_instance.io.images import find_images

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from mito_instance.annotations.from_rois import RoiSet, find_roi_sets, pair_roi_sets
+from mito_instance.annotations.roi_sets import RoiSet, find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.imagej_roi import ImageJRoi, read_rois

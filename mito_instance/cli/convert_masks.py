@@ -146,7 +146,8 @@ def _convert(args: argparse.Namespace) -> int:
     options = _options(args)
     from tqdm import tqdm
 
-    from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
+    from mito_instance.annotations.from_masks import convert_mask_pairs
+    from mito_instance.annotations.mask_pairs import pair_masks
     from mito_instance.cli.mask_table import mask_table
 
     pairing = pair_masks(args.images, args.masks, args.pair_by)

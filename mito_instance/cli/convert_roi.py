@@ -19,7 +19,7 @@ from mito_instance.cli.conversion_report import (
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mito_instance.annotations.from_rois import RoiPairing
+    from mito_instance.annotations.roi_sets import RoiPairing
     from mito_instance.io.imagej_roi import SkippedRoi
 
 _DESCRIPTION = """\
@@ -136,13 +136,13 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _pair(args: argparse.Namespace) -> RoiPairing:
     """Which ROI set belongs to which image, in the way that the user chose."""
-    from mito_instance.annotations.from_rois import (
+    from mito_instance.annotations.pairs_table import read_pairs
+    from mito_instance.annotations.roi_sets import (
         find_roi_sets,
         pair_by_table,
         pair_roi_sets,
         pair_with_image,
     )
-    from mito_instance.annotations.pairs_table import read_pairs
     from mito_instance.io.images import find_images
 
     if args.pairs is not None:

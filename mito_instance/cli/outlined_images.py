@@ -219,11 +219,8 @@ def as_mitochondria(image: ImageInstances) -> ImageInstances:
 
 def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) -> Outlined:
     """Images of ``--rois``; says what could not be used, but for what the caller does."""
-    from mito_instance.annotations.from_rois import (
-        convert_roi_pairs,
-        find_roi_sets,
-        pair_roi_sets,
-    )
+    from mito_instance.annotations.from_rois import convert_roi_pairs
+    from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
     from mito_instance.io.images import find_images
 
     pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))

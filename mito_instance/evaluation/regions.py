@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mito_instance.annotations.from_rois import find_roi_sets
 from mito_instance.annotations.mask_values import read_mask
 from mito_instance.annotations.pairing import pair_by_name
 from mito_instance.annotations.regions import Regions
+from mito_instance.annotations.roi_sets import find_roi_sets
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi import has_overlay

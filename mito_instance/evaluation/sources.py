@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from mito_instance.annotations.conversion import Conversion
-from mito_instance.annotations.from_rois import convert_roi_pairs, find_roi_sets, pair_roi_sets
+from mito_instance.annotations.from_rois import convert_roi_pairs
 from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.evaluation.label_images import read_label_pages
 from mito_instance.evaluation.results_list import is_results_list, read_predictions

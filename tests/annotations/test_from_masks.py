@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from mito_instance.annotations.from_masks import convert_mask_pairs, pair_masks
+from mito_instance.annotations.from_masks import convert_mask_pairs
 from mito_instance.annotations.mask_options import MaskOptions
+from mito_instance.annotations.mask_pairs import pair_masks
 from mito_instance.annotations.mask_parts import component_parts
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError

@@ -10,12 +10,8 @@ import pytest
 import roifile
 import tifffile
 
-from mito_instance.annotations.from_rois import (
-    convert_roi_pairs,
-    find_roi_sets,
-    pair_by_table,
-    pair_roi_sets,
-)
+from mito_instance.annotations.from_rois import convert_roi_pairs
+from mito_instance.annotations.roi_sets import find_roi_sets, pair_by_table, pair_roi_sets
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError
 from mito_instance.masks import rle
