@@ -16,7 +16,7 @@ from typing import Any
 RUNS = 5
 PACKAGES = (
     *("mito-instance", "numpy", "scipy", "opencv-python-headless", "scikit-image", "tifffile"),
-    *("imagecodecs", "pycocotools", "faster-coco-eval", "roifile", "shapely"),
+    *("imagecodecs", "pycocotools", "faster-coco-eval", "roifile"),
 )
 
 _COMMAND = """

@@ -21,7 +21,8 @@ class PixelSize:
     Args:
         nm: edge length in nanometres, in [0.001, 1,000,000].
         source: ``"user"``, ``"csv"``, ``"imagej"``, ``"ome"``, ``"fei"``, ``"zeiss"``,
-            ``"fibics"``, ``"tiff-resolution"``, ``"mrc"``, ``"dm"`` or ``"coco"``.
+            ``"fibics"``, ``"tiff-resolution"``, ``"mrc"``, ``"dm"``, ``"coco"``, ``"synthetic"`` or
+            ``"report"``.
 
     Raises:
         ConfigError: if ``nm`` is not a finite number in that range.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class MitoInstanceError(Exception):
     """Base of every error that is the input's fault and not ours.
@@ -49,3 +51,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+
+
+def reason_of(error: BaseException, path: Path) -> str:
+    """One line on a page that could not be done, which names the file."""
+    if isinstance(error, MitoInstanceError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"{path}: not enough memory for this page; close other programs"
+    return f"{path}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-# A slow first import or a busy machine is no defect; no test here is timed.
+# A slow first import or a busy machine is no defect: no example is timed.
 settings.register_profile("mito", deadline=None)
 settings.load_profile("mito")
 

@@ -105,7 +105,7 @@ def check_images(
 
 
 def readable_id(value: Any) -> Identifier | None:
-    """An id as the toolkit reads it: a whole number or a text; None for anything else."""
+    """An id as a check repairs it: a whole number or a text; None for anything else."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mito_instance.batch.page_values import with_values
-from mito_instance.errors import MitoInstanceError
+from mito_instance.errors import reason_of
 from mito_instance.io.images import n_frames as count_frames
 from mito_instance.io.images import read_page
 from mito_instance.io.pixel_sizes import PixelSizes
@@ -75,14 +75,9 @@ def _row(path: Path, frame: int, pixel_sizes: PixelSizes) -> Row:
 
 
 def _failed(path: Path, frame: int, error: BaseException) -> Row:
-    reason = " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        reason = f"{path}: not enough memory to read this page"
-    elif not isinstance(error, MitoInstanceError):
-        reason = f"{path}: {type(error).__name__}: {reason[:300]}"
     return {
         "image": image_cell(str(path)),
         "frame": frame,
         "status": "error",
-        "message": reason,
+        "message": reason_of(error, path),
     }

@@ -22,6 +22,7 @@ from mito_instance.io.imagej_roi_writer import (
 )
 from mito_instance.io.images import IMAGE_SUFFIXES
 from mito_instance.io.tables import write_table
+from mito_instance.io.tiff import MAGIC as TIFF_MAGIC
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
 from mito_instance.measure.summary import Row
@@ -185,7 +186,7 @@ def _is_tiff(path: Path) -> bool:
     """Whether a file begins as a TIFF does; one of ours that was damaged later still does."""
     try:
         with path.open("rb") as stream:
-            return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+            return stream.read(4) in TIFF_MAGIC
     except OSError:
         return False
 

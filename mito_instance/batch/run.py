@@ -25,7 +25,7 @@ from mito_instance.batch.overlay_files import OverlayFiles, StackOverlays
 from mito_instance.batch.page_work import Done, PageWork, Settings
 from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.threads import in_three_steps
-from mito_instance.errors import ConfigError, DiskFullError, MitoInstanceError
+from mito_instance.errors import ConfigError, DiskFullError, reason_of
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor, pages_at_once
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import n_frames
@@ -206,7 +206,7 @@ class Batch:
             # Whatever it is, the other pages have nothing to do with it.
             logger.debug("%s", task.path, exc_info=outcome)
             stacks.add_failed(task.path)
-            reason = _reason(outcome, task.path)
+            reason = reason_of(outcome, task.path)
             results.failures.append(reason)
             results.figures.append(PageFigures(group, is_failed=True))
             return failed_row(str(task.path), task.frame, reason)
@@ -264,7 +264,7 @@ def _beside_the_counts(path: Path, results: Results) -> Iterator[None]:
         raise
     except Exception as error:
         logger.debug("%s", path, exc_info=True)
-        results.failures.append(_reason(error, path))
+        results.failures.append(reason_of(error, path))
 
 
 @contextlib.contextmanager
@@ -304,12 +304,3 @@ def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) 
         logger.warning("%s: no further lines of the log (%s)", log.name, error.strerror)
         return False
     return True
-
-
-def _reason(error: BaseException, path: Path) -> str:
-    """One line that names the file."""
-    if isinstance(error, MitoInstanceError):
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        return f"{path}: not enough memory for this page; close other programs"
-    return f"{path}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -20,11 +20,11 @@ from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
+from mito_instance.io.json_file import MARK_OF_EVALUATION
 
 OUTPUT_NAMES = ("metrics.json", "per_image.csv", "associations.csv", "false.json", "report.html")
 """Files that an evaluation writes into its folder, beside the ROI zips of errors."""
 
-_MARK_OF_METRICS = '"command": "evaluate"'
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
 
@@ -46,7 +46,7 @@ def check_folder(folder: Path, read: Sequence[Path]) -> None:
             raise ConfigError(
                 f"-o {folder}: lies in {path}, which is read; name a folder outside of it"
             )
-    for name, mark in (("metrics.json", _MARK_OF_METRICS), ("report.html", TITLE)):
+    for name, mark in (("metrics.json", MARK_OF_EVALUATION), ("report.html", TITLE)):
         file = folder / name
         if file.is_file() and mark.encode() not in file.read_bytes():
             raise ConfigError(

@@ -226,7 +226,9 @@ def _agreement(metrics: Metrics, summary: Mapping[str, float | int]) -> html.Htm
 def _run(run: Mapping[str, Any]) -> html.Html:
     items: list[tuple[str, Any]] = []
     for side, source in run["inputs"].items():
-        items += [(side, source["path"]), (f"{side} SHA-256", source["sha256"])]
+        items.append((side, source["path"]))
+        if "sha256" in source:
+            items.append((f"{side} SHA-256", source["sha256"]))
     items += [(name, value) for name, value in run["options"].items() if value is not None]
     items += list(run["versions"].items())
     return html.section("Run", html.definitions(items))

@@ -45,8 +45,6 @@ PACKAGES = (
     "roifile",
     "pycocotools",
     "faster-coco-eval",
-    "shapely",
-    "pandas",
     "matplotlib",
     "torch",
     "torchvision",

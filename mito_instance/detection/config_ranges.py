@@ -141,13 +141,6 @@ def check_training(cfg: CfgNode) -> None:
             "MITO.HARD_BOX_FRACTION: must be 1 with MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or "
             f"USE_FED_LOSS, for it learns a softmax, got {cfg.MITO.HARD_BOX_FRACTION:g}"
         )
-    if 2 * cfg.SOLVER.WARMUP_ITERS > cfg.SOLVER.MAX_ITER > _FEW_STEPS:
-        logger.warning(
-            "SOLVER.WARMUP_ITERS %d of SOLVER.MAX_ITER %d steps: the rate hardly rises before it "
-            "falls, and little is learned; lower it to a tenth of the steps",
-            cfg.SOLVER.WARMUP_ITERS,
-            cfg.SOLVER.MAX_ITER,
-        )
     if cfg.SEED >= 0:
         raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")
     if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d":
@@ -164,7 +157,7 @@ def check_training(cfg: CfgNode) -> None:
 
 
 def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
-    """Say which keys of a training were set in vain.
+    """Say which keys of a training were set in vain, or nearly so.
 
     Args:
         cfg: with all overrides.
@@ -176,6 +169,13 @@ def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
             "MITO.EARLY_STOPPING_PATIENCE %d: ends no training without validations on the way; "
             "pass --val and TEST.EVAL_PERIOD, or set it to 0",
             patience,
+        )
+    if 2 * cfg.SOLVER.WARMUP_ITERS > cfg.SOLVER.MAX_ITER > _FEW_STEPS:
+        logger.warning(
+            "SOLVER.WARMUP_ITERS %d of SOLVER.MAX_ITER %d steps: the rate hardly rises before it "
+            "falls, and little is learned; lower it to a tenth of the steps",
+            cfg.SOLVER.WARMUP_ITERS,
+            cfg.SOLVER.MAX_ITER,
         )
     usual = get_cfg()
     meant: dict[str, tuple[Any, str]] = dict(_FIXED)

@@ -17,6 +17,7 @@ from detectron2.utils.events import (
 
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
+from mito_instance.io.json_file import MARK_OF_EVALUATION
 
 METRICS_NAME = "metrics.json"
 PERIOD = 20
@@ -86,7 +87,7 @@ def drop_rows(metrics: Path, start: int) -> None:
         is_ours = is_ours or isinstance(iteration, int)
         if isinstance(iteration, int) and iteration < start:
             kept.append(line + "\n")
-    if not is_ours and '"command": "evaluate"' in text:
+    if not is_ours and MARK_OF_EVALUATION in text:
         raise ConfigError(
             f"{metrics}: is of mito evaluate, and is not replaced; move it, or choose another "
             "OUTPUT_DIR"

@@ -55,14 +55,6 @@ class MatchCounts:
         return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
-    def detection_accuracy(self) -> float:
-        """TP / (TP + FP + FN), in [0, 1]; NaN without truth and predictions.
-
-        StarDist and Cellpose print this number as "AP"; it is not COCO's.
-        """
-        return ratio(self.tp, self.tp + self.fp + self.fn)
-
-    @property
     def pq(self) -> float:
         """Panoptic quality, in [0, 1]; NaN without truth and predictions.
 

@@ -11,6 +11,10 @@ from mito_instance.errors import AnnotationError
 MAX_JSON_BYTES = 2 * 1024**3
 
 
+MARK_OF_EVALUATION = '"command": "evaluate"'
+"""Stands in every ``metrics.json`` of an evaluation, and in none of a training."""
+
+
 def read_json(path: Path, form: str) -> Any:
     """What a JSON file holds.
 

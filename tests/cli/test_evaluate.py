@@ -500,6 +500,21 @@ def test_an_evaluation_is_not_written_into_what_is_read(tmp_path, capsys):
     assert main([*arguments, "-o", str(tmp_path / "labels_o")]) == 0
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_region_is_in_the_record(files, tmp_path, capsys, is_folder):
+    region = tmp_path / "regions" / "a.zip"
+    region.parent.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros(HW, np.uint8)).save(tmp_path / f"{name}.png")
+        outline = ImageInstances("x", HW, (rle.place(np.ones((30, 50), bool), 0, 0, HW),))
+        write_roi_zip(region.with_stem(name), [outline], is_stack=False)
+    given = region.parent if is_folder else region
+    assert main([*files, "-o", str(tmp_path / "o"), "--region", str(given)]) == 0
+    assert "foreground" in capsys.readouterr().out
+    assert ("sha256" in read(tmp_path / "o")["run"]["inputs"]["region"]) != is_folder
+    assert str(given) in (tmp_path / "o" / "report.html").read_text()
+
+
 def test_single_files_of_two_folders_are_no_pair(tmp_path, capsys):
     for side, name in (("true", "cell_02.tif"), ("pred", "cell_07.tif")):
         (tmp_path / side).mkdir()

@@ -88,7 +88,6 @@ def test_the_same_seed_makes_the_same_damage():
     data = READERS[2].seeds()[0]
     assert mutate_png(data, random.Random(1)) == mutate_png(data, random.Random(1))
     assert mutate_text(b'{"a": 1}', random.Random(5)) == mutate_text(b'{"a": 1}', random.Random(5))
-    assert mutate_text(b"", random.Random(0)) in (b"", mutate_text(b"", random.Random(0)))
 
 
 @pytest.mark.skipif(find_spec("atheris") is not None, reason="it is installed")

@@ -73,15 +73,6 @@ def labels(height=40, width=60):
     return image
 
 
-def found_in(instances):
-    return [
-        (rle.decode(mask), score, category)
-        for mask, score, category in zip(
-            instances.masks, instances.scores, instances.category_ids, strict=True
-        )
-    ]
-
-
 @given(
     array=hnp.arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7))),
     count=st.sampled_from([4, 8]),
