@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,8 @@ def build_parser() -> CommandParser:
         "--pixel-size-nm",
         type=checked_number(MIN_NM, MAX_NM),
         metavar="X",
-        help=f"edge length of a pixel, {MIN_NM:g} to {MAX_NM:g} nm, in place of the files' own",
+        help=f"edge length of a pixel, {MIN_NM:g} to {MAX_NM:g} nm, in place of the files' own "
+        "(of --also: where a file says none)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the new model"
@@ -275,7 +277,10 @@ def _train(
 
 def _move_model(trainer: Any, output: Path) -> None:
     """The model, the best on the judged images, into the output folder."""
+    from mito_instance.detection.trainer import UNMEASURED
+
     logs = Path(trainer.cfg.OUTPUT_DIR)
+    shutil.rmtree(logs / UNMEASURED, ignore_errors=True)  # of an earlier run
     folder = trainer.save_final_model()
     for path in folder.iterdir():
         path.replace(output / path.name)

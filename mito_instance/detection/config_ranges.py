@@ -121,7 +121,8 @@ def check_training(cfg: CfgNode) -> None:
             f"SOLVER.WARMUP_METHOD: must be {' or '.join(_WARMUPS)}, got "
             f"{cfg.SOLVER.WARMUP_METHOD!r}"
         )
-    if cfg.SOLVER.BASE_LR_END > cfg.SOLVER.BASE_LR:
+    is_cosine = cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR"
+    if is_cosine and cfg.SOLVER.BASE_LR_END > cfg.SOLVER.BASE_LR:
         raise ConfigError(
             "SOLVER.BASE_LR_END: must be at most SOLVER.BASE_LR "
             f"({cfg.SOLVER.BASE_LR:g}), got {cfg.SOLVER.BASE_LR_END:g}"

@@ -62,6 +62,23 @@ class Writers(hooks.PeriodicWriter):
             writer.close()
 
 
+def check_curves(folder: Path) -> None:
+    """Refuse a folder where an evaluation lies in the place of the curves.
+
+    Args:
+        folder: ``OUTPUT_DIR``.
+
+    Raises:
+        ConfigError: names the file.
+    """
+    metrics = folder / METRICS_NAME
+    if metrics.is_file() and MARK_OF_EVALUATION in metrics.read_text("utf-8", errors="replace"):
+        raise ConfigError(
+            f"{metrics}: is of mito evaluate, and is not replaced; move it, or choose another "
+            "OUTPUT_DIR"
+        )
+
+
 def drop_rows(metrics: Path, start: int) -> None:
     """Leave out the rows of ``metrics.json`` from iteration ``start`` on, and broken ones.
 
@@ -70,28 +87,18 @@ def drop_rows(metrics: Path, start: int) -> None:
     Args:
         metrics: the file; nothing happens if there is none.
         start: first iteration that the training will do.
-
-    Raises:
-        ConfigError: if the file is none of a training, such as that of an evaluation.
     """
     if not metrics.is_file():
         return
-    kept, is_ours = [], False
-    text = metrics.read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
+    kept = []
+    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
         iteration = row.get("iteration") if isinstance(row, dict) else None
-        is_ours = is_ours or isinstance(iteration, int)
         if isinstance(iteration, int) and iteration < start:
             kept.append(line + "\n")
-    if not is_ours and MARK_OF_EVALUATION in text:
-        raise ConfigError(
-            f"{metrics}: is of mito evaluate, and is not replaced; move it, or choose another "
-            "OUTPUT_DIR"
-        )
     write_text_atomic(metrics, "".join(kept))
 
 

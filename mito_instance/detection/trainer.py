@@ -35,7 +35,7 @@ from mito_instance.detection.config_ranges import (
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
 from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
 from mito_instance.detection.loader import build_train_loader, read_data
-from mito_instance.detection.logs import Writers, recent_curves, restore_curves
+from mito_instance.detection.logs import Writers, check_curves, recent_curves, restore_curves
 from mito_instance.detection.machine import explained_out_of_memory
 from mito_instance.detection.model import build_network
 from mito_instance.detection.model_card import LOOKALIKES, TrainingRecord, sha256
@@ -55,6 +55,10 @@ from mito_instance.errors import ConfigError
 logger = logging.getLogger(__name__)
 # It logs a traceback of every loss that is not finite; we turn that into one line.
 logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)
+
+
+UNMEASURED = "model_not_measured"
+"""Beside the model: that of a step whose validation failed."""
 
 
 class Trainer(DefaultTrainer):
@@ -177,6 +181,7 @@ class Trainer(DefaultTrainer):
             ConfigError: if the checkpoint was made with another seed or optimizer, or with a
                 validation whose best model would be lost, or not all processes found the same one.
         """
+        check_curves(Path(self.cfg.OUTPUT_DIR))
         if resume and not self.checkpointer.has_checkpoint():
             logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
         super().resume_or_load(resume)
@@ -332,7 +337,7 @@ class Trainer(DefaultTrainer):
         Returns:
             Its folder.
         """
-        folder = self.model_folder.with_name("model_not_measured")
+        folder = self.model_folder.with_name(UNMEASURED)
         self._export(self.iter + 1, self.iter + 1, {}, folder)
         return folder
 

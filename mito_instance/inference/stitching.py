@@ -205,7 +205,7 @@ def _confirms(other: Detection, detection: Detection) -> bool:
     """Whether a tile shows an object where another does, of the same category or as another."""
     if other.category_id == detection.category_id:
         return _same_object(detection, other)
-    return _is_duplicate(detection, other)
+    return detection.complete and _is_duplicate(detection, other)
 
 
 def _inner_edges(tiles: Sequence[Tile], image_hw: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,8 @@ from mito_instance.semantic.predictor import Grey, SemanticPredictor, SlicePredi
 from mito_instance.semantic.stacks import Place, Series, file_states, is_blank, read_slice
 
 N_MAPS = 4
-"""Maps that are kept: those of a page and its neighbours, and one more; for each channel."""
+"""Maps that are kept: those of a page and its neighbours, and one more; for each series whose
+pages take turns in a file."""
 
 Key: TypeAlias = tuple[
     Place, tuple[tuple[int, int], ...], tuple[int, ...], float | None, int | None

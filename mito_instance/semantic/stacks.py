@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,11 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.files import is_settled
 from mito_instance.io.imagej_position import StackDimensions, stack_dimensions
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
+from mito_instance.io.images import n_frames as count_frames
 
 logger = logging.getLogger(__name__)
+
+MAX_INTERLEAVED = 4
 
 Place = tuple[Path, int]
 """A file and a 0-based page of it."""
@@ -40,10 +44,9 @@ def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
         Runs in slice order; every image is in exactly one.
     """
     stacks: dict[object, list[tuple[int, int]]] = defaultdict(list)
-    sizes: dict[str, StackDimensions | None] = {}
+    n_listed = Counter(image.image for image in images)
+    sizes = {name: _hyperstack(Path(name)) for name, count in n_listed.items() if count > 1}
     for index, place in enumerate(slices_of(images)):
-        if place.stack == images[index].image and place.stack not in sizes:
-            sizes[place.stack] = _hyperstack(Path(place.stack))
         run, number = _place_in(sizes.get(place.stack), place.number)
         stacks[place.stack, run].append((number, index))
     runs: list[list[int]] = []
@@ -77,9 +80,13 @@ class Series:
 
     @property
     def n_interleaved(self) -> int:
-        """Series whose pages take turns in a file, as the channels of a hyperstack do."""
+        """Series whose pages take turns in a file, as the channels of a hyperstack do.
+
+        Predictors keep maps of each; 1 where these would be too many.
+        """
         (path, first), (other, second) = self.places[0], self.places[min(1, len(self.places) - 1)]
-        return max(1, second - first) if path == other else 1
+        step = second - first if path == other else 1
+        return step if 1 <= step <= MAX_INTERLEAVED else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +154,7 @@ class SeriesOnDisk:
 
 def _runs_of_pages(path: Path, n_frames: int) -> list[list[int]]:
     """The pages of a file that follow each other in depth: all, but of a hyperstack."""
-    sizes = _hyperstack(path)
-    if sizes is not None and sizes.channels * sizes.slices * sizes.frames != n_frames:
-        sizes = None  # cut off
+    sizes = _hyperstack(path, n_frames)
     runs: dict[object, list[tuple[int, int]]] = {}
     for page in range(n_frames):
         run, number = _place_in(sizes, page)
@@ -157,11 +162,19 @@ def _runs_of_pages(path: Path, n_frames: int) -> list[list[int]]:
     return [[page for _, page in sorted(run)] for run in runs.values()]
 
 
-def _hyperstack(path: Path) -> StackDimensions | None:
-    """How the pages of a file are counted, if they have more than one axis."""
+def _hyperstack(path: Path, n_frames: int | None = None) -> StackDimensions | None:
+    """How the pages of a file are counted, if they have more than one axis.
+
+    None as well where the file has other pages than it says, as one that was cut off.
+    """
     sizes = stack_dimensions(path)
-    is_one = sizes is None or sum(size > 1 for size in sizes[:3]) < 2
-    return None if is_one else sizes
+    if sizes is None or sum(size > 1 for size in sizes[:3]) < 2:
+        return None
+    try:
+        n_frames = count_frames(path) if n_frames is None else n_frames
+    except MitoInstanceError:
+        return None
+    return sizes if math.prod(sizes[:3]) == n_frames else None
 
 
 def _place_in(sizes: StackDimensions | None, page: int) -> tuple[object, int]:

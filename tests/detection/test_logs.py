@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("detectron2")
 
-from mito_instance.detection.logs import drop_rows
+from mito_instance.detection.logs import check_curves, drop_rows
 from mito_instance.errors import ConfigError
 
 
@@ -26,5 +26,11 @@ def test_an_evaluation_in_its_place_stays(tmp_path):
     text = json.dumps({"ap": 0.5, "run": {"command": "evaluate"}}, indent=1)
     metrics.write_text(text)
     with pytest.raises(ConfigError, match=r"metrics.json: is of mito evaluate, and is not"):
-        drop_rows(metrics, 0)
+        check_curves(tmp_path)
     assert metrics.read_text() == text
+
+
+def test_curves_and_nothing_are_no_evaluation(tmp_path):
+    check_curves(tmp_path)
+    (tmp_path / "metrics.json").write_text('{"iteration": 19, "total_loss": 1.5}\n')
+    check_curves(tmp_path)

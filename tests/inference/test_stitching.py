@@ -159,6 +159,22 @@ def test_where_tiles_disagree_on_the_category_the_object_stays():
     assert len(stitch(parts, ImageInstances("page", image_hw), tiles)) == 1
 
 
+def test_a_piece_does_not_replace_the_whole_of_another_category():
+    image_hw = (60, 208)
+    tiles = tiles_of(image_hw, 128, 48)
+    across = np.zeros(image_hw, dtype=bool)
+    across[20:40, 90:140] = True  # cut by the first tile at 128
+    parts = []
+    for tile, category, score in zip(tiles, (1, 2), (0.9, 0.8), strict=True):
+        mask = rle.encode(across[tile.slices])
+        size = (tile.height, tile.width)
+        found = ImageInstances("tile", size, (mask,), np.array([score]), category_ids=(category,))
+        parts += detections_of(found, tile, image_hw)
+    assert [part.complete for part in parts] == [False, True]
+    (whole,) = stitch(parts, ImageInstances("page", image_hw), tiles).masks
+    assert np.array_equal(rle.decode(whole), across)
+
+
 def test_detections_under_the_threshold_are_no_instances(tmp_path):
     labels = np.zeros((80, 80), dtype=np.uint8)
     labels[10:30, 10:30] = 1

@@ -74,6 +74,24 @@ def test_neighbours_in_a_hyperstack_are_of_one_channel_and_time(
     assert pages in runs_of(images)
 
 
+@pytest.mark.parametrize("n_pages", [4, 8])
+def test_a_file_of_other_pages_than_it_says_is_one_series(tmp_path, n_pages):
+    """One channel that was saved apart, and a file that was added to."""
+    path = tmp_path / "stack.tif"
+    text = "ImageJ=1.53t\nimages=6\nchannels=2\nslices=3\nhyperstack=true\n"
+    tifffile.imwrite(
+        path, np.zeros((n_pages, 8, 8), np.uint8), description=text, photometric="minisblack"
+    )
+    assert len(SeriesOnDisk().around(path, 1, n_pages).places) == n_pages
+    assert runs_of([image(str(path), page) for page in range(n_pages)]) == [list(range(n_pages))]
+
+
+def test_maps_are_kept_for_few_channels_alone(tmp_path):
+    places = tuple((tmp_path / "a.tif", page) for page in range(0, 600, 200))
+    assert Series(places, 0).n_interleaved == 1
+    assert Series(places[:1], 0).n_interleaved == 1
+
+
 def test_a_folder_is_listed_again_when_it_changes(tmp_path, monkeypatch):
     listed = []
     images_beside = stacks._images_beside
