@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 from record import processor
 
+from mito_instance.annotations.image_files import page_of
 from mito_instance.io.coco import read_coco, write_coco
 
 FIGURES = (
@@ -100,12 +101,8 @@ def parameters(folder: Path) -> int:
 
 def keep_listed(pred: Path, truth: Path) -> None:
     """Leave out predicted pages of a stack that the truth does not list; it may list some only."""
-    images_true, images_pred = read_coco(truth), read_coco(pred)
-    listed = {(str(Path(image.image).resolve()), image.frame) for image in images_true}
-    write_coco(
-        pred,
-        [i for i in images_pred if (str(Path(i.image).resolve()), i.frame) in listed],
-    )
+    listed = {page_of(image) for image in read_coco(truth)}
+    write_coco(pred, [image for image in read_coco(pred) if page_of(image) in listed])
 
 
 def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mito_instance.annotations.check_images import ImageEntry
 from mito_instance.annotations.check_masks import check_mask
-from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
+from mito_instance.annotations.findings import LEFT_OUT, Finding, Findings, printable
 from mito_instance.errors import AnnotationError
 from mito_instance.io import coco_values
 from mito_instance.io.coco_crowds import CVAT_MARKS_THEM, may_be_brush_mask
@@ -58,7 +58,7 @@ def is_instance(
     if is_crowd is False:
         return True
     is_kept = is_crowd and crowds_are_instances
-    mask, problems = (None, Findings()) if is_kept else _region(entry, image, where)
+    mask, problems = (None, []) if is_kept else _region(entry, image, where)
     if is_crowd:
         text = "a crowd region is no single instance"
         if may_be_brush_mask(entry.get("segmentation"), image.image_hw):
@@ -67,18 +67,16 @@ def is_instance(
         findings.add("crowd", where, text, repair)
         if mask is not None:
             regions.append(mask)
-    findings.items += problems.items
+    findings.items += problems
     return bool(is_kept)
 
 
-def _region(entry: dict[str, Any], image: ImageEntry, where: str) -> tuple[RLE | None, Findings]:
+def _region(
+    entry: dict[str, Any], image: ImageEntry, where: str
+) -> tuple[RLE | None, list[Finding]]:
     """The mask of what is no single instance, and what makes it unreadable."""
-    problems = Findings()
     if not entry.get("segmentation") or not image.is_usable:
-        return None, problems
+        return None, []
     found = Findings()
     mask = check_mask(entry["segmentation"], image.image_hw, where, found)
-    problems.items += [
-        replace(item, repair=LEFT_OUT) for item in found.items if item.severity == "error"
-    ]
-    return mask, problems
+    return mask, [replace(i, repair=LEFT_OUT) for i in found.items if i.severity == "error"]

@@ -190,7 +190,6 @@ def _check_annotations(
             continue
         image = images[key]
         where = f"{image.where} {where}"
-        n_regions = len(regions[key])
         if not is_instance(
             entry,
             image,
@@ -199,8 +198,7 @@ def _check_annotations(
             regions[key],
             crowds_are_instances=crowds_are_instances,
         ):
-            if len(regions[key]) == n_regions:
-                lossy.add(key)
+            lossy.add(key)
             continue
         if not image.is_usable:
             continue

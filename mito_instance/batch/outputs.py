@@ -22,7 +22,7 @@ from mito_instance.io.imagej_roi_writer import (
 )
 from mito_instance.io.images import IMAGE_SUFFIXES
 from mito_instance.io.tables import write_table
-from mito_instance.io.tiff import MAGIC as TIFF_MAGIC
+from mito_instance.io.tiff import is_tiff
 from mito_instance.measure.groups import PageFigures, summary_rows
 from mito_instance.measure.schema import OBJECTS_NAMES, SUMMARY_NAMES
 from mito_instance.measure.summary import Row
@@ -182,23 +182,12 @@ def _is_drawn(description: str) -> bool:
     return DRAWN_FROM in description or description.endswith(NOT_DRAWN)
 
 
-def _is_tiff(path: Path) -> bool:
-    """Whether a file begins as a TIFF does; one of ours that was damaged later still does."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(4) in TIFF_MAGIC
-    except OSError:
-        return False
-
-
 def _refuse_pictures(folder: Path, stems: Iterable[str]) -> None:
     """Refuse a folder where pictures that are no overlays lie in the places of overlays."""
     for stem in stems if folder.is_dir() else ():
         png, tiff = folder / f"{stem}.png", folder / f"{stem}.tif"
         found = png if png.exists() and not is_overlay(png) else None
-        if tiff.exists() and not (
-            _is_tiff(tiff) and _is_drawn(first_description(tiff, DRAWN_FROM))
-        ):
+        if tiff.exists() and not (is_tiff(tiff) and _is_drawn(first_description(tiff, DRAWN_FROM))):
             found = tiff
         if found is not None:
             raise ConfigError(

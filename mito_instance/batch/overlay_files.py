@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -150,15 +151,11 @@ class StackOverlays:
         self._continue(path)
         if self._is_broken:
             return
-        try:
+        with self._whole_or_not():
             if picture is not None and self._tiff is None:
                 self._open(path, n_frames, picture.image_hw)
             self._pages.append(frame if picture is None else picture)
             self._write_pages()
-        except BaseException:
-            self._is_broken, self._tiff = True, None
-            with self._exits:  # nothing is put in place
-                raise
 
     def add_failed(self, path: Path) -> None:
         """Take a page that could not be read or measured."""
@@ -168,12 +165,18 @@ class StackOverlays:
     def end(self, path: Path) -> None:
         """Put the file of an image in place, all of whose pages have come, or failed."""
         if path == self._path:
-            try:
+            with self._whole_or_not():
                 self._finish()
-            except BaseException:
-                self._is_broken, self._tiff, self._pages = True, None, []
-                with self._exits:  # nothing is put in place
-                    raise
+
+    @contextmanager
+    def _whole_or_not(self) -> Iterator[None]:
+        """Nothing is put in place where the file cannot be written; its other pages are left."""
+        try:
+            yield
+        except BaseException:
+            self._is_broken, self._tiff, self._pages = True, None, []
+            with self._exits:
+                raise
 
     def _continue(self, path: Path) -> None:
         if path != self._path:

@@ -18,6 +18,7 @@ from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
+    from mito_instance.detection.model_card import DataFile
     from mito_instance.instances import ImageInstances
 
 logger = logging.getLogger(__name__)
@@ -151,12 +152,10 @@ def _finetune(args: argparse.Namespace) -> int:
         divide,
         notes_of,
         read_others,
-        warn_of_lookalikes,
         write_parts,
     )
     from mito_instance.cli.validation import validation_of
     from mito_instance.detection.config import load_config
-    from mito_instance.detection.config_ranges import check_training
     from mito_instance.detection.finetuning import (
         check_one_class,
         draws_from_probability,
@@ -221,10 +220,11 @@ def _finetune(args: argparse.Namespace) -> int:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
         learned, val_json = write_parts(folder, *parts, beside)
         cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
-        check_training(cfg)
-        if parts[1] is not parts[0]:
-            warn_of_lookalikes(cfg, [source_of.get(page_of(i), i) for i in parts[1]])
-        return _train(cfg, validate, args.seed, notes, label, keeps_unmeasured=folder == logs)
+        held_out = [] if parts[1] is parts[0] else parts[1]
+        whole = [source_of.get(page_of(image), image) for image in held_out]
+        return _train(
+            cfg, validate, args.seed, notes, label, whole, keeps_unmeasured=folder == logs
+        )
 
     if args.cross_validate:
 
@@ -256,6 +256,7 @@ def _train(
     seed: int,
     notes: tuple[str, ...],
     label: str,
+    held_out: Sequence[ImageInstances],
     *,
     keeps_unmeasured: bool,
 ) -> Any:
@@ -267,12 +268,26 @@ def _train(
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
     trainer = Trainer(cfg, validate, seed, notes)
+    _warn_of_lookalikes(held_out, trainer.files)
     trainer.register_hooks([ProgressBar(label)])
     trainer.can_resume = False
     trainer.keeps_unmeasured = keeps_unmeasured
     trainer.resume_or_load(resume=False)
     trainer.train()
     return trainer
+
+
+def _warn_of_lookalikes(judged: Sequence[ImageInstances], files: Sequence[DataFile]) -> None:
+    """Say how many images that are measured on give look-alikes to the training."""
+    from mito_instance.detection.model_card import LOOKALIKES, n_learned_from
+
+    if n_shared := n_learned_from(judged, files, (LOOKALIKES,)):
+        logger.warning(
+            "MITO.AUGMENT.LOOKALIKES: %d of %d images that are measured on give look-alikes to the "
+            "training: figures, best model and score threshold say little about new images",
+            n_shared,
+            len(judged),
+        )
 
 
 def _move_model(trainer: Any, output: Path) -> None:

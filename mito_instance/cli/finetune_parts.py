@@ -7,7 +7,6 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.outlined_images import as_mitochondria, read_categories
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
 from mito_instance.io.images import n_frames
 
@@ -99,29 +98,6 @@ def cut_to_regions(
     if not parts:
         raise AnnotationError(f"--region: nothing to learn from: {failures[0]}")
     return parts, sources, SOME_FAILED if failures else status
-
-
-def warn_of_lookalikes(cfg: Any, judged: Sequence[ImageInstances]) -> None:
-    """Say where look-alikes of a training are of the images that it is measured on.
-
-    Args:
-        cfg: of the training.
-        judged: those images.
-    """
-    pages = {
-        page_of(image)
-        for path in cfg.MITO.AUGMENT.LOOKALIKES
-        for image in read_coco(Path(path))
-        if len(image)
-    }
-    n_shared = sum(page_of(image) in pages for image in judged)
-    if n_shared:
-        logger.warning(
-            "MITO.AUGMENT.LOOKALIKES: %d of %d images that are measured on give look-alikes to the "
-            "training: figures, best model and score threshold say little about new images",
-            n_shared,
-            len(judged),
-        )
 
 
 def divide(

@@ -214,17 +214,9 @@ def _check_given_once(truth: Sequence[ImageInstances]) -> None:
 
 def _warn_of_shared_images(truth: Sequence[ImageInstances], files: Sequence[DataFile]) -> None:
     """Say how many images are learned from and measured on; look-alikes are learned as well."""
-    from mito_instance.annotations.image_files import page_of
-    from mito_instance.detection.model_card import LOOKALIKES
+    from mito_instance.detection.model_card import LOOKALIKES, n_learned_from
 
-    pages = {
-        (Path(page.image).resolve(), page.frame)
-        for file in files
-        for page in file.pages
-        if file.use == "training" or (file.use == LOOKALIKES and page.n_instances)
-    }
-    n_shared = sum(page_of(image) in pages for image in truth)
-    if n_shared:
+    if n_shared := n_learned_from(truth, files, ("training", LOOKALIKES)):
         logger.warning(
             "%d of %d validation images are trained on too: figures, best model and score "
             "threshold say little about new images",

@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from safetensors import safe_open
 
 from mito_instance import __version__
+from mito_instance.annotations.image_files import page_of
 from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_2D, SEMANTIC_3D
 from mito_instance.instances import ImageInstances
 
@@ -127,6 +128,25 @@ def model_card(cfg: CfgNode, weights: Path, config: Path, record: TrainingRecord
     else:
         parts += _training(cfg, record)
     return "\n\n".join(parts) + "\n"
+
+
+def n_learned_from(
+    images: Sequence[ImageInstances], files: Sequence[DataFile], uses: Sequence[str]
+) -> int:
+    """How many images are among the pages that a training learns from.
+
+    Args:
+        images: those that it is measured on.
+        files: of the training.
+        uses: of these files that count; one with look-alikes counts for the pages that have any.
+    """
+    pages = {
+        (Path(page.image).resolve(), page.frame)
+        for file in files
+        for page in file.pages
+        if file.use in uses and (file.use != LOOKALIKES or page.n_instances)
+    }
+    return sum(page_of(image) in pages for image in images)
 
 
 def sha256(path: Path) -> str:

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 # What tifffile finds wrong comes back as one line of ours, or is harmless.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
+_MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _SEPARATED = 5
 _STK_PLANES = 33629
 """Tag of MetaMorph's stacks, with an entry a plane."""
@@ -52,7 +52,7 @@ def is_tiff(path: Path) -> bool:
     """
     try:
         with path.open("rb") as stream:
-            return stream.read(4) in MAGIC
+            return stream.read(4) in _MAGIC
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 

@@ -93,7 +93,7 @@ class NeighbourPredictor(SlicePredictor):
         return max(0, series.position - 1), min(series.position + 2, len(series.places))
 
     def _seen_at(
-        self, place: Place, page: Page, tile_px: int | None, n_interleaved: int = 1
+        self, place: Place, page: Page, tile_px: int | None, n_interleaved: int
     ) -> tuple[Grey, bool] | None:
         """Map of a slice in the stack of a page, and whether it shows anything; None if unread."""
         size_nm = None if page.pixel_size is None else page.pixel_size.nm

@@ -126,10 +126,14 @@ class SeriesOnDisk:
         if n_frames > 1:
             key = (path, n_frames)
             if key not in self._files:
-                self._files[key] = {
-                    page: Series(tuple((path, page) for page in pages), position)
+                runs = [
+                    tuple((path, page) for page in pages)
                     for pages in _runs_of_pages(path, n_frames)
-                    for position, page in enumerate(pages)
+                ]
+                self._files[key] = {
+                    page: Series(places, position)
+                    for places in runs
+                    for position, (_, page) in enumerate(places)
                 }
             return self._files[key][frame]
         return self._series_beside(path).get((path, 0), Series(((path, 0),), 0))
