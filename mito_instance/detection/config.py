@@ -67,6 +67,10 @@ def add_mito_config(cfg: CfgNode) -> None:
     # Pixel size in nm of training and prediction. In training every image whose own is known is
     # resampled to it; in prediction those are that differ by more than a quarter. 0: none is.
     cfg.MITO.PIXEL_SIZE_NM = 0.0
+    # Least and largest median size (square root of the area, in the model's pixels) of a page's
+    # instances that the model judges well: other pages are resized and looked at again. Empty: no
+    # page is. A training leaves it empty.
+    cfg.MITO.FAMILIAR_PX = ()
     # Names of categories 1, 2, ...; a training takes them from its data.
     cfg.MITO.CLASS_NAMES = ()
     # Edge of the square tiles that larger images are cut into, and their overlap.

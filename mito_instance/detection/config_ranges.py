@@ -84,9 +84,14 @@ def check_ranges(cfg: CfgNode) -> None:
             f"MITO.PIXEL_SIZE_NM: must be nanometres from {_LEAST_NM:g} to {_MOST_NM:g}, or 0 to "
             f"resample nothing, got {pixel_nm:g}"
         )
+    sizes = tuple(cfg.MITO.FAMILIAR_PX)
+    if sizes and not (_are_two_numbers(sizes) and 0 < 2 * sizes[0] <= sizes[1] < math.inf):
+        raise ConfigError(
+            "MITO.FAMILIAR_PX: must be two sizes in pixels, the larger one at least twice the "
+            f"smaller, such as (28, 90), or none, got {reprlib.repr(sizes)[:80]}"
+        )
     levels = tuple(cfg.MITO.CONTRAST_PERCENTILES)
-    is_pair = len(levels) == 2 and all(isinstance(level, int | float) for level in levels)
-    if not is_pair or not 0 <= levels[0] < 50 < levels[1] <= 100:
+    if not _are_two_numbers(levels) or not 0 <= levels[0] < 50 < levels[1] <= 100:
         raise ConfigError(
             "MITO.CONTRAST_PERCENTILES: must be two percentages, one below and one above 50, such "
             f"as (0.5, 99.5), got {reprlib.repr(levels)[:80]}"
@@ -213,6 +218,10 @@ def warn_of_frozen_noise(cfg: CfgNode) -> None:
             "stay so; set it to 0",
             stages,
         )
+
+
+def _are_two_numbers(values: tuple[Any, ...]) -> bool:
+    return len(values) == 2 and all(isinstance(value, int | float) for value in values)
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

@@ -46,6 +46,11 @@ class NetworkPredictor:
         return float(self.cfg.MITO.PIXEL_SIZE_NM) or None
 
     @property
+    def familiar_px(self) -> tuple[float, ...]:
+        """Least and largest median size of a page's instances that it judges well; or none."""
+        return tuple(map(float, self.cfg.MITO.FAMILIAR_PX))
+
+    @property
     def category_names(self) -> dict[int, str]:
         """Names of the classes by category id; empty for weights that carry none."""
         return dict(enumerate(map(str, self.cfg.MITO.CLASS_NAMES), start=1))

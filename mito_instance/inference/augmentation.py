@@ -18,6 +18,7 @@ from mito_instance.inference.predictor import (
     MaskPredictor,
     StackPredictor,
     category_names,
+    familiar_px,
     pages_at_once,
     predict_in_batches,
     tiles_at_once,
@@ -110,6 +111,11 @@ class AugmentedPredictor:
     def category_names(self) -> Mapping[int, str]:
         """As of the predictor."""
         return category_names(self.predictor)
+
+    @property
+    def familiar_px(self) -> Sequence[float]:
+        """As of the predictor."""
+        return familiar_px(self.predictor)
 
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """As of the predictor."""

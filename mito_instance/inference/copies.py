@@ -15,6 +15,7 @@ from mito_instance.inference.predictor import (
     MaskPredictor,
     StackPredictor,
     category_names,
+    familiar_px,
     tiles_at_once,
 )
 from mito_instance.instances import ImageInstances
@@ -79,6 +80,11 @@ class CopiesPredictor:
     def category_names(self) -> Mapping[int, str]:
         """As of the model."""
         return category_names(self.copies[0])
+
+    @property
+    def familiar_px(self) -> Sequence[float]:
+        """As of the model."""
+        return familiar_px(self.copies[0])
 
     def prepare(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """As of the model."""

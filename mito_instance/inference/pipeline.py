@@ -12,9 +12,11 @@ from mito_instance.inference.predictor import (
     MaskPredictor,
     StackPredictor,
     category_names,
+    familiar_px,
     predict_in_batches,
 )
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
+from mito_instance.inference.second_look import best_look
 from mito_instance.inference.stitching import Detection, detections_of, stitch
 from mito_instance.inference.tiling import checked_tile_px, tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
@@ -32,7 +34,8 @@ def predict_page(
     """Instances of one page of any size.
 
     A page whose pixel size is known, and differs from the model's by more than a quarter, is
-    resampled to the model's; the masks come back in the page's own pixels.
+    resampled to the model's; one whose instances are smaller or larger than the model knows is
+    looked at again, resized. The masks come back in the page's own pixels.
 
     Args:
         predictor: the model.
@@ -40,7 +43,8 @@ def predict_page(
         score_threshold: detections below it are no instances; None for the model's own.
         tile_px: edge of the tiles; None for the model's own. A page that is no larger is one
             tile. A model that looks at neighbouring slices cuts them into such tiles, too.
-        on_tile: called after each tile with the number done and the number of all.
+        on_tile: called after each tile with the number done and the number of all; a second look
+            begins at 1 again.
 
     Returns:
         The page's instances by falling score; none for a page that shows none.
@@ -57,6 +61,27 @@ def predict_page(
         prepared = predictor.prepare(page.pixels)
     itself = _empty(page, prepared, category_names(predictor))
     zoom = zoom_for(itself, predictor.pixel_size_nm)
+
+    def look(zoom: float) -> ImageInstances:
+        return _at_zoom(predictor, prepared, itself, zoom, threshold, tile_px, overlap_px, on_tile)
+
+    instances, zoom = best_look(
+        look, itself, zoom, familiar_px(predictor), predictor.score_threshold
+    )
+    return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
+
+
+def _at_zoom(
+    predictor: MaskPredictor,
+    prepared: npt.NDArray[np.uint8],
+    itself: ImageInstances,
+    zoom: float,
+    threshold: float,
+    tile_px: int,
+    overlap_px: int,
+    on_tile: Callable[[int, int], None] | None,
+) -> ImageInstances:
+    """Instances of a prepared page in the pixels that it has once it is resized."""
     if zoom != 1.0:
         prepared = resize_page(prepared, zoom)
     resized = replace(itself, image_hw=(prepared.shape[0], prepared.shape[1]))
@@ -69,8 +94,7 @@ def predict_page(
         detections += detections_of(found, tile, image_hw)
         if on_tile is not None:
             on_tile(number, len(tiles))
-    instances = stitch(detections, resized, tiles)
-    return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
+    return stitch(detections, resized, tiles)
 
 
 def _empty(page: Page, prepared: npt.NDArray[np.uint8], names: Mapping[int, str]) -> ImageInstances:

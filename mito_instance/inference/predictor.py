@@ -105,6 +105,16 @@ def category_names(predictor: MaskPredictor) -> Mapping[int, str]:
     return dict(getattr(predictor, "category_names", {}))
 
 
+def familiar_px(predictor: MaskPredictor) -> Sequence[float]:
+    """Sizes that a predictor judges well, as of `second_look.second_zoom`; or none, as of a stack.
+
+    What a `StackPredictor` sees of a page is a map, drawn at the scale of its own.
+    """
+    if isinstance(predictor, StackPredictor):
+        return ()
+    return tuple(getattr(predictor, "familiar_px", ()))
+
+
 def predict_in_batches(
     predictor: MaskPredictor, tiles: Iterable[npt.NDArray[np.uint8]], min_score: float
 ) -> Iterator[ImageInstances]:
