@@ -1,6 +1,7 @@
 """What other magnifications, grey levels, noise and focus do to a model's figures.
 
-    python benchmarks/robustness.py epfl_val.json [cdeep3m_val.json …] [--every 3] [--model DIR]
+    python benchmarks/robustness.py epfl_val.json [cdeep3m_val.json …] [--every 3] [--model DIR] \
+        [--changes zoom]
 
 Every image of the truths is changed in one way at a time and given to the model as a user's image
 would be; masks found on zoomed images are brought back to the size of the truth. Prints a table a
@@ -77,10 +78,12 @@ def blur(sigma_px: float) -> Callable[[Grey], Grey]:
 
 CHANGES: Mapping[str, Callable[[Grey], Grey]] = {
     "as it is": lambda grey: grey,
+    "zoom 0.35": zoom(0.35),
     "zoom 0.5": zoom(0.5),
     "zoom 0.7": zoom(0.7),
     "zoom 1.4": zoom(1.4),
     "zoom 2": zoom(2.0),
+    "zoom 3": zoom(3.0),
     "gamma 0.6": gamma(0.6),
     "gamma 1.6": gamma(1.6),
     "brightness drifts by 0.3": drift(0.3),
@@ -108,13 +111,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("truths", type=Path, nargs="+", help="COCO JSON files")
     parser.add_argument("--model", type=Path, help="model folder (default: the package's)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth image alone")
+    parser.add_argument(
+        "--changes", nargs="+", metavar="WORD", default=[""],
+        help="changes whose names begin with one of these words (default: all)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     model: Any = load_model(args.model)
+    chosen = tuple(args.changes)
+    changes = {name: change for name, change in CHANGES.items() if name.startswith(chosen)}
     for path in args.truths:
         truths = read_coco(path)[:: args.every]
         print(f"{path.name}: {len(truths)} images\n\n| | {' | '.join(FIGURES)} |")
         print("|---" * (1 + len(FIGURES)) + "|")
-        for name, change in tqdm(CHANGES.items(), desc=path.name, file=sys.stderr):
+        for name, change in tqdm(changes.items(), desc=path.name, file=sys.stderr):
             found = [found_on(model, truth, change) for truth in truths]
             figures = evaluate(
                 truths, found, min_area_px=MIN_AREA_PX, score_threshold=model.score_threshold

@@ -31,12 +31,14 @@ class PageResult:
         found: the instances, with the pixel size that the file states.
         shapes: one for each instance.
         overlay: fingerprint of the picture drawn for this page; empty if none was.
+        zoom: factor by which the page was resized for the model.
     """
 
     n_frames: int
     found: ImageInstances
     shapes: tuple[ObjectShape, ...]
     overlay: str = ""
+    zoom: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """JSON values from which `from_json` makes an equal result; floats keep all digits."""
@@ -54,6 +56,7 @@ class PageResult:
                 for shape in self.shapes
             ],
             "overlay": self.overlay,
+            "zoom": self.zoom,
         }
 
     @classmethod
@@ -97,7 +100,8 @@ class PageResult:
             )
             if len(shapes) != len(found):
                 raise ValueError(f"{len(found)} masks but {len(shapes)} shapes")
-            return cls(int(values["n_frames"]), found, shapes, str(values["overlay"]))
+            overlay, zoom = str(values["overlay"]), float(values["zoom"])
+            return cls(int(values["n_frames"]), found, shapes, overlay, zoom)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise AnnotationError(f"{path}: no stored result ({error})") from error
 

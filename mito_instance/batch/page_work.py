@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ class Loaded:
         result: what the store holds; None where the page is still to be predicted.
         region: where instances count; None for everywhere.
         seconds: spent on the page so far.
+        zoom: factor by which the page was resized for the model.
     """
 
     key: PageKey | None = None
@@ -81,6 +83,7 @@ class Loaded:
     result: PageResult | None = None
     region: RLE | None = None
     seconds: float = 0.0
+    zoom: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Done:
         stack_page: page of the overlay of a stack, to be written; None where it is drawn already.
         is_stored: whether the result was taken from the store.
         seconds: spent on the page.
+        zoom: factor by which the page was resized for the model.
     """
 
     found: ImageInstances
@@ -110,6 +114,7 @@ class Done:
     stack_page: EncodedPicture | None = None
     is_stored: bool = False
     seconds: float = 0.0
+    zoom: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,7 @@ class PageWork:
                 score_threshold=self.settings.score_threshold,
                 tile_px=self.settings.tile_px,
                 on_tile=_tile_reporter(loaded.page),
+                on_zoom=partial(setattr, loaded, "zoom"),
             )
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
@@ -224,7 +230,7 @@ class PageWork:
             if page is None or found is None:
                 raise ValueError("a page without a stored result must be predicted first")
             shapes = tuple(measure_objects(found, page.pixels))
-            result = PageResult(page.n_frames, found, shapes)
+            result = PageResult(page.n_frames, found, shapes, zoom=loaded.zoom)
         try:
             result, stack_page = self._draw(loaded, result)
         finally:  # what was found outlives a picture that cannot be written
@@ -242,6 +248,7 @@ class PageWork:
             stack_page=stack_page,
             is_stored=is_stored,
             seconds=loaded.seconds + time.perf_counter() - start,
+            zoom=result.zoom,
         )
 
     def _counted(

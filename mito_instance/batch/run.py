@@ -294,6 +294,7 @@ def _log_page(log: TextIO, task: PageTask, row: Row, outcome: Done | Exception) 
         "status": row["status"],
         "count": row["count"],
         "seconds": None if done is None else round(done.seconds, 3),
+        "zoom": None if done is None else round(done.zoom, 4),
         "from_resume": done is not None and done.is_stored,
         "message": row["message"],
     }

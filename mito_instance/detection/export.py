@@ -95,6 +95,8 @@ def with_data(cfg: CfgNode, images: Sequence[ImageInstances]) -> CfgNode:
     learned = cfg.clone()
     learned.defrost()
     learned.MITO.CLASS_NAMES = tuple(names)
+    # Those of another model: it has learned the sizes that these images show.
+    learned.MITO.FAMILIAR_PX = ()
     if images and all(image.pixel_size is None for image in images):
         learned.MITO.PIXEL_SIZE_NM = 0.0
     learned.freeze()

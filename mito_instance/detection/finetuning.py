@@ -43,8 +43,6 @@ _DEFAULTS = {
     "MITO.EMA_DECAY": 0.98,
     "MITO.EARLY_STOPPING_PATIENCE": 0,
     "MITO.EMPTY_IMAGE_REPEATS": 1.0,
-    # It learns the sizes that the new images show.
-    "MITO.FAMILIAR_PX": "()",
     "MITO.AUGMENT.SCALE": "(0.75, 1.35)",
     "MITO.AUGMENT.CONTRAST": "(0.7, 1.3)",
     "MITO.AUGMENT.BRIGHTNESS": "(-0.1, 0.1)",

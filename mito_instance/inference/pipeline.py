@@ -16,7 +16,7 @@ from mito_instance.inference.predictor import (
     predict_in_batches,
 )
 from mito_instance.inference.resampling import masks_at_page_size, resize_page, zoom_for
-from mito_instance.inference.second_look import best_look
+from mito_instance.inference.second_look import Look, best_look
 from mito_instance.inference.stitching import Detection, detections_of, stitch
 from mito_instance.inference.tiling import checked_tile_px, tiles_of, usable_overlap_px
 from mito_instance.instances import ImageInstances
@@ -30,6 +30,7 @@ def predict_page(
     score_threshold: float | None = None,
     tile_px: int | None = None,
     on_tile: Callable[[int, int], None] | None = None,
+    on_zoom: Callable[[float], None] | None = None,
 ) -> ImageInstances:
     """Instances of one page of any size.
 
@@ -45,6 +46,7 @@ def predict_page(
             tile. A model that looks at neighbouring slices cuts them into such tiles, too.
         on_tile: called after each tile with the number done and the number of all; a second look
             begins at 1 again.
+        on_zoom: called with the factor by which the page was resized for the result.
 
     Returns:
         The page's instances by falling score; none for a page that shows none.
@@ -62,39 +64,37 @@ def predict_page(
     itself = _empty(page, prepared, category_names(predictor))
     zoom = zoom_for(itself, predictor.pixel_size_nm)
 
-    def look(zoom: float) -> ImageInstances:
-        return _at_zoom(predictor, prepared, itself, zoom, threshold, tile_px, overlap_px, on_tile)
+    own = predictor.score_threshold
+    sizes_px = familiar_px(predictor)
 
-    instances, zoom = best_look(
-        look, itself, zoom, familiar_px(predictor), predictor.score_threshold
-    )
-    return instances if zoom == 1.0 else masks_at_page_size(instances, itself)
+    def look(zoom: float) -> Look:
+        resized = prepared if zoom == 1.0 else resize_page(prepared, zoom)
+        image_hw = (resized.shape[0], resized.shape[1])
+        tiles = tiles_of(image_hw, tile_px, overlap_px)
+        pieces = (np.ascontiguousarray(resized[tile.slices]) for tile in tiles)
+        lowest = min(threshold, own) if sizes_px else threshold
+        detections: list[Detection] = []
+        results = predict_in_batches(predictor, pieces, lowest)
+        for number, (tile, found) in enumerate(zip(tiles, results, strict=True), start=1):
+            detections += detections_of(found, tile, image_hw)
+            if on_tile is not None:
+                on_tile(number, len(tiles))
 
+        def of_score(least: float) -> ImageInstances:
+            kept = detections
+            if least > lowest:
+                kept = [detection for detection in detections if detection.score >= least]
+            return stitch(kept, replace(itself, image_hw=image_hw), tiles)
 
-def _at_zoom(
-    predictor: MaskPredictor,
-    prepared: npt.NDArray[np.uint8],
-    itself: ImageInstances,
-    zoom: float,
-    threshold: float,
-    tile_px: int,
-    overlap_px: int,
-    on_tile: Callable[[int, int], None] | None,
-) -> ImageInstances:
-    """Instances of a prepared page in the pixels that it has once it is resized."""
-    if zoom != 1.0:
-        prepared = resize_page(prepared, zoom)
-    resized = replace(itself, image_hw=(prepared.shape[0], prepared.shape[1]))
-    image_hw = resized.image_hw
-    tiles = tiles_of(image_hw, tile_px, overlap_px)
-    detections: list[Detection] = []
-    pieces = (np.ascontiguousarray(prepared[tile.slices]) for tile in tiles)
-    results = predict_in_batches(predictor, pieces, threshold)
-    for number, (tile, found) in enumerate(zip(tiles, results, strict=True), start=1):
-        detections += detections_of(found, tile, image_hw)
-        if on_tile is not None:
-            on_tile(number, len(tiles))
-    return stitch(detections, resized, tiles)
+        found = of_score(threshold)
+        # Which scale is right does not depend on the score that is asked for.
+        return Look(zoom, found, of_score(own) if sizes_px and own != threshold else found)
+
+    is_known = itself.pixel_size is not None and predictor.pixel_size_nm is not None
+    best = best_look(look, itself, zoom, sizes_px, scale_is_known=is_known)
+    if on_zoom is not None:
+        on_zoom(best.zoom)
+    return best.found if best.zoom == 1.0 else masks_at_page_size(best.found, itself)
 
 
 def _empty(page: Page, prepared: npt.NDArray[np.uint8], names: Mapping[int, str]) -> ImageInstances:

@@ -54,7 +54,7 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
     if 1 / TOLERANCE <= zoom <= TOLERANCE:
         return 1.0
     height, width = page.image_hw
-    if not fits(page.image_hw, zoom):
+    if height * zoom * width * zoom > MAX_PX or min(height, width) * zoom < 1:
         raise ImageError(
             f"{page.image}: a pixel size of {page.pixel_size.nm:g} nm cannot be brought to the "
             f"model's {model_nm:g} nm: {width} x {height} px would become "
@@ -64,12 +64,6 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
     if not 1 / FAR <= zoom <= FAR:
         _say_far(model_nm, page.pixel_size, page.image)
     return zoom
-
-
-def fits(image_hw: tuple[int, int], zoom: float) -> bool:
-    """Whether a page can be resized by a factor: at least 1 x 1 and at most 2^31 px remain."""
-    height, width = image_hw
-    return height * zoom * width * zoom <= MAX_PX and min(height, width) * zoom >= 1
 
 
 def _say_far(model_nm: float, size: PixelSize, image: str) -> None:
@@ -90,8 +84,8 @@ def _say_unknown(model_nm: float, image: str) -> None:
     if (model_nm, None) not in _said:
         _said.add((model_nm, None))
         logger.warning(
-            "%s: pixel size unknown, and so perhaps of further images: taken as it is, though the "
-            "model was trained at %g nm a pixel; --pixel-size-nm tells it",
+            "%s: pixel size unknown, and so perhaps of further images: not brought to the %g nm a "
+            "pixel at which the model was trained; --pixel-size-nm tells it",
             image,
             model_nm,
         )

@@ -4,79 +4,124 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mito_instance.inference.resampling import fits
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 logger = logging.getLogger(__name__)
 
 LEAST_INSTANCES = 3
-"""Fewer tell nothing of a page."""
+"""The median of fewer tells nothing of a page."""
 
 INSIDE = 4 / 3
 """A second look brings the median this factor inside the range: the first one sees the larger of
 small instances alone, and parts of large ones."""
 
 MOST = 3.0
-"""A page is enlarged by this much at most: beyond, nothing is gained and the time is."""
+"""A second look resizes by this much at most: beyond, nothing is gained and the time is."""
+
+MOST_PX = 1 << 27
+"""A page is not enlarged beyond this: its memory is to stay that of a few bytes a pixel."""
 
 COARSER = 4
-"""A page of unknown pixel size is looked at so many times smaller, too, for a sixteenth of the
-time: instances far too large for a model leave it nothing that a median could be taken of."""
+COARSEST = 16
+"""A page is looked at so many times smaller, and once more: instances far too large for a model
+leave it nothing that a median could be taken of. It takes a sixteenth of the time."""
+
+LEAST_COARSE = 4
+CLEARLY_MORE = 1.2
+"""What a coarse look must show to be believed: instances, and scores in all by this factor."""
 
 LEAST_EDGE_PX = 128
 """A page with a shorter edge is not made smaller to see whether its instances are large."""
+
+LEAST_AREA = 0.5
+"""Part of the area of a first look that one at a smaller size must cover to be believed."""
 
 _said: set[bool] = set()
 """Whether an enlargement (True) or a reduction (False) was reported in this process."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a model finds on a page that is resized by a factor.
+
+    Args:
+        zoom: the factor.
+        found: the instances that were asked for, in the resized page's pixels.
+        counted: those of the model's own score threshold or more, which decide.
+    """
+
+    zoom: float
+    found: ImageInstances
+    counted: ImageInstances
+
+    def __len__(self) -> int:
+        """Number of instances that decide."""
+        return len(self.counted)
+
+    @property
+    def score(self) -> float:
+        """Sum of their scores."""
+        return float(np.sum(np.asarray(self.counted.scores)))
+
+    @property
+    def area(self) -> float:
+        """Sum of their areas, in pixels of the page as it is."""
+        return sum(map(rle.area_px, self.counted.masks)) / self.zoom**2
+
+
 def best_look(
-    look: Callable[[float], ImageInstances],
+    look: Callable[[float], Look],
     page: ImageInstances,
     zoom: float,
     familiar_px: Sequence[float],
-    score_threshold: float,
-) -> tuple[ImageInstances, float]:
+    *,
+    scale_is_known: bool,
+) -> Look:
     """What a model finds on a page at the scale that suits the page's instances.
 
-    If the pixel size is unknown, a look at a quarter of the size is taken instead where what it
-    shows has the higher scores in all, and so on. Then the median size decides whether the page
-    is resized once more; an enlarged page must show as much as it did before, a reduced one may
-    show less, for parts of large instances become one.
+    Unless the scale is known, a look at a quarter of the size is taken instead where it clearly
+    shows more, and so once again. Then the median size decides whether the page is resized once
+    more: enlarged, it must show as much as before; reduced, half of the area at least, for parts
+    of large instances become one.
 
     Args:
-        look: instances of the page resized by a factor, in the resized page's pixels.
-        page: its identity, size and pixel size.
+        look: at the page, resized by a factor.
+        page: its identity and size.
         zoom: factor of the first look.
         familiar_px: least and largest median size that the model judges well, the size of an
             instance being the square root of its area in pixels; empty for a model that has none.
-        score_threshold: instances of this score or more count for all this.
+        scale_is_known: whether the first look is at the model's own pixel size.
 
     Returns:
-        The instances in the resized page's pixels, and the factor; those of the first look where
-        ``familiar_px`` is empty.
+        The look to believe; the first one where ``familiar_px`` is empty.
     """
-    found, first_zoom = look(zoom), zoom
+    best = first = look(zoom)
     if not familiar_px:
-        return found, zoom
-    while page.pixel_size is None and min(page.image_hw) * zoom / COARSER >= LEAST_EDGE_PX:
-        coarse = look(zoom / COARSER)
-        sizes = _sizes_px(coarse, score_threshold)
-        if len(sizes) < LEAST_INSTANCES or not _shows_more(coarse, found, score_threshold):
+        return best
+    while not scale_is_known and first.zoom / best.zoom < COARSEST:
+        if min(page.image_hw) * best.zoom / COARSER < LEAST_EDGE_PX:
             break
-        found, zoom = coarse, zoom / COARSER
-    again = second_zoom(_sizes_px(found, score_threshold), familiar_px)
-    if again != 1.0 and fits(page.image_hw, zoom * again):
-        second = look(zoom * again)
-        if again < 1 or not _shows_more(found, second, score_threshold):
-            found, zoom = second, zoom * again
-    if zoom != first_zoom:
-        _say_resized(page.image, zoom / first_zoom)
-    return found, zoom
+        coarse = look(best.zoom / COARSER)
+        is_more = coarse.score > CLEARLY_MORE * best.score and coarse.area > best.area
+        if len(coarse) < LEAST_COARSE or not is_more:
+            break
+        best = coarse
+    again = second_zoom([rle.area_px(mask) ** 0.5 for mask in best.counted.masks], familiar_px)
+    n_px = page.image_hw[0] * page.image_hw[1] * (best.zoom * again) ** 2
+    if again > 1 and n_px <= MOST_PX:
+        second = look(best.zoom * again)
+        best = second if second.score >= best.score else best
+    elif again < 1 and min(page.image_hw) * best.zoom * again >= 1:
+        second = look(best.zoom * again)
+        best = second if second.area >= LEAST_AREA * best.area else best
+    if best.zoom != first.zoom:
+        _say_resized(page.image, best.zoom / first.zoom)
+    return best
 
 
 def second_zoom(sizes_px: Sequence[float], familiar_px: Sequence[float]) -> float:
@@ -99,18 +144,6 @@ def second_zoom(sizes_px: Sequence[float], familiar_px: Sequence[float]) -> floa
     if median > most:
         return max(most / INSIDE / median, 1 / MOST)
     return 1.0
-
-
-def _sizes_px(found: ImageInstances, score_threshold: float) -> list[float]:
-    counted = found.select(np.asarray(found.scores) >= score_threshold)
-    return [rle.area_px(mask) ** 0.5 for mask in counted.masks]
-
-
-def _shows_more(one: ImageInstances, other: ImageInstances, score_threshold: float) -> bool:
-    """Whether the scores of what counts come to more in all."""
-    first, second = (np.asarray(found.scores) for found in (one, other))
-    totals = [scores[scores >= score_threshold].sum() for scores in (first, second)]
-    return bool(totals[0] > totals[1])
 
 
 def _say_resized(image: str, factor: float) -> None:

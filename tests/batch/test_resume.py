@@ -316,7 +316,7 @@ def page_result(*boxes):
     masks = tuple(rle.place(np.ones((h, w), bool), x, y, (40, 50)) for x, y, w, h in boxes)
     scores = np.linspace(0.1, 1 / 3, len(masks))
     found = ImageInstances("a.tif", (40, 50), masks, scores, 2, PixelSize(1 / 3, "ome"))
-    return PageResult(3, found, tuple(measure_objects(found)), "drawn")
+    return PageResult(3, found, tuple(measure_objects(found)), "drawn", zoom=2.5)
 
 
 @pytest.mark.parametrize(

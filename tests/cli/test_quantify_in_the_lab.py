@@ -251,6 +251,17 @@ def test_names_in_any_script_go_to_a_pipe_in_any_encoding(tmp_path, monkeypatch,
     assert row["image"] == str(tmp_path / "α_01.png")
 
 
+def test_the_log_tells_by_how_much_a_page_was_resized(folder, capsys, monkeypatch):
+    monkeypatch.setattr(DarkObjects, "pixel_size_nm", 5.0)
+    log = folder / "run.jsonl"
+    options = ["--log", log, "--resume", folder / "resume", "--pixel-size-nm", "10"]
+    for _ in range(2):
+        run(capsys, folder / "wt" / "a.png", *options)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["zoom"] for event in events] == [2.0, 2.0]
+    assert [event["from_resume"] for event in events] == [False, True]
+
+
 def test_the_log_has_a_line_a_page(folder, capsys):
     log = folder / "logs" / "run.jsonl"
     for _ in range(2):  # the second run adds to it
@@ -258,12 +269,13 @@ def test_the_log_has_a_line_a_page(folder, capsys):
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(events) == 6
     assert set(events[0]) == {
-        "time", "image", "frame", "status", "count", "seconds", "from_resume", "message",
+        "time", "image", "frame", "status", "count", "seconds", "zoom", "from_resume", "message",
     }  # fmt: skip
     assert [event["status"] for event in events] == ["ok", "ok", "error"] * 2
     assert [event["count"] for event in events[:3]] == [2, 1, None]
     assert [event["from_resume"] for event in events] == [False] * 3 + [True, True, False]
     assert events[0]["seconds"] > 0
+    assert events[0]["zoom"] == events[3]["zoom"] == 1.0
 
 
 def test_results_do_not_depend_on_the_number_of_workers(folder, capsys):

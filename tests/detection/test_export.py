@@ -129,3 +129,8 @@ def test_a_threshold_that_nothing_chose_is_not_called_chosen(
     assert f"| score threshold | 0.5 ({origin}) |" in card
     assert sentence in card
     assert ("The validation images chose" in card) == ("score_threshold" in figures)
+
+
+def test_a_training_keeps_no_sizes_of_another_model(light_config):
+    cfg = load_config(light_config, ["MITO.FAMILIAR_PX", "(28, 90)"])
+    assert with_data(cfg, []).MITO.FAMILIAR_PX == ()

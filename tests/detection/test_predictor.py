@@ -64,6 +64,11 @@ def test_a_model_folder_is_all_that_prediction_needs(model_folder):
     assert (np.diff(found.scores) <= 0).all()
 
 
+def test_the_model_in_the_package_knows_sizes_and_one_s_own_does_not(model_folder):
+    assert load_predictor().familiar_px == (28.0, 90.0)
+    assert load_predictor(model_folder).familiar_px == ()
+
+
 def test_tiles_of_different_sizes_give_a_result_each(model_folder):
     tiles = [np.zeros((70, 64), np.uint8), np.full((64, 90), 200, np.uint8)]
     found = load_predictor(model_folder).predict(tiles)

@@ -120,7 +120,7 @@ def test_an_unknown_pixel_size_is_said_once_a_run(caplog, monkeypatch):
     assert zoom_for(ImageInstances("c.png", (10, 10)), None) == 1.0
     assert len(caplog.records) == 1
     assert "a.png: pixel size unknown" in caplog.text
-    assert "trained at 5 nm a pixel" in caplog.text
+    assert "not brought to the 5 nm a pixel at which the model was trained" in caplog.text
 
 
 def test_a_pixel_size_far_from_the_models_is_said_once(caplog, monkeypatch):

@@ -8,7 +8,8 @@ from mito_instance.inference import second_look
 from mito_instance.inference.augmentation import with_augmentation
 from mito_instance.inference.copies import CopiesPredictor
 from mito_instance.inference.pipeline import predict_page
-from mito_instance.inference.second_look import second_zoom
+from mito_instance.inference.predictor import familiar_px
+from mito_instance.inference.second_look import Look, best_look, second_zoom
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.masks import rle
@@ -37,7 +38,8 @@ class Familiar:
             masks = [m for m in component_rles(tile < 128) if rle.area_px(m) >= 144]
             sizes = np.array([rle.area_px(m) ** 0.5 for m in masks])
             scores = np.where((sizes >= 20) & (sizes <= 100), 0.9, 0.6)
-            found.append(ImageInstances("tile", tile.shape, tuple(masks), scores))
+            every = ImageInstances("tile", tile.shape, tuple(masks), scores)
+            found.append(every.select(scores >= min_score))
         return found
 
 
@@ -122,7 +124,7 @@ def test_a_second_look_that_shows_less_is_not_believed(tmp_path):
 
 
 def test_a_page_that_cannot_be_enlarged_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("mito_instance.inference.resampling.MAX_PX", 200_000)
+    monkeypatch.setattr(second_look, "MOST_PX", 200_000)
     model = Familiar()
     assert len(predict_page(model, page((13, 13, 13), tmp_path))) == 3
     assert len(model.seen) == 1
@@ -140,14 +142,16 @@ def test_instances_beyond_all_measure_are_found_at_a_quarter_of_the_size(tmp_pat
             ]
 
     model = Blind()
-    large = page((240, 280, 240, 16), tmp_path, edge_px=600)
-    found = predict_page(model, large)
+    edges = (200, 200, 210, 200, 200, 16)
+    zooms = []
+    found = predict_page(model, page(edges, tmp_path, edge_px=600), on_zoom=zooms.append)
     assert model.seen == [(600, 1200), (150, 300)]
-    assert len(found) == 3
-    assert sum(rle.area_px(mask) for mask in found.masks) == pytest.approx(193_600, rel=0.03)
+    assert zooms == [0.25]
+    assert len(found) == 5
+    assert sum(rle.area_px(mask) for mask in found.masks) == pytest.approx(204_100, rel=0.03)
     # What is known to be small is small.
     model = Blind()
-    known = page((240, 280, 240, 16), tmp_path, nm=5.0, edge_px=600)
+    known = page(edges, tmp_path, nm=5.0, edge_px=600)
     assert len(predict_page(model, known)) == 1
     assert model.seen == [(600, 1200)]
 
@@ -174,6 +178,108 @@ def test_what_does_not_count_has_no_say(tmp_path):
     small = page((13, 13, 13, 40, 40, 40), tmp_path)  # 0.4 three times, 0.7 three times
     assert len(predict_page(model, small, score_threshold=0.1)) == 6
     assert model.seen == [(300, 600)]
+
+
+@pytest.mark.parametrize(
+    ("first", "coarse", "is_believed"),
+    [
+        pytest.param((16,) * 5, (40,) * 5, True, id="more"),
+        pytest.param((40,) * 5, (40,) * 5, False, id="not-more"),
+        pytest.param((40,) * 6, (40,) * 7, False, id="not-clearly-more"),
+        pytest.param((16,) * 5, (40,) * 3, False, id="too-few"),
+        pytest.param((100, 90, 80, 16), (12,) * 7, False, id="smaller-in-all"),
+    ],
+)
+def test_a_coarse_look_must_clearly_show_more(first, coarse, is_believed):
+    """Sizes in the pixels of each look; those of 16 px score 0.5, others 0.9."""
+    page_of_its_own = ImageInstances("a", (1200, 1600))
+
+    def look(zoom):
+        sizes = first if zoom == 1.0 else coarse
+        hw = (round(1200 * zoom), round(1600 * zoom))
+        masks = [rle.place(np.ones((size, size), bool), 0, 0, hw) for size in sizes]
+        scores = np.array([0.5 if size == 16 else 0.9 for size in sizes])
+        found = ImageInstances("a", hw, tuple(masks), scores)
+        return Look(zoom, found, found)
+
+    best = best_look(look, page_of_its_own, 1.0, (10.0, 100.0), scale_is_known=False)
+    assert best.zoom == (0.25 if is_believed else 1.0)
+
+
+def test_a_page_is_made_smaller_twice_at_most(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(second_look, "_said", set())
+
+    def look(zoom):
+        hw = (round(12800 * zoom), round(12800 * zoom))
+        seen.append(zoom)
+        sizes = [20 + len(seen)] * 5 * 2 ** len(seen)
+        masks = [rle.place(np.ones((size, size), bool), 0, 0, hw) for size in sizes]
+        found = ImageInstances("a.tif", hw, tuple(masks), np.full(len(masks), 0.9))
+        return Look(zoom, found, found)
+
+    seen = []
+    page_of_its_own = ImageInstances("a.tif", (12800, 12800))
+    best = best_look(look, page_of_its_own, 1.0, (10.0, 100.0), scale_is_known=False)
+    assert seen == [1.0, 0.25, 0.0625]
+    assert best.zoom == 0.0625
+    assert "a.tif: its instances are larger than the model finds best" in caplog.text
+    assert "reduced 16 times" in caplog.text
+
+
+def test_what_is_asked_for_does_not_decide_the_scale(tmp_path):
+    model = Familiar()
+    small = page((13, 12, 13, 9, 9, 9), tmp_path)
+    all_found = predict_page(model, small)
+    # The first look's scores are 0.6, and those of the enlarged page 0.9.
+    sure = predict_page(Familiar(), small, score_threshold=0.8)
+    assert len(sure) == len(all_found) == 6
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_a_reduced_look_must_cover_half_of_the_area(tmp_path, share):
+    class Partly(Familiar):
+        def predict(self, tiles, min_score=0.0):
+            (found,) = super().predict(tiles, min_score)
+            n_kept = len(found) if len(self.seen) == 1 else round(share * len(found))
+            return [found.select(range(n_kept))]
+
+    zooms = []
+    large = page((140,) * 5, tmp_path, edge_px=400)
+    found = predict_page(Partly(), large, on_zoom=zooms.append)
+    assert len(found) == (5 if share < 0.5 else 3)
+    assert (zooms[0] < 1) == (share > 0.5)
+
+
+def test_a_few_coarse_detections_are_not_believed(tmp_path):
+    """What looks like mitochondria on an empty page that is made small enough."""
+
+    class Imagining(Familiar):
+        def predict(self, tiles, min_score=0.0):
+            (found,) = super().predict(tiles, min_score)
+            return [found if len(self.seen) > 1 else found.select([])]
+
+    model = Imagining()
+    assert len(predict_page(model, page((160,) * 3, tmp_path, edge_px=600))) == 0
+    assert model.seen == [(600, 1200), (150, 300)]
+    assert len(predict_page(Imagining(), page((160,) * 5, tmp_path, edge_px=600))) == 5
+
+
+def test_a_model_without_a_pixel_size_learns_no_scale_from_that_of_the_page(tmp_path):
+    class OfNoSize(Familiar):
+        pixel_size_nm = None
+
+    for nm in (None, 5.0):
+        model = OfNoSize()
+        predict_page(model, page((40, 50, 60), tmp_path, nm, edge_px=512))
+        assert model.seen == [(512, 1024), (128, 256)]
+
+
+def test_a_model_that_looks_at_neighbouring_slices_looks_once():
+    class OfStacks(Familiar):
+        prepare_page = files_beside = is_whole = Familiar.prepare
+
+    assert familiar_px(Familiar()) == (30.0, 100.0)
+    assert familiar_px(OfStacks()) == ()
 
 
 def test_wrapped_models_know_the_sizes_of_theirs():
