@@ -11,6 +11,14 @@ from mito_instance.batch.run import Batch, Results
 from tests.dark_objects import DarkObjects, micrograph
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A shell lets what it starts in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
     signal.getsignal(signal.SIGINT)  # a bytecode, at which Python calls the handler
