@@ -42,6 +42,29 @@ class DarkObjects:
         return {"weights": "none", "version": self.version}
 
 
+class DarkAt5nm:
+    """Every dark region is an instance; remembers the tiles that it saw."""
+
+    score_threshold = 0.5
+    pixel_size_nm = 5.0
+    tile_px = 128
+    tile_overlap_px = 32
+
+    def __init__(self):
+        self.seen = []
+
+    def prepare(self, pixels):
+        return pixels
+
+    def predict(self, tiles, min_score=0.0):
+        self.seen += [tile.shape for tile in tiles]
+        found = []
+        for tile in tiles:
+            masks = component_rles(tile < 128)
+            found.append(ImageInstances("tile", tile.shape, tuple(masks), np.ones(len(masks))))
+        return found
+
+
 def micrograph(*squares, height=120, width=150):
     """Dark squares (x, y, edge) on a bright ground."""
     image = np.full((height, width), 200, dtype=np.uint8)

@@ -8,28 +8,7 @@ from mito_instance.inference.resampling import masks_at_page_size, zoom_for
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.masks import rle
-from mito_instance.masks.labels import component_rles
-
-
-class DarkAt5nm:
-    score_threshold = 0.5
-    pixel_size_nm = 5.0
-    tile_px = 128
-    tile_overlap_px = 32
-
-    def __init__(self):
-        self.seen = []
-
-    def prepare(self, pixels):
-        return pixels
-
-    def predict(self, tiles, min_score=0.0):
-        self.seen += [tile.shape for tile in tiles]
-        found = []
-        for tile in tiles:
-            masks = component_rles(tile < 128)
-            found.append(ImageInstances("tile", tile.shape, tuple(masks), np.ones(len(masks))))
-        return found
+from tests.dark_objects import DarkAt5nm
 
 
 def page(nm, tmp_path):

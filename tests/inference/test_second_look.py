@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,33 +14,22 @@ from mito_instance.inference.second_look import Look, best_look, second_zoom
 from mito_instance.instances import ImageInstances
 from mito_instance.io.images import Page
 from mito_instance.masks import rle
-from mito_instance.masks.labels import component_rles
+from tests.dark_objects import DarkAt5nm
 
 
-class Familiar:
+class Familiar(DarkAt5nm):
     """Finds dark squares, those of 12 px or more alone, and is sure of those of 20 to 100 px."""
 
-    score_threshold = 0.5
-    pixel_size_nm = 5.0
     tile_px = 4096
-    tile_overlap_px = 32
     familiar_px = (30.0, 100.0)
 
-    def __init__(self):
-        self.seen = []
-
-    def prepare(self, pixels):
-        return pixels
-
     def predict(self, tiles, min_score=0.0):
-        self.seen += [tile.shape for tile in tiles]
         found = []
-        for tile in tiles:
-            masks = [m for m in component_rles(tile < 128) if rle.area_px(m) >= 144]
-            sizes = np.array([rle.area_px(m) ** 0.5 for m in masks])
+        for every in super().predict(tiles):
+            sizes = np.array([rle.area_px(mask) ** 0.5 for mask in every.masks])
             scores = np.where((sizes >= 20) & (sizes <= 100), 0.9, 0.6)
-            every = ImageInstances("tile", tile.shape, tuple(masks), scores)
-            found.append(every.select(scores >= min_score))
+            scored = replace(every, scores=scores)
+            found.append(scored.select((sizes >= 12) & (scores >= min_score)))
         return found
 
 
