@@ -47,6 +47,9 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.FOREGROUND.CONV_DIM = 64
     cfg.MITO.FOREGROUND.LOSS_WEIGHT = 0.5
     cfg.MITO.FOREGROUND.SCORE_POWER = 1.0
+    # Share of a second map in the probability, below 1: that of a small U-Net which sees the image
+    # at half the resolution; 0: there is none. Both learn from the same losses.
+    cfg.MITO.FOREGROUND.COARSE_SHARE = 0.0
     # Share of the map in each mask, below 0.5; the rest is the mask head's.
     cfg.MITO.FOREGROUND.MASK_WEIGHT = 0.0
     # Share of the pixels, the hardest ones, that its cross-entropy learns from.

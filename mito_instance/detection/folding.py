@@ -6,6 +6,7 @@ import torch
 from detectron2.layers import FrozenBatchNorm2d
 from torch import nn
 
+from mito_instance.detection.coarse_map import CoarseMap
 from mito_instance.detection.frozen_norm import frozen_scale_and_shift
 from mito_instance.detection.roi_heads import MitoBoxPredictor
 
@@ -15,7 +16,7 @@ _CASTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 def fold_for_prediction(network: nn.Module, dtype: torch.dtype | None) -> None:
     """Change a network in place so that it predicts the same, faster, and trains no more.
 
-    Frozen batch norms become part of the convolution before them. Weights that autocast would
+    Batch norms become part of the convolution before them. Weights that autocast would
     cast for every image are cast once; the box predictor computes in fp32 and keeps its own.
 
     Args:
@@ -29,6 +30,8 @@ def fold_for_prediction(network: nn.Module, dtype: torch.dtype | None) -> None:
             module.weight.data = module.weight.data * scale.view(-1, 1, 1, 1)
             module.bias = nn.Parameter(shift.detach(), requires_grad=False)
             module.register_module("norm", None)
+        if isinstance(module, CoarseMap):
+            module.fold()
     if dtype is None:
         return
     kept = {

@@ -66,7 +66,8 @@ class MitoMaskRCNN(GeneralizedRCNN):
             features = self.backbone(images.tensor)
             proposals, losses = self.proposal_generator(images, features, truth)
             if self.foreground is not None:
-                losses |= self.foreground.losses(self.foreground(features), truth)
+                maps = self.foreground(features, images.tensor)
+                losses |= self.foreground.losses(maps, truth)
             losses |= self.roi_heads(images, features, proposals, truth)[1]
             return losses
 
@@ -84,7 +85,7 @@ class MitoMaskRCNN(GeneralizedRCNN):
             features = self.backbone(images.tensor)
             proposals, _ = self.proposal_generator(images, features, None)
             found, _ = self.roi_heads(images, features, proposals, None)
-            found = self.foreground.judge(self.foreground(features), found)
+            found = self.foreground.judge(self.foreground(features, images.tensor), found)
         if do_postprocess:
             return GeneralizedRCNN._postprocess(found, batched_inputs, images.image_sizes)
         return found

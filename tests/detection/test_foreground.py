@@ -47,12 +47,13 @@ def left_half():
 
 def test_logits_have_the_finest_level_s_size(head):
     features = {name: torch.zeros(2, 8, 64 >> i, 48 >> i) for i, name in enumerate(LEVELS)}
-    assert head(features).shape == (2, 1, 64, 48)
+    (logits,) = head(features, torch.zeros(2, 3, 256, 192))
+    assert logits.shape == (2, 1, 64, 48)
 
 
 def test_scores_fall_where_the_map_sees_background(head):
     found = Instances.cat([detection([20, 4, 30, 20], 0.9), detection([2, 4, 12, 20], 0.8)])
-    (rescored,) = head.judge(left_half(), [found])
+    (rescored,) = head.judge([left_half()], [found])
     assert rescored.scores.tolist() == pytest.approx([0.8, 0.0], abs=1e-3)
     assert rescored.pred_boxes.tensor[0].tolist() == [2, 4, 12, 20]
 
@@ -68,7 +69,7 @@ def test_scores_fall_where_the_map_sees_background(head):
 def test_the_map_judges_by_a_power_of_its_mean(light_config, tiny_overrides, power, score):
     words = [*tiny_overrides, "MITO.FOREGROUND.SCORE_POWER", power]
     head = ForegroundHead(load_config(light_config, words), LEVELS)
-    (judged,) = head.judge(torch.zeros(1, 1, 8, 8), [detection([8, 4, 24, 20], 0.8)])
+    (judged,) = head.judge([torch.zeros(1, 1, 8, 8)], [detection([8, 4, 24, 20], 0.8)])
     assert judged.scores.item() == pytest.approx(score)
 
 
@@ -95,7 +96,7 @@ def test_the_map_moves_the_outline_where_the_mask_is_in_doubt(
     head = ForegroundHead(load_config(light_config, words), LEVELS)
     found = detection([8, 4, 24, 20], 0.8, cells=2)
     found.pred_masks[0, 0] = torch.tensor([[0.2, 0.6], [0.2, 0.6]])
-    (judged,) = head.judge(left_half(), [found])
+    (judged,) = head.judge([left_half()], [found])
     torch.testing.assert_close(judged.pred_masks[0, 0], torch.tensor(expected))
     # Scores are those of the mask as it was: its right half, which the map calls background.
     assert judged.scores.item() == pytest.approx(0.0, abs=1e-3)
@@ -110,7 +111,7 @@ def test_a_mask_of_the_map_s_making_is_refused(light_config, tiny_overrides):
 def test_images_without_detections_stay_empty(head):
     nothing = detection([0, 0, 1, 1], 0.5)[torch.zeros(1, dtype=torch.bool)]
     logits = left_half().repeat(2, 1, 1, 1)
-    first, second = head.judge(logits, [nothing, detection([2, 4, 12, 20], 0.5)])
+    first, second = head.judge([logits], [nothing, detection([2, 4, 12, 20], 0.5)])
     assert len(first) == 0
     assert second.scores.tolist() == pytest.approx([0.5], abs=1e-3)
 
@@ -119,7 +120,7 @@ def test_loss_is_lowest_for_the_true_map(head):
     mask = torch.zeros(32, 32, dtype=torch.bool)
     mask[:, :16] = True
     losses = [
-        float(head.losses(logits, [truth(mask)])["loss_foreground"])
+        float(head.losses([logits], [truth(mask)])["loss_foreground"])
         for logits in (left_half(), torch.zeros(1, 1, 8, 8), -left_half())
     ]
     assert losses == sorted(losses)
@@ -132,20 +133,21 @@ def test_the_hardest_pixels_alone_cost_more(light_config, tiny_overrides):
     for fraction in ("1.0", "0.1"):
         words = [*tiny_overrides, "MITO.FOREGROUND.HARD_PIXEL_FRACTION", fraction]
         head = ForegroundHead(load_config(light_config, words), LEVELS)
-        losses.append(head.losses(left_half(), [truth(mask)])["loss_foreground"].item())
+        losses.append(head.losses([left_half()], [truth(mask)])["loss_foreground"].item())
     assert losses[1] > 1.5 * losses[0]
 
 
 def test_loss_of_an_empty_image_rewards_silence(head):
-    silent = float(head.losses(torch.full((1, 1, 8, 8), -20.0), [truth()])["loss_foreground"])
-    loud = float(head.losses(torch.full((1, 1, 8, 8), 20.0), [truth()])["loss_foreground"])
+    silent = float(head.losses([torch.full((1, 1, 8, 8), -20.0)], [truth()])["loss_foreground"])
+    loud = float(head.losses([torch.full((1, 1, 8, 8), 20.0)], [truth()])["loss_foreground"])
     assert silent == pytest.approx(0.0, abs=1e-3)
     assert loud > 5
 
 
+@pytest.mark.parametrize("share", ["0.0", "0.5"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides, precision):
-    words = [*tiny_overrides, "MITO.FOREGROUND.ENABLED", "True", "MITO.PRECISION", precision]
+def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides, precision, share):
+    words = [*tiny_overrides, "MITO.FOREGROUND.COARSE_SHARE", share, "MITO.PRECISION", precision]
     cfg = load_config(light_config, words)
     torch.manual_seed(0)
     network = build_network(cfg)
