@@ -31,6 +31,7 @@ MAX_FOLDERS = 4
 
 _MAX_COMPARISONS = 4_000_000
 _NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,15 @@ def pair_by_order(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
 def names_only_its_content(path: Path) -> bool:
     """Whether a file name says what the file holds and no more, as ``RoiSet.zip`` does."""
     return not _core(path)
+
+
+def names_another(image: Path, partner: Path) -> bool:
+    """Whether two names are those of two in a series: all alike but for a number in them."""
+    one, other = _core(image), _core(partner)
+    if _DIGITS.sub("#", one) != _DIGITS.sub("#", other):
+        return False
+    pairs = zip(_DIGITS.findall(one), _DIGITS.findall(other), strict=True)
+    return any(number.lstrip("0") != another.lstrip("0") for number, another in pairs)
 
 
 def _match_folder(

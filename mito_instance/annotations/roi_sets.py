@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mito_instance.annotations.pairing import names_only_its_content, pair_by_name
+from mito_instance.annotations.pairing import (
+    names_another,
+    names_only_its_content,
+    pair_by_name,
+)
 from mito_instance.errors import AnnotationError
 from mito_instance.io.imagej_roi import has_overlay
 from mito_instance.io.images import natural_key
@@ -79,13 +83,14 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     A file such as ``RoiSet.zip`` that is alone of its kind in its folder goes by the name of the
     folder. A folder of ``.roi`` files that fits no image is taken apart: each file may be named
     like an image. That comes before a folder's number alone decides. A single set and a single
-    image are paired whatever their names.
+    image are paired whatever their names, unless the set has that of another image of a series
+    (``cell_01.zip`` and ``cell_02.tif``).
 
     Args:
         images: image files.
         sets: what `find_roi_sets` found.
     """
-    if len(images) == len(sets) == 1:
+    if len(images) == len(sets) == 1 and not names_another(images[0], sets[0].name):
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -70,14 +72,10 @@ class CoarseMap(nn.Module):
     def fold(self) -> None:
         """Make the batch norms part of the convolutions before them; it trains no more."""
         for parent in list(self.modules()):
-            before: tuple[str, nn.Module] | None = None
-            for name, layer in list(parent.named_children()):
-                if isinstance(layer, nn.BatchNorm2d):
-                    assert before is not None and isinstance(before[1], nn.Conv2d)
-                    fused = fuse_conv_bn_eval(before[1].eval(), layer.eval())
-                    setattr(parent, before[0], fused)
-                    setattr(parent, name, nn.Identity())
-                before = name, layer
+            for (name, layer), (norm_name, norm) in pairwise(list(parent.named_children())):
+                if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(parent, name, fuse_conv_bn_eval(layer.eval(), norm.eval()))
+                    setattr(parent, norm_name, nn.Identity())
 
 
 def _two_convolutions(channels_in: int, channels: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mito_instance.annotations.mask_values import read_mask
-from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.annotations.pairing import names_another, pair_by_name
 from mito_instance.annotations.regions import Regions
 from mito_instance.annotations.roi_sets import find_roi_sets
 from mito_instance.errors import AnnotationError, MitoInstanceError
@@ -105,7 +105,7 @@ def _masks(path: Path, images: Sequence[ImageInstances]) -> Callable[[ImageInsta
         if pairing.ambiguous:
             raise AnnotationError(pairing.ambiguous[0])
         partners = dict(pairing.pairs)
-        if len(files) == len(masks) == 1:
+        if len(files) == len(masks) == 1 and not names_another(files[0], masks[0]):
             partners = {files[0]: masks[0]}
     else:
         partners = dict.fromkeys(files, path)

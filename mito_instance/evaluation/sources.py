@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.from_rois import convert_roi_pairs
-from mito_instance.annotations.pairing import pair_by_name
+from mito_instance.annotations.pairing import names_another, pair_by_name
 from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.evaluation.label_images import read_label_pages
@@ -147,7 +147,7 @@ def _read_labels(path: Path, images: Path | None) -> Source:
         pictures = find_images([images])
         pairing = pair_by_name(pictures, files)
         found = dict(pairing.pairs)
-        if len(pictures) == len(files) == 1:
+        if len(pictures) == len(files) == 1 and not names_another(pictures[0], files[0]):
             found = {pictures[0]: files[0]}
         named = {label: picture for picture, label in found.items()}
         alone = [

@@ -19,12 +19,21 @@ MAX_PRINT_NM = 1000.0
 
 No electron micrograph of mitochondria has pixels that large, no printer dots that small.
 """
+MAX_FILE_NM = 20_000.0
+"""Larger sizes in a file, in whatever unit, are print resolutions that a program converted.
+
+72 dpi is 352,778 nm a pixel, 600 dpi 42,333; an overview photograph in a microscope has a few
+thousand.
+"""
 MAX_ANISOTROPY = 0.01
 MRC_DEFAULT_NM = 0.1
 """Writers of MRC that know no pixel size put 1 Å; a micrograph of so fine a pixel shows atoms."""
-_PRINT_UNITS = frozenset({"inch", "in", '"', "cm", "centimeter"})
+_PRINT_UNITS = frozenset(
+    {"inch", "inches", "in", '"', "cm", "centimeter", "centimeters", "centimetre", "centimetres"}
+)
 _NO_LENGTHS = frozenset({"", "pixel", "pixels", "px"})
 _TIFF_UNITS = {2: "inch", 3: "cm"}
+_NM_PER_INCH = 25.4e6
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 
 _said: set[tuple[str, tuple[Any, ...]]] = set()
@@ -180,6 +189,13 @@ def _square(x_nm: float | None, y_nm: float | None, source: str, where: str) -> 
     edge_nm = float(f"{x_nm:.6g}")
     if not MIN_NM <= edge_nm <= MAX_NM:
         logger.warning("%s: pixel size %.6g nm is impossible; it counts as unknown", where, edge_nm)
+        return None
+    if edge_nm > MAX_FILE_NM:
+        warn_once(
+            "%s: a pixel size of %.6g nm (%.0f dpi) is a print resolution; it counts as unknown, "
+            "give the size",
+            (where, edge_nm, _NM_PER_INCH / edge_nm),
+        )
         return None
     return PixelSize(edge_nm, source)
 

@@ -268,6 +268,21 @@ def test_the_only_set_belongs_to_the_only_image_with_a_notice(tmp_path):
     assert "taken as the ROI set of" in pairing.notices[0]
 
 
+@pytest.mark.parametrize(
+    ("image", "zip_name"), [("cell_02.png", "cell_01.zip"), ("s7.png", "s007b08_rois.zip")]
+)
+def test_the_only_set_is_not_that_of_another_image_of_its_series(tmp_path, image, zip_name):
+    picture = save_image(tmp_path / image)
+    (tmp_path / "rois").mkdir()
+    save_zip(tmp_path / "rois" / zip_name)
+    pairing = pair_roi_sets([picture], find_roi_sets([tmp_path / "rois"]))
+    if zip_name == "cell_01.zip":
+        assert pairing.pairs == ()
+        assert f"{zip_name}: no image has this name" in pairing.failures[0]
+    else:  # no such series: it is the only one that there is
+        assert "taken as the ROI set of" in pairing.notices[0]
+
+
 def test_overlay_tiff_is_found_and_a_plain_tiff_is_not(tmp_path):
     save_image(tmp_path / "plain.tif")
     tifffile.imwrite(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mito_instance.annotations.pairing import folders_and_name, pair_by_name
+from mito_instance.annotations.pairing import folders_and_name, names_another, pair_by_name
 from mito_instance.io.images import IMAGE_SUFFIXES
 
 
@@ -270,3 +270,19 @@ def test_names_with_folders_are_never_hidden(tmp_path, monkeypatch):
     assert folders_and_name(Path("../a.tif"), "a", 1) == f"{tmp_path.name}_a"
     assert folders_and_name(Path("../.hidden/a.tif"), "a", 1) == "hidden_a"
     assert folders_and_name(Path("/a.tif"), "a", 3) == "a"
+
+
+@pytest.mark.parametrize(
+    ("image", "partner", "expected"),
+    [
+        ("cell_02.tif", "cell_01.zip", True),
+        ("cell_02.tif", "cell_01_rois.zip", True),
+        ("a1_b3.tif", "a2_b3.zip", True),
+        ("cell_02.tif", "cell_2.zip", False),
+        ("cell_02.tif", "Cell_02_mask.png", False),
+        ("cell_02.tif", "RoiSet.zip", False),
+        ("cell_02.tif", "nucleus.zip", False),
+    ],
+)
+def test_a_name_that_is_of_another_image_of_the_series(image, partner, expected):
+    assert names_another(Path(image), Path(partner)) is expected

@@ -99,5 +99,5 @@ def test_a_share_that_is_none_is_refused(light_config, tiny_overrides, share):
 def test_maps_of_other_cells_are_refused(light_config, tiny_overrides):
     words = [*tiny_overrides, "MITO.FOREGROUND.COARSE_SHARE", "0.5"]
     words += ["MODEL.ROI_HEADS.IN_FEATURES", "['p3', 'p4', 'p5']"]
-    with pytest.raises(ConfigError, match="COARSE_SHARE: needs cells of 4 px, .* have 8"):
+    with pytest.raises(ConfigError, match=r"COARSE_SHARE: needs cells of 4 px, .* have 8"):
         ForegroundHead(load_config(light_config, words), LEVELS)

@@ -223,6 +223,27 @@ def test_impossible_size_is_unknown(tmp_path, caplog):
     assert "impossible" in caplog.text
 
 
+@pytest.mark.parametrize("unit", ["inches", "centimeters", "centimetre"])
+def test_print_resolutions_in_words_say_nothing(tmp_path, caplog, unit):
+    assert pixel_size(tmp_path, imagej=True, resolution=(300, 300), metadata={"unit": unit}) is None
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("form", ["ome", "imagej"])
+def test_print_resolutions_that_a_program_converted_count_as_unknown(tmp_path, caplog, form):
+    um = 352.7778  # 72 dpi
+    if form == "ome":
+        metadata = {"axes": "YX", "PhysicalSizeX": um, "PhysicalSizeY": um}
+        assert pixel_size(tmp_path, ome=True, metadata=metadata) is None
+    else:
+        resolution = (1 / um, 1 / um)
+        found = pixel_size(
+            tmp_path, imagej=True, resolution=resolution, metadata={"unit": "micron"}
+        )
+        assert found is None
+    assert "(72 dpi) is a print resolution; it counts as unknown" in caplog.text
+
+
 def test_fei_tag_is_in_metres(tmp_path):
     text = "[Scan]\r\nPixelWidth=4.5e-009\r\nPixelHeight=4.5e-009\r\n"
     found = pixel_size(tmp_path, extratags=[(34682, 2, 0, text, True)], metadata=None)
