@@ -119,9 +119,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="DIR", help="model folder to start from")
     args, words = parser.parse_known_args()
     pool, truth = read_coco(args.train), read_coco(args.test)
+    of = {
+        "train": args.train.name,
+        "test": args.test.name,
+        "start": "the package's" if args.weights is None else args.weights.name,
+        "options": words,
+    }
     runs: list[dict[str, Any]] = []
     if args.output.is_file():
-        runs = json.loads(args.output.read_text())["runs"]
+        earlier = json.loads(args.output.read_text())
+        runs = earlier.pop("runs")
+        if any(of[name] != value for name, value in earlier.items()):
+            raise SystemExit(f"{args.output}: holds runs of {earlier}, not of {of}; name another")
     done = {(run["k"], run["draw"]) for run in runs}
     start = [] if args.weights is None else ["--weights", str(args.weights)]
     todo = [(0, 0), *((k, draw) for k in args.images for draw in range(args.draws))]
@@ -136,7 +145,7 @@ def main() -> None:
             figures = measure(folder / "model" if k else args.weights, truth)
         runs.append({"k": k, "draw": draw, "seconds": round(seconds), **figures})
         runs.sort(key=lambda run: (run["k"], run["draw"]))
-        content = {"train": args.train.name, "test": args.test.name, "runs": runs}
+        content = {**of, "runs": runs}
         write_text_atomic(args.output, json.dumps(content, indent=1) + "\n")
         print(json.dumps(runs[[(r["k"], r["draw"]) for r in runs].index((k, draw))]), flush=True)
     if args.figure is not None:

@@ -117,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     args = parser.parse_args(argv)
     model: Any = load_model(args.model)
+    if hasattr(model, "prepare_page"):
+        parser.error(f"{args.model}: looks at neighbouring slices, which are not changed here")
     chosen = tuple(args.changes)
     changes = {name: change for name, change in CHANGES.items() if name.startswith(chosen)}
     for path in args.truths:

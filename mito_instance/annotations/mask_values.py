@@ -136,6 +136,12 @@ def suggests_labels(mask: npt.NDArray[Any]) -> bool:
     return _suggested_kind(_Values(*value_counts(mask)), is_jpeg=False) == "labels"
 
 
+def is_soft_binary(labels: npt.NDArray[Any]) -> bool:
+    """Whether whole numbers (H, W) of three values or more are, by that rule, no labels."""
+    values, counts = value_counts(labels)
+    return len(values) > 2 and _suggested_kind(_Values(values, counts), is_jpeg=False) != "labels"
+
+
 def _turned(
     inside: BoolMask,
     foreground: Foreground,

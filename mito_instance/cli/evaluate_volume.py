@@ -19,12 +19,15 @@ from mito_instance.evaluation.volume import (
     BoxZyx,
     Overlaps,
     VolumeMetrics,
+    check_slice_numbers,
     count_overlaps,
     evaluate_overlaps,
     label_pages,
 )
 from mito_instance.io.tables import write_table
 
+_BINARY = frozenset({1, 255, 65535})
+"""Values of the foreground of binary masks."""
 _OF_2D = ("report.html", "per_image.csv", "false.json", "rois")
 _ONLY_2D = (
     "images",
@@ -72,9 +75,16 @@ def evaluate_volume(args: argparse.Namespace) -> int:
                 f"{path}: --volume needs label stacks, whose ids run through the pages; give a "
                 "TIFF stack or a folder of label images"
             )
-    notices: list[str] = []
+    shifted = check_slice_numbers(args.truth, args.pred)
+    notices = [] if shifted is None else [shifted]
     overlaps = count_overlaps(label_pages(args.truth, notices), label_pages(args.pred, notices))
     metrics = evaluate_overlaps(overlaps)
+    for path, boxes in ((args.truth, overlaps.boxes_true), (args.pred, overlaps.boxes_pred)):
+        if len(boxes) == 1 and boxes.keys() <= _BINARY:
+            notices.append(
+                f"{path}: holds the label {next(iter(boxes))} alone, which is one object; of a "
+                "binary stack, give each object a label of its own"
+            )
     summary = _summary(metrics)
     if args.output is not None:
         folder: Path = args.output

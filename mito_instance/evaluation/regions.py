@@ -65,11 +65,29 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
 def _holds_rois(path: Path) -> bool:
     """Whether the regions are ImageJ ROIs, and not masks."""
     if not path.is_dir():
-        return path.suffix.lower() in _ROI_SUFFIXES or has_overlay(path, or_selection=True)
+        return path.suffix.lower() in _ROI_SUFFIXES or _is_outlined(path)
     try:
-        return bool(find_roi_sets([path], or_selections=True))
+        sets = find_roi_sets([path], or_selections=True)
     except AnnotationError:
         return False
+    return any(
+        file.suffix.lower() in _ROI_SUFFIXES or _is_outlined(file)
+        for roi_set in sets
+        for file in roi_set.files
+    )
+
+
+def _is_outlined(path: Path) -> bool:
+    """Whether a TIFF has an overlay, or a selection on what is no mask itself.
+
+    ImageJ saves the selection that is left of a wand or a crop with any image, masks too.
+    """
+    if has_overlay(path) or not has_overlay(path, or_selection=True):
+        return has_overlay(path)
+    try:
+        return read_mask(read_stored_page(path, 0), str(path)).kind == "empty"
+    except MitoInstanceError:  # a micrograph
+        return True
 
 
 def _rois(path: Path, images: Sequence[ImageInstances]) -> Callable[[ImageInstances], rle.RLE]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.from_rois import convert_roi_pairs
+from mito_instance.annotations.mask_values import is_soft_binary
 from mito_instance.annotations.pairing import names_another, pair_by_name
 from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
@@ -120,10 +122,14 @@ def _at_hand(listed: Sequence[ImageInstances], images: Path | None) -> Source:
     by_name: dict[str, list[str]] = {}
     for file in find_images([images]):
         by_name.setdefault(file.name.casefold(), []).append(str(file))
+    absent = {image.image for image in listed if not Path(image.image).is_file()}
+    claims = Counter(PurePath(image).name.casefold() for image in absent)
     found = []
     for image in listed:
-        same = by_name.get(PurePath(image.image).name.casefold(), [])
-        is_elsewhere = len(same) == 1 and not Path(image.image).is_file()
+        name = PurePath(image.image).name.casefold()
+        same = by_name.get(name, [])
+        # Of wt/cell.tif and ko/cell.tif nobody knows which one is meant.
+        is_elsewhere = image.image in absent and len(same) == claims[name] == 1
         found.append(replace(image, image=same[0]) if is_elsewhere else image)
     return Source(tuple(found))
 
@@ -172,6 +178,11 @@ def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageIns
     pages: list[ImageInstances] = []
     for page, labels in read_label_pages(path, notices):
         where = page.where
+        if is_soft_binary(labels):
+            notices.append(
+                f"{where}: most values are near its two ends, as in a binary mask with soft edges, "
+                "and each is read as a label; for one object a component, mito convert-masks first"
+            )
         rles, n_divided = label_rles(labels)
         if n_divided:
             notices.append(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from mito_instance.annotations.series import number_span
 from mito_instance.errors import AnnotationError
 from mito_instance.evaluation.associations import OVERLAP_FRACTION, Association, group_links
 from mito_instance.evaluation.label_images import background_of_files, read_label_pages
@@ -97,6 +98,46 @@ def label_pages(path: Path, notices: list[str]) -> Iterator[Labels]:
                     "say which label runs on in the next page; save 16-bit labels as TIFF"
                 )
             yield labels
+
+
+def check_slice_numbers(path_true: Path, path_pred: Path) -> str | None:
+    """What the names of two folders of single slices say of how they fit: pages go by order.
+
+    Args:
+        path_true: the truth.
+        path_pred: the prediction.
+
+    Returns:
+        A notice where all numbers differ by the same; None where they are equal, or do not tell.
+
+    Raises:
+        AnnotationError: if slices lie between those of one folder and not of the other.
+    """
+    folders = (path_true, path_pred)
+    if not all(path.is_dir() for path in folders):
+        return None
+    files = [find_images([path]) for path in folders]
+    spans = [[(file, number_span(file.name)) for file in of_folder] for of_folder in files]
+    if any(span is None for of_folder in spans for _, span in of_folder):
+        return None
+    numbers = [
+        [int(file.name[slice(*span)]) for file, span in of_folder if span] for of_folder in spans
+    ]
+    if len(numbers[0]) != len(numbers[1]):
+        return None  # said with the page that is absent
+    apart = [true - pred for true, pred in zip(*numbers, strict=True)]
+    if not any(apart):
+        return None
+    if len(set(apart)) > 1:
+        first = next(position for position, gap in enumerate(apart) if gap != apart[0])
+        raise AnnotationError(
+            f"{files[1][first]}: would be compared with {files[0][first]}, whose number does not "
+            "fit as those before do: a slice is missing in one of the folders"
+        )
+    return (
+        f"{files[1][0]}: is compared with {files[0][0]}, and so on in this order, though the "
+        "numbers differ"
+    )
 
 
 def count_overlaps(pages_true: Iterable[Labels], pages_pred: Iterable[Labels]) -> Overlaps:

@@ -387,6 +387,54 @@ def test_an_overlay_of_a_tiff_is_a_region(files):
     assert (len(regions), without) == (2, [])
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_selection_left_on_a_mask_is_not_its_region(files, is_folder):
+    selection = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (5, 5), (0, 5)]).tobytes()
+    mask = np.zeros(HW, np.uint8)
+    mask[:, :25] = 255
+    (files / "regions").mkdir()
+    path = files / "regions" / "a.tif"
+    tifffile.imwrite(path, mask, imagej=True, metadata={"ROI": selection})
+    truth = read_source(files / "truth.json").images[:1]
+    regions, without = read_regions(files / "regions" if is_folder else path, truth)
+    assert without == []
+    assert [rle.area_px(region) for region in regions.values()] == [25 * HW[0]]
+
+
+def test_a_selection_on_a_micrograph_is_a_region(files):
+    selection = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (5, 5), (0, 5)]).tobytes()
+    noise = np.random.default_rng(0).integers(30, 220, HW).astype(np.uint8)
+    tifffile.imwrite(files / "m.tif", noise, imagej=True, metadata={"ROI": selection})
+    regions, _ = read_regions(files / "m.tif", read_source(files / "truth.json").images[:1])
+    assert [rle.area_px(region) for region in regions.values()] == [25]
+
+
+def test_a_region_of_another_image_of_the_series_is_not_taken(files):
+    (files / "regions").mkdir()
+    (files / "images" / "cell_2.tif").write_bytes((files / "images" / "a.tif").read_bytes())
+    write_coco(files / "one.json", [ImageInstances(str(files / "images" / "cell_2.tif"), HW)])
+    tifffile.imwrite(files / "regions" / "cell_1.tif", np.ones(HW, np.uint8))
+    with pytest.raises(AnnotationError, match="no image of the truth has a region there"):
+        read_regions(files / "regions", read_source(files / "one.json").images)
+
+
+def test_soft_edges_read_as_labels_are_said(tmp_path):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 255
+    mask[9, 10:30] = 90
+    Image.fromarray(mask).save(tmp_path / "soft.png")
+    assert any("binary mask with soft edges" in line for line in read_source(tmp_path).notices)
+    Image.fromarray(np.where(mask == 255, 2, mask // 90)).save(tmp_path / "soft.png")
+    assert not any("soft edges" in line for line in read_source(tmp_path).notices)
+
+
+def test_of_two_images_that_bear_one_name_none_takes_the_file_at_hand(files):
+    paths = [str(files / folder / "a.tif") for folder in ("wt", "ko")]
+    write_coco(files / "two.json", [ImageInstances(path, HW, masks()) for path in paths])
+    found = read_source(files / "two.json", files / "images").images
+    assert [image.image for image in found] == paths
+
+
 def test_a_region_must_fit_its_image(files):
     tifffile.imwrite(files / "small.tif", np.ones((5, 6), dtype=np.uint8))
     with pytest.raises(AnnotationError, match=r"small.tif: the region is 6 x 5 px but .* 40 x 30"):

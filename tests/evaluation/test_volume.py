@@ -1,6 +1,7 @@
 """Label stacks: clustering errors against scikit-image, matches and groups by hand."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from skimage import metrics as reference
 from mito_instance.errors import AnnotationError
 from mito_instance.evaluation.volume import (
     adapted_rand_error,
+    check_slice_numbers,
     count_overlaps,
     evaluate_overlaps,
     label_pages,
@@ -19,6 +21,38 @@ from mito_instance.evaluation.volume import (
 
 def overlaps(truth, pred):
     return count_overlaps(np.asarray(truth, np.int64), np.asarray(pred, np.int64))
+
+
+def slices(folder, names):
+    folder.mkdir()
+    for name in names:
+        tifffile.imwrite(folder / f"{name}.tif", np.ones((4, 5), np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        pytest.param(["z010", "z011", "z012"], None, id="the-same"),
+        pytest.param(["p7_010", "p7_011", "p7_012"], None, id="other-names"),
+        pytest.param(
+            ["z000", "z001", "z002"], "z000.tif: is compared with .*z010.tif", id="from-0"
+        ),
+        pytest.param(["a", "b", "c"], None, id="names-do-not-tell"),
+    ],
+)
+def test_slices_of_two_folders_are_compared_by_order(tmp_path, names, line):
+    truth = slices(tmp_path / "t", ["z010", "z011", "z012"])
+    found = check_slice_numbers(truth, slices(tmp_path / "p", names))
+    assert (found is None) if line is None else re.search(line, found)
+    assert check_slice_numbers(truth, tmp_path / "p.tif") is None
+
+
+def test_folders_that_lack_different_slices_are_refused(tmp_path):
+    truth = slices(tmp_path / "t", ["z1", "z2", "z4"])
+    pred = slices(tmp_path / "p", ["z1", "z3", "z4"])
+    with pytest.raises(AnnotationError, match=r"z3.tif: would be compared with .*z2.tif"):
+        check_slice_numbers(truth, pred)
 
 
 @pytest.mark.parametrize("seed", range(4))
