@@ -168,6 +168,11 @@ def _finetune(args: argparse.Namespace) -> int:
     start = model_folder(args.weights)
     if args.output.exists() and start.resolve() == args.output.resolve():
         raise ConfigError(f"{args.output}: is the model to start from; give another folder with -o")
+    if (args.output / "training").resolve() in start.resolve().parents:
+        raise ConfigError(
+            f"{start}: lies in {args.output / 'training'}, which this run writes over; give "
+            "another folder with -o"
+        )
     overrides = [word for pair in args.overrides for word in pair]
     start_cfg = load_config(start / CONFIG_NAME, overrides)
     check_one_class(start_cfg, start)

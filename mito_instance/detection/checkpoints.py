@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from detectron2.engine import HookBase
 
+from mito_instance.detection.logs import METRICS_NAME
 from mito_instance.detection.weights import SafeCheckpointer, first_line
 from mito_instance.errors import ConfigError, WeightsError
 from mito_instance.io.files import write_text_atomic
@@ -58,19 +59,25 @@ class TrainingCheckpointer(SafeCheckpointer):
     def forget_last(self) -> None:
         """A training starts anew in this folder: ``--resume`` must not go on with the one before.
 
-        Its files stay until they are written over, and the name of its last checkpoint as well.
+        Its files stay until they are written over; its curves and the name of its last checkpoint
+        are kept under other names.
         """
         named = Path(self.save_dir) / "last_checkpoint"
         if self.save_to_disk and named.is_file():
             former = named.with_name("last_checkpoint.before")
             logger.warning(
                 "%s: holds an earlier training; this one starts anew, and replaces its curves and "
-                "model (to go back, stop now, rename %s to %s and pass --resume)",
+                "model (to go back, stop now, rename %s to %s and %s to %s, and pass --resume)",
                 self.save_dir,
                 former.name,
                 named.name,
+                f"{METRICS_NAME}.before",
+                METRICS_NAME,
             )
             named.replace(former)
+            metrics = named.with_name(METRICS_NAME)
+            if metrics.is_file():
+                metrics.replace(metrics.with_name(f"{METRICS_NAME}.before"))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint that ``--resume`` starts from."""

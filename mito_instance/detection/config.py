@@ -219,7 +219,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         cfg.merge_from_list([word for pair in pairs for word in pair])
     except RecursionError as error:
         raise ConfigError("command line override: a value is nested too deeply") from error
-    except (KeyError, ValueError, AssertionError, AttributeError) as error:
+    except (KeyError, ValueError, AssertionError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"command line override: {_one_line(error)}; see configs/ for the keys that exist"
         ) from error

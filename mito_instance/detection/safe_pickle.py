@@ -110,6 +110,11 @@ def _array(shape: Any, dtype: Any, data: Any, order: Any) -> npt.NDArray[Any]:
     return values.astype(dtype.dtype.newbyteorder("="), order="C", copy=True)
 
 
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
+    """What pickles of the protocol 5 call for an array."""
+    return _array(shape, dtype, data, "F" if order == "F" else "C")
+
+
 def _scalar(dtype: Any, data: Any) -> Any:
     return _array((), dtype, data, "C")[()]
 
@@ -139,6 +144,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _encode_latin1,
     ("__builtin__", "bytes"): _no_bytes,
     ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,

@@ -176,7 +176,10 @@ class SafeCheckpointer(DetectionCheckpointer):
     def _local(self, path: str) -> str:
         """The file on this computer; that of an address is fetched if it is not there yet."""
         if path.startswith(SHIPPED_PREFIX) or Path(path).is_dir():
-            return str(resolve_weights(path))
+            found = resolve_weights(path)
+            if not found.is_file():
+                raise self._not_had(path, f"the folder holds no {WEIGHTS_NAME}")
+            return str(found)
         if Path(path).is_file():
             return path
         bare, _, query = path.partition("?")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import zipfile
 from argparse import Namespace
 from dataclasses import replace
@@ -296,6 +297,11 @@ def test_the_pixel_size_holds_for_the_validation_as_well(truth, tmp_path):
             id="would-overwrite-the-start",
         ),
         pytest.param(
+            ["--coco", "{truth}", "--weights", "{inner}"],
+            "training, which this run writes over",
+            id="would-delete-the-start",
+        ),
+        pytest.param(
             ["--coco", "{truth}", "--weights", "{start}", "--also", "{truth}"],
             "in --also and among the images to adapt to or to validate on",
             id="held-out-would-be-learned",
@@ -340,12 +346,15 @@ def test_bad_input_is_one_line_and_exit_2(start, truth, tmp_path, capfd, words, 
     part.parent.mkdir(parents=True)
     write_coco(part, read_coco(truth))
     before = part.read_bytes()
+    inner = part.with_name("model_not_measured")
+    shutil.copytree(start, inner)
     tifffile.imwrite(tmp_path / "img.tif", np.zeros((96, 96), np.uint8))
     (image,) = read_coco(truth)[:1]
     other = tmp_path / "other.json"
     write_coco(other, [replace(image, image=str(tmp_path / "img.tif"))])
     filled = [
-        word.format(empty=empty, truth=truth, start=start, part=part, other=other) for word in words
+        word.format(empty=empty, truth=truth, start=start, part=part, other=other, inner=inner)
+        for word in words
     ]
     status = finetune.main(["-o", str(tmp_path / "model"), *filled])
     assert status == 2

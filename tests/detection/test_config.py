@@ -111,6 +111,9 @@ def test_a_bad_config_is_one_line(tmp_path, text, message):
     ("overrides", "message"),
     [
         pytest.param(["NO.SUCH", "1"], "NO.SUCH", id="unknown-key"),
+        pytest.param(["SOLVER.BASE_LR.x", "1"], "command line override", id="below-a-number"),
+        pytest.param(["MITO.TILE_PX", "32"], "MITO.TILE_PX: .*64", id="small-tiles"),
+        pytest.param(["MITO.TILE_OVERLAP_PX", "0"], "MITO.TILE_OVERLAP_PX: .*8", id="no-overlap"),
         pytest.param(["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words", id="odd"),
         pytest.param(["SOLVER.MAX_ITER", "soon"], "MAX_ITER|Type", id="wrong-type"),
         pytest.param(["DATASETS.TRAIN", "[" * 9000], "DATASETS.TRAIN|nested", id="deep"),

@@ -369,6 +369,8 @@ def test_a_new_training_in_a_used_folder_is_the_one_that_is_resumed(make_config,
     assert train(cfg, kill_at=2, aps=aps) is None  # before its first checkpoint
     assert "holds an earlier training; this one starts anew" in caplog.text
     assert (tmp_path / "run" / "last_checkpoint.before").read_text() == "model_final.pth"
+    kept = (tmp_path / "run" / "metrics.json.before").read_text().splitlines()
+    assert json.loads(kept[-1])["iteration"] == 4
     resumed = Trainer(cfg, None, 1)
     resumed.resume_or_load(resume=True)
     assert resumed.start_iter == 0

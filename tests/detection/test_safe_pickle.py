@@ -24,7 +24,7 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("name", ARRAYS)
 def test_arrays_are_those_that_were_pickled(name, protocol):
     value = ARRAYS[name]

@@ -75,6 +75,12 @@ def test_weights_that_cannot_be_had_are_one_line(light_config, overrides, monkey
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_a_model_is_one_line(light_config, overrides, tmp_path):
+    cfg = load_config(light_config, [*overrides, "MODEL.WEIGHTS", str(tmp_path)])
+    with pytest.raises(WeightsError, match=r"the folder holds no model\.safetensors"):
+        train(cfg)
+
+
 @pytest.mark.parametrize(
     "error",
     [
