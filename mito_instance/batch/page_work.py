@@ -16,7 +16,7 @@ from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.page_values import with_values
 from mito_instance.batch.result_store import PageKey, ResultStore
-from mito_instance.errors import ImageError, is_out_of_memory
+from mito_instance.errors import DiskFullError, ImageError, is_out_of_memory
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.instances import ImageInstances
@@ -102,6 +102,7 @@ class Done:
         is_stored: whether the result was taken from the store.
         seconds: spent on the page.
         zoom: factor by which the page was resized for the model.
+        undrawn: why the picture could not be written.
     """
 
     found: ImageInstances
@@ -115,6 +116,7 @@ class Done:
     is_stored: bool = False
     seconds: float = 0.0
     zoom: float = 1.0
+    undrawn: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,8 @@ class PageWork:
         """Measure, draw, keep the result, and make the rows.
 
         Raises:
-            MitoInstanceError: if the page has no region, or an output cannot be written.
+            MitoInstanceError: if the page has no region.
+            DiskFullError: if the picture or the stored result has no room.
         """
         start = time.perf_counter()
         page, result = loaded.page, loaded.result
@@ -231,8 +234,13 @@ class PageWork:
                 raise ValueError("a page without a stored result must be predicted first")
             shapes = tuple(measure_objects(found, page.pixels))
             result = PageResult(page.n_frames, found, shapes, zoom=loaded.zoom)
+        stack_page, undrawn = None, None
         try:
             result, stack_page = self._draw(loaded, result)
+        except DiskFullError:
+            raise
+        except Exception as error:  # costs the picture alone
+            undrawn = error
         finally:  # what was found outlives a picture that cannot be written
             if self.store is not None and loaded.key is not None and result is not loaded.result:
                 self.store.save(loaded.key, result)
@@ -244,11 +252,12 @@ class PageWork:
             self._rows(*counted),
             n_frames=result.n_frames,
             pictures=pictures,
-            overlay=self.overlays.file(result),
+            overlay=None if undrawn else self.overlays.file(result),
             stack_page=stack_page,
             is_stored=is_stored,
             seconds=loaded.seconds + time.perf_counter() - start,
             zoom=result.zoom,
+            undrawn=undrawn,
         )
 
     def _counted(

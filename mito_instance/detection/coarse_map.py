@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock
 
 SHRINK = 2
 """By how much the image is shrunk before the network sees it."""
@@ -16,7 +16,10 @@ SHRINK = 2
 STRIDE_PX = 2 * SHRINK
 """Pixels of the image that a cell of the map spans."""
 
-_DECODER_CHANNELS = (120, 64, 32)
+_WIDTHS = (64, 64, 128, 256)
+"""Channels of the encoder's stem and of its stages, each but the first at half the resolution."""
+
+_DECODER_WIDTHS = (120, 64, 32)
 
 
 class CoarseMap(nn.Module):
@@ -30,21 +33,20 @@ class CoarseMap(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        encoder = ResNet(BasicBlock, [2, 2, 2, 2])
-        encoder.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
-        # Built all the same, and never used.
-        encoder.layer4 = encoder.avgpool = encoder.fc = nn.Identity()
-        self.encoder = encoder
-        width = 256
+        self.encoder = _Encoder()
+        *skips, width = _WIDTHS
         blocks = []
-        for skip, channels in zip((128, 64, 64), _DECODER_CHANNELS, strict=True):
+        for skip, channels in zip(reversed(skips), _DECODER_WIDTHS, strict=True):
             blocks.append(_two_convolutions(width + skip, channels))
             width = channels
         self.decoder = nn.ModuleList(blocks)
         self.predictor = nn.Conv2d(width, 1, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         # A tenth of a micrograph is mitochondria: start there, not at a half.
-        nn.init.constant_(self.predictor.bias, -2.2)  # type: ignore[arg-type]
+        nn.init.normal_(self.predictor.weight, std=0.01)
+        self.predictor.bias = nn.Parameter(torch.full((1,), -2.2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, 1, H / 4, W / 4), in fp32.
@@ -53,16 +55,8 @@ class CoarseMap(nn.Module):
             images: (N, C, H, W), normalised; the channels are those of one grey level, and of
                 them the first is taken. Edges are multiples of 32.
         """
-        half = F.avg_pool2d(images[:, :1], SHRINK)
-        return self.logits_of_half(half)
-
-    def logits_of_half(self, half: torch.Tensor) -> torch.Tensor:
-        """Logits (N, 1, h / 2, w / 2) of images (N, 1, h, w) that are shrunk already."""
-        encoder = self.encoder
-        skips = [F.relu(encoder.bn1(encoder.conv1(half)))]
-        skips.append(encoder.layer1(encoder.maxpool(skips[-1])))
-        skips.append(encoder.layer2(skips[-1]))
-        x = encoder.layer3(skips[-1])
+        skips = self.encoder(F.avg_pool2d(images[:, :1], SHRINK))
+        x = skips.pop()
         for block in self.decoder:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skips.pop()], dim=1))
@@ -76,6 +70,39 @@ class CoarseMap(nn.Module):
                 if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(parent, name, fuse_conv_bn_eval(layer.eval(), norm.eval()))
                     setattr(parent, norm_name, nn.Identity())
+
+
+class _Encoder(nn.Module):
+    """Stem and first three stages of a ResNet-18 for one grey channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem, *widths = _WIDTHS
+        self.conv1 = nn.Conv2d(1, stem, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _stage(stem, widths[0], stride=1)
+        self.layer2 = _stage(widths[0], widths[1], stride=2)
+        self.layer3 = _stage(widths[1], widths[2], stride=2)
+
+    def forward(self, grey: torch.Tensor) -> list[torch.Tensor]:
+        """Features (N, C, h / s, w / s) of the strides 2, 4, 8 and 16."""
+        features = [F.relu(self.bn1(self.conv1(grey)))]
+        features.append(self.layer1(self.maxpool(features[-1])))
+        features.append(self.layer2(features[-1]))
+        features.append(self.layer3(features[-1]))
+        return features
+
+
+def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1:
+        shortcut = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 1, stride=stride, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+    first = BasicBlock(channels_in, channels, stride, shortcut)
+    return nn.Sequential(first, BasicBlock(channels, channels))
 
 
 def _two_convolutions(channels_in: int, channels: int) -> nn.Sequential:
