@@ -12,9 +12,11 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 
 from mito_instance.errors import ConfigError
-from mito_instance.inference.tiling import MIN_OVERLAP_PX, MIN_TILE_PX
 
 logger = logging.getLogger(__name__)
+
+LEAST_TILE_PX, LEAST_OVERLAP_PX = 64, 8
+"""Those of `inference.tiling`, which this layer does not import; a test compares them."""
 
 _FROM, _ABOVE = "from", "above"
 Limits = Mapping[str, tuple[str, float, float]]
@@ -23,8 +25,8 @@ _LIMITS: Limits = {
     "MITO.MIN_OBJECTNESS": (_FROM, 0, 1),
     "MITO.MIN_PROPOSALS": (_FROM, 0, math.inf),
     "MITO.SCORE_THRESHOLD": (_FROM, 0, 1),
-    "MITO.TILE_PX": (_FROM, MIN_TILE_PX, math.inf),
-    "MITO.TILE_OVERLAP_PX": (_FROM, MIN_OVERLAP_PX, math.inf),
+    "MITO.TILE_PX": (_FROM, LEAST_TILE_PX, math.inf),
+    "MITO.TILE_OVERLAP_PX": (_FROM, LEAST_OVERLAP_PX, math.inf),
 }
 _OF_TRAINING: Limits = {
     "DATALOADER.NUM_WORKERS": (_FROM, 0, 256),

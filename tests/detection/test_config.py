@@ -2,6 +2,7 @@ import pytest
 
 pytest.importorskip("detectron2")
 
+from mito_instance.detection import config_ranges
 from mito_instance.detection.config import load_config
 from mito_instance.detection.config_ranges import (
     check_training,
@@ -10,6 +11,7 @@ from mito_instance.detection.config_ranges import (
 )
 from mito_instance.detection.precision import Precision, choose_device
 from mito_instance.errors import ConfigError
+from mito_instance.inference import tiling
 
 RECIPES = [
     "mask_rcnn_light.yaml",
@@ -305,3 +307,8 @@ def test_a_path_is_taken_as_it_stands(light_config, name):
 def test_a_quoted_path_loses_its_quotes(light_config):
     cfg = load_config(light_config, ["OUTPUT_DIR", "'7'", "MODEL.WEIGHTS", '""'])
     assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("7", "")
+
+
+def test_tiles_of_a_config_are_those_that_prediction_takes():
+    least = (config_ranges.LEAST_TILE_PX, config_ranges.LEAST_OVERLAP_PX)
+    assert least == (tiling.MIN_TILE_PX, tiling.MIN_OVERLAP_PX)
