@@ -82,8 +82,10 @@ def _is_outlined(path: Path) -> bool:
 
     ImageJ saves the selection that is left of a wand or a crop with any image, masks too.
     """
-    if has_overlay(path) or not has_overlay(path, or_selection=True):
-        return has_overlay(path)
+    if has_overlay(path):
+        return True
+    if not has_overlay(path, or_selection=True):
+        return False
     try:
         return read_mask(read_stored_page(path, 0), str(path)).kind == "empty"
     except MitoInstanceError:  # a micrograph

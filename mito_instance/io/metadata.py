@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
-from mito_instance.io.length_units import positive, scaled, unit_nm
+from mito_instance.io.length_units import NM_PER_UNIT, positive, scaled, unit_nm
 from mito_instance.io.maker_tags import EdgesNm, maker_edges
 from mito_instance.io.ome import ome_edges
 
@@ -33,7 +33,6 @@ _PRINT_UNITS = frozenset(
 )
 _NO_LENGTHS = frozenset({"", "pixel", "pixels", "px"})
 _TIFF_UNITS = {2: "inch", 3: "cm"}
-_NM_PER_INCH = 25.4e6
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 
 _said: set[tuple[str, tuple[Any, ...]]] = set()
@@ -194,7 +193,7 @@ def _square(x_nm: float | None, y_nm: float | None, source: str, where: str) -> 
         warn_once(
             "%s: a pixel size of %.6g nm (%.0f dpi) is a print resolution; it counts as unknown, "
             "give the size",
-            (where, edge_nm, _NM_PER_INCH / edge_nm),
+            (where, edge_nm, NM_PER_UNIT["inch"] / edge_nm),
         )
         return None
     return PixelSize(edge_nm, source)
