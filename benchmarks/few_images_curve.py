@@ -26,6 +26,8 @@ import numpy as np
 
 from mito_instance.api import load_model
 from mito_instance.cli import finetune
+from mito_instance.detection.model_card import sha256
+from mito_instance.detection.weights import WEIGHTS_NAME
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.instances import ImageInstances
@@ -105,6 +107,11 @@ def plot(runs: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def _content(path: Path) -> str:
+    """Name and hash of a file: two of one name are not taken for the same."""
+    return f"{path.name} {sha256(path)[:12]}"
+
+
 def main() -> None:
     """Measure what the JSON does not have yet, then draw."""
     parser = argparse.ArgumentParser(
@@ -119,17 +126,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="DIR", help="model folder to start from")
     args, words = parser.parse_known_args()
     pool, truth = read_coco(args.train), read_coco(args.test)
-    of = {
-        "train": args.train.name,
-        "test": args.test.name,
-        "start": "the package's" if args.weights is None else args.weights.name,
+    start_file = None if args.weights is None else args.weights / WEIGHTS_NAME
+    of: dict[str, Any] = {
+        "train": _content(args.train),
+        "test": _content(args.test),
+        "start": "the package's" if start_file is None else _content(start_file),
         "options": words,
     }
     runs: list[dict[str, Any]] = []
     if args.output.is_file():
         earlier = json.loads(args.output.read_text())
         runs = earlier.pop("runs")
-        if any(of[name] != value for name, value in earlier.items()):
+        if earlier != of:
             raise SystemExit(f"{args.output}: holds runs of {earlier}, not of {of}; name another")
     done = {(run["k"], run["draw"]) for run in runs}
     start = [] if args.weights is None else ["--weights", str(args.weights)]

@@ -84,13 +84,13 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     folder. A folder of ``.roi`` files that fits no image is taken apart: each file may be named
     like an image. That comes before a folder's number alone decides. A single set and a single
     image are paired whatever their names, unless the set has that of another image of a series
-    (``cell_01.zip`` and ``cell_02.tif``).
+    (``cell_01.zip`` and ``cell_02.tif``), or is a folder of files that all have such names.
 
     Args:
         images: image files.
         sets: what `find_roi_sets` found.
     """
-    if len(images) == len(sets) == 1 and not names_another(images[0], sets[0].name):
+    if len(images) == len(sets) == 1 and _may_belong(images[0], sets):
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
@@ -108,6 +108,21 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         (*pairing.ambiguous, *alone),
         (),
     )
+
+
+def _may_belong(image: Path, sets: Sequence[RoiSet]) -> bool:
+    """Whether the only ROI set is the only image's, by what their names say against it.
+
+    The set of a folder is not if each file in it is named like an image of its series. Numbers
+    alone do not say so: they may be those of the ROIs.
+    """
+    (name, roi_set), *_ = _by_name(sets).items()
+    if names_another(image, name):
+        return False
+    if not roi_set.name.is_dir() or not any(letter.isalpha() for letter in image.stem):
+        return True
+    own = {file for _, file in pair_by_name([image], roi_set.files, loosely=False).pairs}
+    return not all(file in own or names_another(image, file) for file in roi_set.files)
 
 
 def _by_folder_or_file(images: Sequence[Path], whole: dict[Path, RoiSet]) -> dict[Path, RoiSet]:

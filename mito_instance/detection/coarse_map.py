@@ -53,13 +53,14 @@ class CoarseMap(nn.Module):
 
         Args:
             images: (N, C, H, W), normalised; the channels are those of one grey level, and of
-                them the first is taken. Edges are multiples of 32.
+                them the first is taken. Edges are multiples of 4.
         """
         skips = self.encoder(F.avg_pool2d(images[:, :1], SHRINK))
         x = skips.pop()
         for block in self.decoder:
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = block(torch.cat([x, skips.pop()], dim=1))
+            skip = skips.pop()
+            x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
+            x = block(torch.cat([x, skip], dim=1))
         logits: torch.Tensor = self.predictor(x)
         return logits.float()
 

@@ -213,16 +213,18 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         raise ConfigError(
             f"overrides must be KEY VALUE pairs, got {len(overrides)} words: {' '.join(overrides)}"
         )
-    try:
-        keys, values = overrides[::2], overrides[1::2]
-        pairs = ((key, _as_known(value, cfg, key)) for key, value in zip(keys, values, strict=True))
-        cfg.merge_from_list([word for pair in pairs for word in pair])
-    except RecursionError as error:
-        raise ConfigError("command line override: a value is nested too deeply") from error
-    except (KeyError, ValueError, AssertionError, AttributeError, TypeError) as error:
-        raise ConfigError(
-            f"command line override: {_one_line(error)}; see configs/ for the keys that exist"
-        ) from error
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, _as_known(value, cfg, key)])
+        except RecursionError as error:
+            raise ConfigError(
+                f"command line override {_short(key)}: the value is nested too deeply"
+            ) from error
+        except (KeyError, ValueError, AssertionError, AttributeError, TypeError) as error:
+            raise ConfigError(
+                f"command line override {_short(key)} {_short(value)}: {_one_line(error)}; see "
+                "configs/ for the keys that exist"
+            ) from error
     check_ranges(cfg)
     cfg.MODEL.DEVICE = choose_device(cfg.MODEL.DEVICE)
     cfg.freeze()
@@ -255,6 +257,10 @@ def _as_known(value: str, cfg: CfgNode, key: str) -> str:
     if isinstance(known, str) and not _QUOTED.fullmatch(value):
         return repr(value)
     return f"{value}.0" if isinstance(known, float) and _WHOLE.fullmatch(value) else value
+
+
+def _short(word: str) -> str:
+    return " ".join(word.split())[:80]
 
 
 def _one_line(error: BaseException) -> str:

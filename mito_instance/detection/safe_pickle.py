@@ -110,9 +110,20 @@ def _array(shape: Any, dtype: Any, data: Any, order: Any) -> npt.NDArray[Any]:
     return values.astype(dtype.dtype.newbyteorder("="), order="C", copy=True)
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
-    """What pickles of the protocol 5 call for an array."""
-    return _array(shape, dtype, data, "F" if order == "F" else "C")
+def _from_buffer(
+    data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None
+) -> npt.NDArray[Any]:
+    """What pickles of the protocol 5 call for an array; ``axes`` are those of a permuted one."""
+    if axes is None:
+        return _array(shape, dtype, data, "F" if order == "F" else "C")
+    if not isinstance(axes, tuple | list) or {*map(type, axes)} - {int}:
+        raise pickle.UnpicklingError("the order of an array's axes must be numbers")
+    if sorted(axes) != list(range(len(axes))) or len(axes) > _MAX_DIMENSIONS:
+        raise pickle.UnpicklingError(f"{reprlib.repr(axes)[:80]} is no order of axes")
+    stored = _array(shape, dtype, data, "C")
+    if stored.ndim != len(axes):
+        raise pickle.UnpicklingError(f"an array of {stored.ndim} axes has {len(axes)} to order")
+    return np.ascontiguousarray(stored.transpose(axes))
 
 
 def _scalar(dtype: Any, data: Any) -> Any:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from mito_instance.annotations.mask_values import read_mask
+import numpy as np
+
+from mito_instance.annotations.mask_values import read_mask, refuse_micrograph
 from mito_instance.annotations.pairing import names_another, pair_by_name
 from mito_instance.annotations.regions import Regions
 from mito_instance.annotations.roi_sets import find_roi_sets
@@ -65,31 +68,41 @@ def read_regions(path: Path, images: Sequence[ImageInstances]) -> tuple[_Regions
 def _holds_rois(path: Path) -> bool:
     """Whether the regions are ImageJ ROIs, and not masks."""
     if not path.is_dir():
-        return path.suffix.lower() in _ROI_SUFFIXES or _is_outlined(path)
+        return path.suffix.lower() in _ROI_SUFFIXES or _outline(path) in ("drawn", "on nothing")
     try:
         sets = find_roi_sets([path], or_selections=True)
     except AnnotationError:
         return False
-    return any(
-        file.suffix.lower() in _ROI_SUFFIXES or _is_outlined(file)
-        for roi_set in sets
-        for file in roi_set.files
-    )
+    files = [file for roi_set in sets for file in roi_set.files]
+    if any(file.suffix.lower() in _ROI_SUFFIXES for file in files):
+        return True
+    outlines = {_outline(file) for file in files}
+    # A blank mask beside others is one of them: its image has no annotated part.
+    is_blank = outlines == {"on nothing"} and set(find_images([path])) <= set(files)
+    return "drawn" in outlines or is_blank
 
 
-def _is_outlined(path: Path) -> bool:
-    """Whether a TIFF has an overlay, or a selection on what is no mask itself.
+def _outline(path: Path) -> Literal["drawn", "on nothing", "left over", "none"]:
+    """What a TIFF's overlay, or else its selection, is: drawn on a micrograph, left over on a mask.
 
     ImageJ saves the selection that is left of a wand or a crop with any image, masks too.
     """
     if has_overlay(path):
-        return True
+        return "drawn"
     if not has_overlay(path, or_selection=True):
-        return False
+        return "none"
     try:
-        return read_mask(read_stored_page(path, 0), str(path)).kind == "empty"
+        for page in range(n_frames(path)):
+            pixels = read_stored_page(path, page)
+            if not pixels.any():
+                continue
+            if pixels.dtype.kind == "f":  # fractions are no labels, and not checked as such
+                refuse_micrograph(np.nan_to_num(pixels), str(path), len(np.unique(pixels)))
+            read_mask(pixels, str(path))
+            return "left over"
     except MitoInstanceError:  # a micrograph
-        return True
+        return "drawn"
+    return "on nothing"
 
 
 def _rois(path: Path, images: Sequence[ImageInstances]) -> Callable[[ImageInstances], rle.RLE]:

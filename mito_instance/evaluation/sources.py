@@ -123,7 +123,7 @@ def _at_hand(listed: Sequence[ImageInstances], images: Path | None) -> Source:
     for file in find_images([images]):
         by_name.setdefault(file.name.casefold(), []).append(str(file))
     absent = {image.image for image in listed if not Path(image.image).is_file()}
-    claims = Counter(PurePath(image).name.casefold() for image in absent)
+    claims = Counter(PurePath(image).name.casefold() for image in {image.image for image in listed})
     found = []
     for image in listed:
         name = PurePath(image.image).name.casefold()

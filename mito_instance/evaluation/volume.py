@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,12 @@ def check_slice_numbers(path_true: Path, path_pred: Path) -> str | None:
         path_pred: the prediction.
 
     Returns:
-        A notice where all numbers differ by the same; None where they are equal, or do not tell.
+        A notice where the numbers differ throughout; None where they are equal, or the names do
+        not end in ascending numbers.
 
     Raises:
-        AnnotationError: if slices lie between those of one folder and not of the other.
+        AnnotationError: if numbers of one of the folders have a gap, and slices that have numbers
+            of the other one would be compared with those of another number.
     """
     folders = (path_true, path_pred)
     if not all(path.is_dir() for path in folders):
@@ -125,14 +128,19 @@ def check_slice_numbers(path_true: Path, path_pred: Path) -> str | None:
     ]
     if len(numbers[0]) != len(numbers[1]):
         return None  # said with the page that is absent
-    apart = [true - pred for true, pred in zip(*numbers, strict=True)]
-    if not any(apart):
+    steps = [{second - first for first, second in pairwise(of_folder)} for of_folder in numbers]
+    if min(set().union(*steps), default=1) < 1:
+        return None  # no numbers of slices, as in z001_c0.tif
+    true_of, pred_of = numbers
+    if true_of == pred_of:
         return None
-    if len(set(apart)) > 1:
-        first = next(position for position, gap in enumerate(apart) if gap != apart[0])
+    is_gapless = all(len(of_folder) <= 1 for of_folder in steps)
+    if not is_gapless and not set(true_of).isdisjoint(pred_of):
+        of_pair = zip(*files, true_of, pred_of, strict=True)
+        true, pred, *_ = next(pair for pair in of_pair if pair[2] != pair[3])
         raise AnnotationError(
-            f"{files[1][first]}: would be compared with {files[0][first]}, whose number does not "
-            "fit as those before do: a slice is missing in one of the folders"
+            f"{pred}: would be compared with {true}, though other slices have equal numbers: one "
+            "is missing in one of the folders"
         )
     return (
         f"{files[1][0]}: is compared with {files[0][0]}, and so on in this order, though the "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mito_instance.errors import is_out_of_memory
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -88,7 +89,8 @@ def best_look(
     Unless the scale is known, a look at a quarter of the size is taken instead where it clearly
     shows more, and so once again. Then the median size decides whether the page is resized once
     more: enlarged, it must show as much as before; reduced, half of the area at least, for parts
-    of large instances become one.
+    of large instances become one. A further look that the memory does not suffice for is left out,
+    with a warning.
 
     Args:
         look: at the page, resized by a factor.
@@ -107,7 +109,9 @@ def best_look(
     while not scale_is_known and first.zoom / best.zoom < COARSEST:
         if min(page.image_hw) * best.zoom / COARSER < LEAST_EDGE_PX:
             break
-        coarse = look(best.zoom / COARSER)
+        coarse = _further(look, best.zoom / COARSER, page)
+        if coarse is None:
+            break
         is_more = coarse.score > CLEARLY_MORE * best.score and coarse.area > best.area
         if len(coarse) < LEAST_COARSE or not is_more:
             break
@@ -115,14 +119,30 @@ def best_look(
     again = second_zoom([rle.area_px(mask) ** 0.5 for mask in best.counted.masks], familiar_px)
     n_px = page.image_hw[0] * page.image_hw[1] * (best.zoom * again) ** 2
     if again > 1 and n_px <= MOST_PX:
-        second = look(best.zoom * again)
-        best = second if second.score >= best.score else best
+        second = _further(look, best.zoom * again, page)
+        best = second if second is not None and second.score >= best.score else best
     elif again < 1 and min(page.image_hw) * best.zoom * again >= 1:
-        second = look(best.zoom * again)
-        best = second if second.area >= LEAST_AREA * best.area else best
+        second = _further(look, best.zoom * again, page)
+        best = second if second is not None and second.area >= LEAST_AREA * best.area else best
     if best.zoom != first.zoom:
         _say_resized(page.image, best.zoom / first.zoom)
     return best
+
+
+def _further(look: Callable[[float], Look], zoom: float, page: ImageInstances) -> Look | None:
+    """One look more; None where the memory does not suffice: what was found before remains."""
+    try:
+        return look(zoom)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        logger.warning(
+            "%s: not enough memory to predict the page once more, resized %.2g times; what was "
+            "found before is kept, which may miss instances. Try a smaller --tile-px",
+            page.image,
+            zoom,
+        )
+        return None
 
 
 def second_zoom(sizes_px: Sequence[float], familiar_px: Sequence[float]) -> float:

@@ -23,7 +23,8 @@ from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
 SAME_OBJECT = 0.5
-"""Least intersection over the smaller mask, in the region that both tiles see."""
+"""Least intersection over the smaller mask, in the region that both tiles see. Of two objects that
+share so much, one is the other once more, a part of it, or both in one."""
 
 LEAST_OF_LARGER = 0.25
 """Least intersection over the larger mask there: a sliver of a neighbour lies in any mask."""
@@ -33,10 +34,6 @@ EDGE_MARGIN_PX = 4
 
 MASK_CELLS = 28
 """A mask of so many cells along its box may stop one of them short of that edge."""
-
-DUPLICATE = 0.7
-"""Intersection over the smaller mask from which the lower-scored of two objects of a tile goes;
-of different tiles, `SAME_OBJECT` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +266,10 @@ def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
 
 
 def _is_duplicate(detection: Detection, other: Detection) -> bool:
-    share = DUPLICATE if detection.tile == other.tile else SAME_OBJECT
     areas = detection.area_px, other.area_px
     # What lies in an object of another category is an object; what is as large is the same one.
     least = min(areas) if detection.category_id == other.category_id else max(areas)
-    return _intersection(detection, other) >= share * least
+    return _intersection(detection, other) >= SAME_OBJECT * least
 
 
 def _join(pieces: list[Detection]) -> list[Detection]:

@@ -60,7 +60,7 @@ def write_coco(
                 annotation["name"] = instances.names[position]
             if instances.groups and instances.groups[position]:
                 annotation["group"] = int(instances.groups[position])
-            if instances.track_ids:
+            if instances.track_ids and instances.track_ids[position]:
                 annotation["track_id"] = int(instances.track_ids[position])
             if instances.scores is not None:
                 annotation["score"] = float(instances.scores[position])

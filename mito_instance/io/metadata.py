@@ -59,6 +59,8 @@ def tiff_pixel_size(tif: Any, page: Any, where: str) -> PixelSize | None:
     ]
     if not stated:
         return None
+    # A print resolution hides no size that another place states.
+    stated = [place for place in stated if max(place[1:]) <= MAX_FILE_NM] or stated
     (source, *edges), *others = stated
     for other, *other_edges in others:
         pairs = zip(edges, other_edges, strict=True)

@@ -283,6 +283,36 @@ def test_the_only_set_is_not_that_of_another_image_of_its_series(tmp_path, image
         assert "taken as the ROI set of" in pairing.notices[0]
 
 
+@pytest.mark.parametrize(
+    ("image", "files", "paired"),
+    [
+        pytest.param("cell_2.png", ["rois/cell_1.roi"], [], id="another-image's"),
+        pytest.param("cell_2.png", ["cell_1/RoiSet.zip"], [], id="another-folder"),
+        pytest.param("cell_2.png", ["cell_2/RoiSet.zip"], ["RoiSet.zip"], id="its-folder"),
+        pytest.param(
+            "cell_2.png", ["rois/cell_1.roi", "rois/cell_2.roi"], ["cell_2.roi"], id="one-an-image"
+        ),
+        pytest.param("cell_2.png", ["rois/cell_2.roi"], ["cell_2.roi"], id="its-own"),
+        pytest.param("cell_2.png", ["rois/1.roi", "rois/2.roi"], ["1.roi", "2.roi"], id="numbered"),
+        pytest.param("2.png", ["rois/1.roi", "rois/2.roi"], ["1.roi", "2.roi"], id="all-numbered"),
+        pytest.param(
+            "cell_2.png", ["rois/cell_2.roi", "rois/b.roi"], ["b.roi", "cell_2.roi"], id="named"
+        ),
+    ],
+)
+def test_which_files_of_the_only_set_are_the_only_image_s(tmp_path, image, files, paired):
+    picture = save_image(tmp_path / image)
+    for name in files:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".zip"):
+            save_zip(tmp_path / "in" / name)
+        else:
+            (tmp_path / "in" / name).write_bytes(square(2, 3))
+    pairing = pair_roi_sets([picture], find_roi_sets([tmp_path / "in"]))
+    assert [file.name for _, roi_set in pairing.pairs for file in roi_set.files] == paired
+    assert len(pairing.failures) == len(files) - len(paired)
+
+
 def test_overlay_tiff_is_found_and_a_plain_tiff_is_not(tmp_path):
     save_image(tmp_path / "plain.tif")
     tifffile.imwrite(

@@ -282,6 +282,9 @@ def test_names_with_folders_are_never_hidden(tmp_path, monkeypatch):
         ("cell_02.tif", "Cell_02_mask.png", False),
         ("cell_02.tif", "RoiSet.zip", False),
         ("cell_02.tif", "nucleus.zip", False),
+        ("0002.tif", "0001.zip", True),
+        ("image_2.tif", "RoiSet1.zip", False),
+        ("img5.tif", "rois2", False),
     ],
 )
 def test_a_name_that_is_of_another_image_of_the_series(image, partner, expected):

@@ -38,6 +38,7 @@ def with_share(light_config, tiny_overrides, share):
 
 def test_a_cell_spans_four_pixels(coarse):
     assert coarse(torch.rand(2, 3, 64, 96)).shape == (2, 1, 16, 24)
+    assert coarse(torch.rand(2, 3, 48, 80)).shape == (2, 1, 12, 20)  # of pyramids of fewer levels
 
 
 def test_it_sees_the_image_at_half_the_resolution(coarse):

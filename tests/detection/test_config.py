@@ -113,7 +113,7 @@ def test_a_bad_config_is_one_line(tmp_path, text, message):
     ("overrides", "message"),
     [
         pytest.param(["NO.SUCH", "1"], "NO.SUCH", id="unknown-key"),
-        pytest.param(["SOLVER.BASE_LR.x", "1"], "command line override", id="below-a-number"),
+        pytest.param(["SOLVER.BASE_LR.x", "1"], r"override SOLVER.BASE_LR.x 1: ", id="below"),
         pytest.param(["MITO.TILE_PX", "32"], "MITO.TILE_PX: .*64", id="small-tiles"),
         pytest.param(["MITO.TILE_OVERLAP_PX", "0"], "MITO.TILE_OVERLAP_PX: .*8", id="no-overlap"),
         pytest.param(["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words", id="odd"),

@@ -16,6 +16,7 @@ ARRAYS = {
     "f2": np.arange(6, dtype=np.float16).reshape(2, 3),
     "big-endian": np.arange(6, dtype=">f4").reshape(3, 2),
     "fortran": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    "permuted": np.arange(24.0).reshape(2, 3, 4).transpose(2, 0, 1),
     "bool": np.array([True, False]),
     "i8": np.array([[[-(2**40)]]]),
     "0-d": np.array(2.5, np.float32),
@@ -34,6 +35,14 @@ def test_arrays_are_those_that_were_pickled(name, protocol):
         np.testing.assert_array_equal(found, value)
         assert found.dtype == value.dtype.newbyteorder("=")
         assert found.shape == value.shape
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (0, 2), (0,), ("a", "b"), 3, ([], 0)])
+def test_an_order_of_axes_that_is_none_is_refused(axes):
+    from_buffer = np.zeros(1).__reduce_ex__(5)[0]
+    data = (bytearray(8), np.dtype("f4"), (1, 2), "K", axes)
+    with pytest.raises(pickle.UnpicklingError):
+        loaded(Call(from_buffer, data))
 
 
 class Call:

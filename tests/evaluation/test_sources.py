@@ -401,9 +401,29 @@ def test_a_selection_left_on_a_mask_is_not_its_region(files, is_folder):
     assert [rle.area_px(region) for region in regions.values()] == [25 * HW[0]]
 
 
-def test_a_selection_on_a_micrograph_is_a_region(files):
+@pytest.mark.parametrize("n_blank", [0, 1])
+@pytest.mark.parametrize("others", ["none", "blank", "white"])
+def test_a_blank_page_or_file_beside_masks_is_one_of_them(files, n_blank, others):
     selection = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (5, 5), (0, 5)]).tobytes()
-    noise = np.random.default_rng(0).integers(30, 220, HW).astype(np.uint8)
+    mask = np.zeros(HW, np.uint8)
+    mask[:, :25] = 255
+    (files / "regions").mkdir()
+    pages = np.stack([mask] * 2) if n_blank == 0 else np.stack([0 * mask, mask])
+    keys = {"imagej": True, "metadata": {"ROI": selection}}
+    tifffile.imwrite(files / "regions" / "a.tif", pages, **keys)
+    if others != "none":
+        grey = np.full(HW, 255 if others == "white" else 0, np.uint8)
+        tifffile.imwrite(files / "regions" / "b.tif", grey, **keys)
+    image = str(files / "images" / "a.tif")
+    truth = [ImageInstances(image, HW, frame=1)]
+    regions, _ = read_regions(files / "regions", truth)
+    assert [rle.area_px(region) for region in regions.values()] == [25 * HW[0]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_selection_on_a_micrograph_is_a_region(files, dtype):
+    selection = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (5, 5), (0, 5)]).tobytes()
+    noise = np.random.default_rng(0).uniform(30, 220, HW).astype(dtype)
     tifffile.imwrite(files / "m.tif", noise, imagej=True, metadata={"ROI": selection})
     regions, _ = read_regions(files / "m.tif", read_source(files / "truth.json").images[:1])
     assert [rle.area_px(region) for region in regions.values()] == [25]

@@ -39,6 +39,8 @@ def slices(folder, names):
             ["z000", "z001", "z002"], "z000.tif: is compared with .*z010.tif", id="from-0"
         ),
         pytest.param(["a", "b", "c"], None, id="names-do-not-tell"),
+        pytest.param(["z010_c0", "z011_c0", "z012_c0"], None, id="a-channel-at-the-end"),
+        pytest.param(["p10", "p15", "p20"], "p10.tif: is compared with .*z010.tif", id="steps"),
     ],
 )
 def test_slices_of_two_folders_are_compared_by_order(tmp_path, names, line):
@@ -52,6 +54,13 @@ def test_folders_that_lack_different_slices_are_refused(tmp_path):
     truth = slices(tmp_path / "t", ["z1", "z2", "z4"])
     pred = slices(tmp_path / "p", ["z1", "z3", "z4"])
     with pytest.raises(AnnotationError, match=r"z3.tif: would be compared with .*z2.tif"):
+        check_slice_numbers(truth, pred)
+
+
+def test_the_pair_that_does_not_fit_is_named(tmp_path):
+    truth = slices(tmp_path / "t", ["z2", "z3", "z4"])
+    pred = slices(tmp_path / "p", ["z1", "z3", "z4"])
+    with pytest.raises(AnnotationError, match=r"z1.tif: would be compared with .*z2.tif"):
         check_slice_numbers(truth, pred)
 
 

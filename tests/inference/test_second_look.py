@@ -113,6 +113,37 @@ def test_a_second_look_that_shows_less_is_not_believed(tmp_path):
     assert len(model.seen) == 2
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")]
+)
+@pytest.mark.parametrize("edge", [13, 110])
+def test_a_further_look_without_the_memory_leaves_the_first(error, edge, tmp_path, caplog):
+    class Small(Familiar):
+        def predict(self, tiles, min_score=0.0):
+            found = super().predict(tiles, min_score)
+            if len(self.seen) > 1:
+                raise error
+            return found
+
+    model = Small()
+    big = page((edge,) * 4, tmp_path, edge_px=600)
+    assert len(predict_page(model, big)) == 4
+    assert len(model.seen) == 3  # a coarse one, and one resized
+    assert "not enough memory to predict the page once more" in caplog.text
+    assert "a.png" in caplog.text
+
+
+def test_another_error_in_a_further_look_is_one(tmp_path):
+    class Broken(Familiar):
+        def predict(self, tiles, min_score=0.0):
+            if self.seen:
+                raise RuntimeError("shapes do not match")
+            return super().predict(tiles, min_score)
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        predict_page(Broken(), page((13, 13, 13), tmp_path))
+
+
 def test_a_page_that_cannot_be_enlarged_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(second_look, "MOST_PX", 200_000)
     model = Familiar()

@@ -127,6 +127,18 @@ def test_objects_inside_others_of_another_category_stay(categories, inner_edge, 
     assert kept.category_ids == categories[:n_kept]
 
 
+@pytest.mark.parametrize(("shared_px", "n_kept"), [(9, 2), (10, 1)])
+def test_of_two_that_share_half_of_the_smaller_the_better_stays(shared_px, n_kept):
+    first, second = np.zeros((64, 64), dtype=bool), np.zeros((64, 64), dtype=bool)
+    first[10:30, 5:30] = True
+    second[10:30, 30 - shared_px : 50 - shared_px] = True
+    masks = (rle.encode(second), rle.encode(first))
+    found = ImageInstances("tile", (64, 64), masks, np.array([0.8, 0.9]))
+    (tile,) = tiles_of((64, 64), 128, 40)
+    kept = stitch(detections_of(found, tile, (64, 64)), ImageInstances("page", (64, 64)), [tile])
+    assert kept.scores.tolist() == [0.9, 0.8][:n_kept]
+
+
 def test_pieces_of_two_categories_are_not_joined():
     image_hw = (60, 200)
     tiles = tiles_of(image_hw, 128, 48)
