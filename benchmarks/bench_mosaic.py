@@ -57,15 +57,15 @@ def measure(image: Path, tile_px: int, tta: int | None) -> dict[str, Any]:
 
     model: Any = load_model()
     seconds = [0.0]
-    infer = model.network.inference
+    detect = model.network.detect
 
     def timed(*args: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        found = infer(*args, **options)
+        found = detect(*args, **options)
         seconds[0] += time.perf_counter() - start
         return found
 
-    model.network.inference = timed
+    model.network.detect = timed
     loaded = resident_bytes()
     start = time.perf_counter()
     row = quantify(image, model, tile_px=tile_px, tta=tta, n_threads=0).counts[0]

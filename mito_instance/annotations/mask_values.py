@@ -28,6 +28,7 @@ _MIN_HIGH_SHARE = 0.5
 _FULL_SCALE = ((250, 255), (65000, 65535))
 _MANY_VALUES = 32
 _MIN_SMOOTHNESS = 0.5
+_NO_JPEG = "labels do not survive JPEG, save the mask as PNG or TIFF"
 _PICTURE = "this looks like a micrograph, give the mask"
 
 
@@ -116,6 +117,8 @@ def read_mask(
     is_labelled = is_colours and len(found.values) > 2
     seen = "labels" if is_labelled else _suggested_kind(found, is_jpeg=is_jpeg)
     if kind == "labels" or (kind == "auto" and seen == "labels"):
+        if is_jpeg:
+            raise AnnotationError(f"{where}: {_NO_JPEG}")
         if kind != "labels":
             refuse_micrograph(mask, where, len(found.values))
         return _label_reading(mask, found, where, repairs)
@@ -212,7 +215,7 @@ def _cut(
             raise AnnotationError(
                 f"{where}: of the pixels of a JPEG mask above {low + margin:g}, "
                 f"{n_high / n_above:.0%} lie near the greatest value {high:g}, at least 50% must; "
-                "labels do not survive JPEG, save the mask as PNG or TIFF"
+                f"{_NO_JPEG}"
             )
     n_stray = found.n_px((found.values != low) & (found.values != high))
     saw = f"{len(found.values)} values {low:g}-{high:g}"

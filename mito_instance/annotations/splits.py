@@ -20,7 +20,7 @@ from mito_instance.instances import ImageInstances
 GroupBy = Literal["specimen", "stack", "image"]
 GROUPINGS: tuple[GroupBy, ...] = ("specimen", "stack", "image")
 DEFAULT_GAP = 10
-_MIN_SLICES_PER_GAP = 4  # a stack is cut when the gaps cost a quarter of it or less
+_MIN_SLICES_PER_GAP = 4  # a stack is cut when the gaps cost less than a quarter of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,8 +182,8 @@ def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) 
     """Refuse to go on with what a checkpoint does not fit, and say what has changed.
 
     Args:
-        saved: seed, optimizer, training files and look-alikes (SHA-256) of the checkpoint's
-            training; older checkpoints do not tell all.
+        saved: seed, optimizer, number of steps, training files and look-alikes (SHA-256) of the
+            checkpoint's training; older checkpoints do not tell all.
         now: the same of this training.
         folder: ``OUTPUT_DIR``, for messages.
 
@@ -199,6 +199,14 @@ def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) 
         raise ConfigError(
             f"{folder}: its checkpoint was made with MITO.OPTIMIZER {saved['optimizer']}, not "
             f"{now['optimizer']}; resume with that one"
+        )
+    if saved.get("steps", now["steps"]) != now["steps"]:
+        logger.warning(
+            "%s: was to end after %d steps, now after %d: from here on the learning rate is "
+            "that of the longer or shorter schedule",
+            folder,
+            saved["steps"],
+            now["steps"],
         )
     uses = ("files", "look-alikes")
     if any(list(saved.get(use, now[use])) != list(now[use]) for use in uses):

@@ -61,6 +61,12 @@ class ForegroundHead(nn.Module):
                 "MITO.FOREGROUND.MASK_WEIGHT: must be 0 to less than 0.5 (beyond, the map marks "
                 f"what the mask leaves out), got {self.mask_weight:g}"
             )
+        self.outline_limits = tuple(map(float, cfg.MITO.FOREGROUND.OUTLINE_LIMITS))
+        if self.outline_limits and not _are_limits(self.outline_limits):
+            raise ConfigError(
+                "MITO.FOREGROUND.OUTLINE_LIMITS: must be () or two ascending probabilities from 0 "
+                f"to 1, got {self.outline_limits}"
+            )
         self.hard_fraction = float(cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION)
         width = int(cfg.MITO.FOREGROUND.CONV_DIM)
         self.lateral = nn.ModuleList(
@@ -161,7 +167,7 @@ class ForegroundHead(nn.Module):
         Returns:
             The same detections by falling new score, which is that of the mask before.
         """
-        probability = self._probability(logits)
+        probability = self.probability(logits)
         sampled = self._sample(probability, [found.pred_boxes for found in detections], detections)
         judged = []
         for found, cells in zip(detections, sampled, strict=True):
@@ -177,8 +183,8 @@ class ForegroundHead(nn.Module):
             judged.append(found)
         return judged
 
-    def _probability(self, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Weighted mean (N, 1, H/s, W/s) of the maps."""
+    def probability(self, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Weighted mean (N, 1, H/s, W/s) of the maps from ``forward``."""
         probability = logits[0].sigmoid()
         if self.coarse_share:
             probability = probability.lerp(logits[1].sigmoid(), self.coarse_share)
@@ -200,3 +206,7 @@ class ForegroundHead(nn.Module):
         )
         pooled = pooler([probability], list(boxes))[:, 0]
         return list(pooled.split(counts))
+
+
+def _are_limits(values: Sequence[float]) -> bool:
+    return len(values) == 2 and 0.0 <= values[0] <= values[1] <= 1.0

@@ -81,14 +81,33 @@ class MitoMaskRCNN(GeneralizedRCNN):
         with self.precision.autocast():
             if self.foreground is None or detected_instances is not None:
                 return super().inference(batched_inputs, detected_instances, do_postprocess)
+        found, _ = self.detect(batched_inputs)
+        if do_postprocess:
+            sizes = [example["image"].shape[-2:] for example in batched_inputs]
+            return GeneralizedRCNN._postprocess(found, batched_inputs, sizes)
+        return found
+
+    def detect(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> tuple[list[Instances], torch.Tensor | None]:
+        """Raw instances, and the probability of the foreground that judged them.
+
+        Args:
+            batched_inputs: Detectron2's: ``image`` (C, h, w) in [0, 255].
+
+        Returns:
+            The instances of each image, and (N, 1, H/s, W/s) of the padded images at the
+            foreground head's stride s; None without such a head.
+        """
+        with self.precision.autocast():
+            if self.foreground is None:
+                return super().inference(batched_inputs, None, do_postprocess=False), None
             images = self.preprocess_image(batched_inputs)
             features = self.backbone(images.tensor)
             proposals, _ = self.proposal_generator(images, features, None)
             found, _ = self.roi_heads(images, features, proposals, None)
-            found = self.foreground.judge(self.foreground(features, images.tensor), found)
-        if do_postprocess:
-            return GeneralizedRCNN._postprocess(found, batched_inputs, images.image_sizes)
-        return found
+            maps = self.foreground(features, images.tensor)
+            return self.foreground.judge(maps, found), self.foreground.probability(maps)
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalised, padded batch in the network's memory format."""

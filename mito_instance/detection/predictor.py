@@ -18,6 +18,7 @@ from mito_instance.detection.data import to_network_input
 from mito_instance.detection.folding import fold_for_prediction
 from mito_instance.detection.model import build_network
 from mito_instance.detection.network_predictor import NetworkPredictor
+from mito_instance.detection.outlines import Placed, correct_outlines
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.roi_heads import last_box_predictor
 from mito_instance.detection.weights import (
@@ -67,7 +68,7 @@ class MaskRCNNPredictor(NetworkPredictor):
             beneath = float(np.nextafter(np.float32(min_score), np.float32(-1)))
             boxes.test_score_thresh = max(lowest, beneath)
             with torch.inference_mode():
-                outputs = self.network.inference(batch, do_postprocess=False)
+                outputs, maps = self.network.detect(batch)
         finally:
             boxes.test_score_thresh = lowest
             self.network.train(training)
@@ -76,9 +77,48 @@ class MaskRCNNPredictor(NetworkPredictor):
             if len(output) == most:
                 _say_capped(most, (tile.shape[0], tile.shape[1]))
         return [
-            _to_instances(output[output.scores >= min_score], (tile.shape[0], tile.shape[1]))
-            for output, tile in zip(outputs, tiles, strict=True)
+            self._to_instances(
+                output[output.scores >= min_score],
+                None if maps is None else maps[number, 0].cpu().numpy(),
+                (tile.shape[0], tile.shape[1]),
+            )
+            for number, (output, tile) in enumerate(zip(outputs, tiles, strict=True))
         ]
+
+    def _to_instances(
+        self,
+        output: Instances,
+        probability: npt.NDArray[np.float32] | None,
+        image_hw: tuple[int, int],
+    ) -> ImageInstances:
+        """Paste each soft mask inside its box only, and encode it there."""
+        boxes = output.pred_boxes.tensor.float().cpu().numpy()
+        scores = output.scores.double().cpu().numpy().clip(0, 1)
+        classes = output.pred_classes.cpu().numpy()
+        soft_masks = output.pred_masks[:, 0].float().cpu().numpy() if len(output) else []
+        pasted = [
+            Placed(*paste_mask(soft, box, image_hw))
+            for box, soft in zip(boxes, soft_masks, strict=True)
+        ]
+        head = self.network.foreground
+        if probability is not None and head.outline_limits:
+            are_counted = (scores >= self.score_threshold).tolist()
+            pasted = correct_outlines(
+                pasted, probability, head.stride, image_hw, head.outline_limits, are_counted
+            )
+        masks, kept = [], []
+        for index, one in enumerate(pasted):
+            mask = without_islands(one.mask, one.x, one.y, image_hw)
+            if mask.any():
+                masks.append(rle.place(mask, one.x, one.y, image_hw))
+                kept.append(index)
+        return ImageInstances(
+            image="tile",
+            image_hw=image_hw,
+            masks=tuple(masks),
+            scores=scores[kept],
+            category_ids=tuple(int(classes[index]) + 1 for index in kept),
+        )
 
 
 def load_predictor(
@@ -139,28 +179,6 @@ def _say_capped(most: int, tile_hw: tuple[int, int]) -> None:
         tile_hw[1],
         tile_hw[0],
         most,
-    )
-
-
-def _to_instances(output: Instances, image_hw: tuple[int, int]) -> ImageInstances:
-    """Paste each soft mask inside its box only, and encode it there."""
-    boxes = output.pred_boxes.tensor.float().cpu().numpy()
-    scores = output.scores.double().cpu().numpy().clip(0, 1)
-    classes = output.pred_classes.cpu().numpy()
-    soft_masks = output.pred_masks[:, 0].float().cpu().numpy() if len(output) else []
-    masks, kept = [], []
-    for index, (box, soft) in enumerate(zip(boxes, soft_masks, strict=True)):
-        pasted, x, y = paste_mask(soft, box, image_hw)
-        pasted = without_islands(pasted, x, y, image_hw)
-        if pasted.any():
-            masks.append(rle.place(pasted, x, y, image_hw))
-            kept.append(index)
-    return ImageInstances(
-        image="tile",
-        image_hw=image_hw,
-        masks=tuple(masks),
-        scores=scores[kept],
-        category_ids=tuple(int(classes[index]) + 1 for index in kept),
     )
 
 

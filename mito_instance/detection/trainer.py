@@ -280,6 +280,7 @@ class Trainer(DefaultTrainer):
         return {
             "seed": self.seed,
             "optimizer": str(self.cfg.MITO.OPTIMIZER),
+            "steps": int(self.cfg.SOLVER.MAX_ITER),
             "files": self._hashes("training"),
             "look-alikes": self._hashes(LOOKALIKES),
         }

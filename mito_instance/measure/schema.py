@@ -80,7 +80,7 @@ REGION_COLUMNS: tuple[Column, ...] = (
 """Follow `COUNTS_COLUMNS` where counting was restricted to outlined regions."""
 
 SUMMARY_COLUMNS: tuple[Column, ...] = (
-    Column("group", "", "folder, or what the expression found in the path; empty if nothing"),
+    Column("group", "", "folder, or what --group-by found in the path; `all` without it"),
     Column("n_images", "1", "images, or pages of stacks, of the group"),
     Column("n_failed", "1", "those that could not be measured; they enter no mean"),
     Column("n_with_objects", "1", "measured images with at least one instance"),

@@ -149,6 +149,8 @@ def test_labels_do_not_survive_jpeg():
     two_greys = cv2.imencode(".jpg", np.where(labels, 90, 20).astype(np.uint8))[1]
     found = read(cv2.imdecode(two_greys, cv2.IMREAD_GRAYSCALE), is_jpeg=True)
     assert (found.foreground == (labels > 0)).mean() > 0.99
+    with pytest.raises(AnnotationError, match="labels do not survive JPEG"):
+        read(coded, is_jpeg=True, kind="labels")
 
 
 def test_infinity_is_refused():

@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
 
 from detectron2.layers.mask_ops import paste_masks_in_image  # noqa: E402
+from detectron2.structures import Boxes, Instances  # noqa: E402
 
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
@@ -16,6 +17,7 @@ from mito_instance.detection.predictor import (  # noqa: E402
 )
 from mito_instance.detection.trainer import export_model  # noqa: E402
 from mito_instance.errors import ConfigError, WeightsError  # noqa: E402
+from mito_instance.masks import rle  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,7 @@ def model_folder(light_config, tiny_overrides, tmp_path):
     torch.manual_seed(0)
     # An untrained map calls everything background: with a share in the masks none would be left.
     words = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "MITO.FOREGROUND.MASK_WEIGHT", "0.0"]
+    words += ["MITO.FOREGROUND.OUTLINE_LIMITS", "()"]
     cfg = load_config(light_config, [*tiny_overrides, *words])
     export_model(cfg, build_network(cfg), tmp_path / "model", score_threshold=0.35)
     return tmp_path / "model"
@@ -117,6 +120,36 @@ def test_a_least_score_changes_nothing_but_what_is_left_out(model_folder):
     expected = all_found.select(all_found.scores >= middle)
     assert found.masks == expected.masks
     assert 0 < len(found) < len(all_found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "score", "last_column"),
+    [
+        pytest.param("(0.4, 0.6)", 0.8, 75, id="corrected"),
+        pytest.param("(0.4, 0.6)", 0.1, 39, id="does-not-count"),
+        pytest.param("()", 0.8, 39, id="as-it-is"),
+    ],
+)
+def test_the_map_completes_what_counts(
+    light_config, tiny_overrides, monkeypatch, limits, score, last_column
+):
+    words = ["MITO.FOREGROUND.OUTLINE_LIMITS", limits, "MITO.SCORE_THRESHOLD", "0.5"]
+    cfg = load_config(light_config, [*tiny_overrides, *words])
+    predictor = MaskRCNNPredictor(cfg, build_network(cfg))
+    one = Instances((64, 96))
+    one.pred_boxes = Boxes(torch.tensor([[8.0, 16.0, 40.0, 48.0]]))
+    one.scores = torch.tensor([score])
+    one.pred_classes = torch.tensor([0])
+    one.pred_masks = torch.ones(1, 1, 28, 28)
+    probability = torch.zeros(1, 1, 16, 24)
+    probability[..., 4:12, 2:19] = 0.9  # columns 8 to 75
+    monkeypatch.setattr(predictor.network, "detect", lambda _: ([one], probability))
+    (found,) = predictor.predict([np.zeros((64, 96), np.uint8)])
+    x, y, width, height = rle.box_xywh(found.masks[0])
+    assert abs(x - 8) <= 2
+    assert abs(y - 16) <= 2
+    assert abs(y + height - 48) <= 2
+    assert abs(x + width - 1 - last_column) <= 4
 
 
 def test_every_tile_with_more_than_is_kept_is_said(model_folder, caplog):

@@ -380,9 +380,11 @@ def test_a_resumed_training_takes_the_rates_of_its_config(make_config, tmp_path,
     output = tmp_path / "run"
     train(make_config(output), kill_at=8)
     rates = {"SOLVER.BASE_LR": 0.002, "SOLVER.WEIGHT_DECAY": 0.5, "SOLVER.MOMENTUM": 0.5}
-    trainer = Trainer(make_config(output, **rates), unused, 1)
+    steps = {"SOLVER.MAX_ITER": STEPS + 8}
+    trainer = Trainer(make_config(output, **rates, **steps), unused, 1)
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 8
+    assert f"was to end after {STEPS} steps, now after {STEPS + 8}" in caplog.text
     assert "differ from those of the steps so far" in caplog.text
     group = trainer._trainer.optimizer.param_groups[0]
     assert (group["initial_lr"], group["weight_decay"], group["momentum"]) == (0.002, 0.5, 0.5)
