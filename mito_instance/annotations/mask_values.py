@@ -108,6 +108,8 @@ def read_mask(
     mask, repairs = _without_nan(mask, where)
     found = _Values(*value_counts(mask))
     low, high = found.ends
+    if is_jpeg and kind == "labels" and high > 0:
+        raise AnnotationError(f"{where}: {_NO_JPEG}")
     if (is_jpeg and high <= _JPEG_NOISE) or low == high == 0:
         saw = f"noise to {high:g}" if high else "only 0"
         nothing = np.zeros(mask.shape, dtype=bool)
@@ -117,8 +119,6 @@ def read_mask(
     is_labelled = is_colours and len(found.values) > 2
     seen = "labels" if is_labelled else _suggested_kind(found, is_jpeg=is_jpeg)
     if kind == "labels" or (kind == "auto" and seen == "labels"):
-        if is_jpeg:
-            raise AnnotationError(f"{where}: {_NO_JPEG}")
         if kind != "labels":
             refuse_micrograph(mask, where, len(found.values))
         return _label_reading(mask, found, where, repairs)

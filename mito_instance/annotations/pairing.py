@@ -32,7 +32,7 @@ MAX_FOLDERS = 4
 _MAX_COMPARISONS = 4_000_000
 _NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
 _DIGITS = re.compile(r"\d+")
-_LETTER = re.compile(r"[^\W\d_]")
+_NUMBERED_SET = re.compile(r"rois?[ _-]?(?:set)?[ _-]?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def names_only_its_content(path: Path) -> bool:
 def names_another(image: Path, partner: Path) -> bool:
     """Whether two names are those of two in a series: all alike but for a number in them."""
     one, other = _core(image), _core(partner)
-    if not _LETTER.search(one):  # image_5 and RoiSet2 are not alike
-        one, other = _stem_any_case(image), _stem_any_case(partner)
+    if _NUMBERED_SET.fullmatch(_stem_any_case(partner)) and other.isdecimal():
+        return False  # RoiSet2 may be the second set of image_5
     if _DIGITS.sub("#", one) != _DIGITS.sub("#", other):
         return False
     pairs = zip(_DIGITS.findall(one), _DIGITS.findall(other), strict=True)

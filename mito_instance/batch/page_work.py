@@ -204,6 +204,8 @@ class PageWork:
                 tile_px=self.settings.tile_px,
                 on_tile=_tile_reporter(loaded.page),
                 on_zoom=partial(setattr, loaded, "zoom"),
+                # Looked at again in the next run, which may have the memory.
+                on_shortage=partial(setattr, loaded, "key", None),
             )
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

@@ -95,6 +95,12 @@ def check_ranges(cfg: CfgNode) -> None:
             "MITO.FAMILIAR_PX: must be two sizes in pixels, the larger one at least twice the "
             f"smaller, such as (28, 90), or none, got {reprlib.repr(sizes)[:80]}"
         )
+    limits = tuple(cfg.MITO.FOREGROUND.OUTLINE_LIMITS)
+    if limits and not (_are_two_numbers(limits) and 0 <= limits[0] <= limits[1] <= 1):
+        raise ConfigError(
+            "MITO.FOREGROUND.OUTLINE_LIMITS: must be two ascending probabilities from 0 to 1, such "
+            f"as (0.4, 0.6), or none, got {reprlib.repr(limits)[:80]}"
+        )
     levels = tuple(cfg.MITO.CONTRAST_PERCENTILES)
     if not _are_two_numbers(levels) or not 0 <= levels[0] < 50 < levels[1] <= 100:
         raise ConfigError(

@@ -62,11 +62,6 @@ class ForegroundHead(nn.Module):
                 f"what the mask leaves out), got {self.mask_weight:g}"
             )
         self.outline_limits = tuple(map(float, cfg.MITO.FOREGROUND.OUTLINE_LIMITS))
-        if self.outline_limits and not _are_limits(self.outline_limits):
-            raise ConfigError(
-                "MITO.FOREGROUND.OUTLINE_LIMITS: must be () or two ascending probabilities from 0 "
-                f"to 1, got {self.outline_limits}"
-            )
         self.hard_fraction = float(cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION)
         width = int(cfg.MITO.FOREGROUND.CONV_DIM)
         self.lateral = nn.ModuleList(
@@ -206,7 +201,3 @@ class ForegroundHead(nn.Module):
         )
         pooled = pooler([probability], list(boxes))[:, 0]
         return list(pooled.split(counts))
-
-
-def _are_limits(values: Sequence[float]) -> bool:
-    return len(values) == 2 and 0.0 <= values[0] <= values[1] <= 1.0

@@ -55,7 +55,7 @@ def correct_outlines(
     stride: int,
     image_hw: tuple[int, int],
     limits: tuple[float, float],
-    are_counted: Sequence[bool],
+    claims: Sequence[int],
 ) -> list[Placed]:
     """Take from each mask what is no foreground, and give it the foreground that it ends in.
 
@@ -69,9 +69,9 @@ def correct_outlines(
         image_hw: height and width of the image without the padding.
         limits: pixels of a mask that are less probable than the first leave it, free ones that
             are at least as probable as the second join it.
-        are_counted: which masks take foreground, and keep others from it. The others, and twins
-            of a mask before, are as if they were not there: the result does not depend on how many
-            are asked for.
+        claims: the category, above 0, of masks that take foreground and keep others from it; 0 of
+            those that do not count. These, and twins of a mask before of the same category, are as
+            if they were not there: the result does not depend on how many are asked for.
 
     Returns:
         As many masks, in their order.
@@ -82,11 +82,16 @@ def correct_outlines(
     fine = fine[: image_hw[0], : image_hw[1]]
     owners = np.zeros(padded_hw, dtype=np.int32)
     areas = np.array([0, *(np.count_nonzero(one.mask) for one in masks)])
-    for number, (one, is_counted) in enumerate(zip(masks, are_counted, strict=True), start=1):
-        if is_counted:
-            _claim(one, number, owners, areas)
-    cells = _reached(owners[stride // 2 :: stride, stride // 2 :: stride], probability >= join,
-                     REACH_PX // stride)  # fmt: skip
+    categories = np.array([0, *claims])
+    for number, one in enumerate(masks, start=1):
+        if categories[number]:
+            _claim(one, number, owners, np.where(categories == categories[number], areas, 0))
+    is_foreground = probability >= join
+    is_foreground[-(-image_hw[0] // stride) :] = False  # padding
+    is_foreground[:, -(-image_hw[1] // stride) :] = False
+    cells = _reached(
+        owners[stride // 2 :: stride, stride // 2 :: stride], is_foreground, REACH_PX // stride
+    )
     is_free = (owners[: image_hw[0], : image_hw[1]] == 0) & (fine >= join)
     boxes = ndimage.find_objects(cells, max_label=len(masks))
     corrected = []
@@ -100,11 +105,18 @@ def correct_outlines(
 def _claim(
     one: Placed, number: int, owners: npt.NDArray[np.int32], areas: npt.NDArray[np.int64]
 ) -> None:
-    """Make a mask the owner of its free pixels, unless it is a twin of one before."""
+    """Make a mask the owner of its free pixels, unless it is a twin of one before.
+
+    Args:
+        one: the mask.
+        number: its number, from 1.
+        owners: numbers (H, W) of those before, else 0; changed in place.
+        areas: of all masks of its category by their number, 0 of the others.
+    """
     before = one.of(owners)
-    shared = np.bincount(before[one.mask])
-    shared[:1] = 0
-    if (shared < TWIN * np.minimum(areas[number], areas[: len(shared)]) + (shared == 0)).all():
+    shared = np.bincount(before[one.mask], minlength=len(areas))
+    smaller = np.minimum(areas[number], areas)
+    if not ((smaller > 0) & (shared >= TWIN * smaller))[1:].any():
         before[one.mask & (before == 0)] = number
 
 

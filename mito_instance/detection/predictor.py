@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -61,16 +62,20 @@ class MaskRCNNPredictor(NetworkPredictor):
         ]
         training = self.network.training
         boxes = last_box_predictor(self.network.roi_heads)
-        lowest = boxes.test_score_thresh
+        own = boxes.test_score_thresh
+        lowest = min_score
+        if self.network.foreground is not None and self.network.foreground.outline_limits:
+            # What counts keeps its pixels from others, also where it is not asked for.
+            lowest = min(min_score, self.score_threshold)
         self.network.eval()
         try:
             # Detectron2 keeps scores above its threshold, we keep those at it as well.
-            beneath = float(np.nextafter(np.float32(min_score), np.float32(-1)))
-            boxes.test_score_thresh = max(lowest, beneath)
+            beneath = float(np.nextafter(np.float32(lowest), np.float32(-1)))
+            boxes.test_score_thresh = max(own, beneath)
             with torch.inference_mode():
                 outputs, maps = self.network.detect(batch)
         finally:
-            boxes.test_score_thresh = lowest
+            boxes.test_score_thresh = own
             self.network.train(training)
         most = int(self.cfg.TEST.DETECTIONS_PER_IMAGE)
         for output, tile in zip(outputs, tiles, strict=True):
@@ -78,9 +83,10 @@ class MaskRCNNPredictor(NetworkPredictor):
                 _say_capped(most, (tile.shape[0], tile.shape[1]))
         return [
             self._to_instances(
-                output[output.scores >= min_score],
+                output[output.scores >= lowest],
                 None if maps is None else maps[number, 0].cpu().numpy(),
                 (tile.shape[0], tile.shape[1]),
+                min_score,
             )
             for number, (output, tile) in enumerate(zip(outputs, tiles, strict=True))
         ]
@@ -90,27 +96,30 @@ class MaskRCNNPredictor(NetworkPredictor):
         output: Instances,
         probability: npt.NDArray[np.float32] | None,
         image_hw: tuple[int, int],
+        min_score: float,
     ) -> ImageInstances:
         """Paste each soft mask inside its box only, and encode it there."""
         boxes = output.pred_boxes.tensor.float().cpu().numpy()
         scores = output.scores.double().cpu().numpy().clip(0, 1)
         classes = output.pred_classes.cpu().numpy()
         soft_masks = output.pred_masks[:, 0].float().cpu().numpy() if len(output) else []
-        pasted = [
-            Placed(*paste_mask(soft, box, image_hw))
-            for box, soft in zip(boxes, soft_masks, strict=True)
-        ]
+        placed = []
+        for box, soft in zip(boxes, soft_masks, strict=True):
+            mask, x, y = paste_mask(soft, box, image_hw)
+            placed.append(Placed(without_islands(mask, x, y, image_hw), x, y))
         head = self.network.foreground
         if probability is not None and head.outline_limits:
-            are_counted = (scores >= self.score_threshold).tolist()
-            pasted = correct_outlines(
-                pasted, probability, head.stride, image_hw, head.outline_limits, are_counted
-            )
+            claims = np.where(scores >= self.score_threshold, classes + 1, 0).tolist()
+            placed = [
+                replace(one, mask=without_islands(one.mask, one.x, one.y, image_hw))
+                for one in correct_outlines(
+                    placed, probability, head.stride, image_hw, head.outline_limits, claims
+                )
+            ]
         masks, kept = [], []
-        for index, one in enumerate(pasted):
-            mask = without_islands(one.mask, one.x, one.y, image_hw)
-            if mask.any():
-                masks.append(rle.place(mask, one.x, one.y, image_hw))
+        for index, one in enumerate(placed):
+            if scores[index] >= min_score and one.mask.any():
+                masks.append(rle.place(one.mask, one.x, one.y, image_hw))
                 kept.append(index)
         return ImageInstances(
             image="tile",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -113,8 +113,8 @@ def check_slice_numbers(path_true: Path, path_pred: Path) -> str | None:
         not end in ascending numbers.
 
     Raises:
-        AnnotationError: if numbers of one of the folders have a gap, and slices that have numbers
-            of the other one would be compared with those of another number.
+        AnnotationError: if numbers of one of the folders have a gap, and not all differ by the
+            same from those of the other.
     """
     folders = (path_true, path_pred)
     if not all(path.is_dir() for path in folders):
@@ -135,12 +135,13 @@ def check_slice_numbers(path_true: Path, path_pred: Path) -> str | None:
     if true_of == pred_of:
         return None
     is_gapless = all(len(of_folder) <= 1 for of_folder in steps)
-    if not is_gapless and not set(true_of).isdisjoint(pred_of):
-        of_pair = zip(*files, true_of, pred_of, strict=True)
-        true, pred, *_ = next(pair for pair in of_pair if pair[2] != pair[3])
+    apart = [true - pred for true, pred in zip(true_of, pred_of, strict=True)]
+    if not is_gapless and len(set(apart)) > 1:
+        usual = 0 if 0 in apart else Counter(apart).most_common(1)[0][0]
+        first = next(position for position, gap in enumerate(apart) if gap != usual)
         raise AnnotationError(
-            f"{pred}: would be compared with {true}, though other slices have equal numbers: one "
-            "is missing in one of the folders"
+            f"{files[1][first]}: would be compared with {files[0][first]}, whose number does not "
+            "fit as those of others do: a slice is missing in one of the folders"
         )
     return (
         f"{files[1][0]}: is compared with {files[0][0]}, and so on in this order, though the "

@@ -31,6 +31,7 @@ def predict_page(
     tile_px: int | None = None,
     on_tile: Callable[[int, int], None] | None = None,
     on_zoom: Callable[[float], None] | None = None,
+    on_shortage: Callable[[], None] | None = None,
 ) -> ImageInstances:
     """Instances of one page of any size.
 
@@ -47,6 +48,7 @@ def predict_page(
         on_tile: called after each tile with the number done and the number of all; a second look
             begins at 1 again.
         on_zoom: called with the factor by which the page was resized for the result.
+        on_shortage: called where the memory did not suffice for a further look at the page.
 
     Returns:
         The page's instances by falling score; none for a page that shows none.
@@ -91,7 +93,7 @@ def predict_page(
         return Look(zoom, found, of_score(own) if sizes_px and own != threshold else found)
 
     is_known = itself.pixel_size is not None and predictor.pixel_size_nm is not None
-    best = best_look(look, itself, zoom, sizes_px, scale_is_known=is_known)
+    best = best_look(look, itself, zoom, sizes_px, scale_is_known=is_known, on_shortage=on_shortage)
     if on_zoom is not None:
         on_zoom(best.zoom)
     return best.found if best.zoom == 1.0 else masks_at_page_size(best.found, itself)

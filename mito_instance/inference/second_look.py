@@ -83,6 +83,7 @@ def best_look(
     familiar_px: Sequence[float],
     *,
     scale_is_known: bool,
+    on_shortage: Callable[[], None] | None = None,
 ) -> Look:
     """What a model finds on a page at the scale that suits the page's instances.
 
@@ -99,6 +100,7 @@ def best_look(
         familiar_px: least and largest median size that the model judges well, the size of an
             instance being the square root of its area in pixels; empty for a model that has none.
         scale_is_known: whether the first look is at the model's own pixel size.
+        on_shortage: called where the memory did not suffice.
 
     Returns:
         The look to believe; the first one where ``familiar_px`` is empty.
@@ -109,7 +111,7 @@ def best_look(
     while not scale_is_known and first.zoom / best.zoom < COARSEST:
         if min(page.image_hw) * best.zoom / COARSER < LEAST_EDGE_PX:
             break
-        coarse = _further(look, best.zoom / COARSER, page)
+        coarse = _further(look, best.zoom / COARSER, page, on_shortage)
         if coarse is None:
             break
         is_more = coarse.score > CLEARLY_MORE * best.score and coarse.area > best.area
@@ -119,17 +121,22 @@ def best_look(
     again = second_zoom([rle.area_px(mask) ** 0.5 for mask in best.counted.masks], familiar_px)
     n_px = page.image_hw[0] * page.image_hw[1] * (best.zoom * again) ** 2
     if again > 1 and n_px <= MOST_PX:
-        second = _further(look, best.zoom * again, page)
+        second = _further(look, best.zoom * again, page, on_shortage)
         best = second if second is not None and second.score >= best.score else best
     elif again < 1 and min(page.image_hw) * best.zoom * again >= 1:
-        second = _further(look, best.zoom * again, page)
+        second = _further(look, best.zoom * again, page, on_shortage)
         best = second if second is not None and second.area >= LEAST_AREA * best.area else best
     if best.zoom != first.zoom:
         _say_resized(page.image, best.zoom / first.zoom)
     return best
 
 
-def _further(look: Callable[[float], Look], zoom: float, page: ImageInstances) -> Look | None:
+def _further(
+    look: Callable[[float], Look],
+    zoom: float,
+    page: ImageInstances,
+    on_shortage: Callable[[], None] | None,
+) -> Look | None:
     """One look more; None where the memory does not suffice: what was found before remains."""
     try:
         return look(zoom)
@@ -142,6 +149,8 @@ def _further(look: Callable[[float], Look], zoom: float, page: ImageInstances) -
             page.image,
             zoom,
         )
+        if on_shortage is not None:
+            on_shortage()
         return None
 
 

@@ -285,6 +285,9 @@ def test_names_with_folders_are_never_hidden(tmp_path, monkeypatch):
         ("0002.tif", "0001.zip", True),
         ("image_2.tif", "RoiSet1.zip", False),
         ("img5.tif", "rois2", False),
+        ("0001.tif", "0002_mask.png", True),
+        ("image_1.tif", "mask_2.png", True),
+        ("0001.tif", "0002_RoiSet.zip", True),
     ],
 )
 def test_a_name_that_is_of_another_image_of_the_series(image, partner, expected):

@@ -116,6 +116,10 @@ def test_a_bad_config_is_one_line(tmp_path, text, message):
         pytest.param(["SOLVER.BASE_LR.x", "1"], r"override SOLVER.BASE_LR.x 1: ", id="below"),
         pytest.param(["MITO.TILE_PX", "32"], "MITO.TILE_PX: .*64", id="small-tiles"),
         pytest.param(["MITO.TILE_OVERLAP_PX", "0"], "MITO.TILE_OVERLAP_PX: .*8", id="no-overlap"),
+        *(
+            pytest.param(["MITO.FOREGROUND.OUTLINE_LIMITS", limits], "two ascending", id=limits)
+            for limits in ("(0.5,)", "(0.6, 0.4)", "(0.4, 1.1)", "(-0.1, 0.5)", "('a', 0.5)")
+        ),
         pytest.param(["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words", id="odd"),
         pytest.param(["SOLVER.MAX_ITER", "soon"], "MAX_ITER|Type", id="wrong-type"),
         pytest.param(["DATASETS.TRAIN", "[" * 9000], "DATASETS.TRAIN|nested", id="deep"),

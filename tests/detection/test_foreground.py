@@ -108,13 +108,6 @@ def test_a_mask_of_the_map_s_making_is_refused(light_config, tiny_overrides):
         ForegroundHead(load_config(light_config, words), LEVELS)
 
 
-@pytest.mark.parametrize("limits", ["(0.5,)", "(0.6, 0.4)", "(0.4, 1.1)", "(-0.1, 0.5)"])
-def test_limits_that_are_none_are_refused(light_config, tiny_overrides, limits):
-    words = [*tiny_overrides, "MITO.FOREGROUND.OUTLINE_LIMITS", limits]
-    with pytest.raises(ConfigError, match=r"OUTLINE_LIMITS: must be \(\) or two ascending"):
-        ForegroundHead(load_config(light_config, words), LEVELS)
-
-
 def test_images_without_detections_stay_empty(head):
     nothing = detection([0, 0, 1, 1], 0.5)[torch.zeros(1, dtype=torch.bool)]
     logits = left_half().repeat(2, 1, 1, 1)

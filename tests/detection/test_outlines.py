@@ -32,11 +32,11 @@ def map_of(foreground):
     return cells.astype(np.float32)
 
 
-def corrected(masks, foreground, are_counted=None, limits=(0.5, 0.5), image_hw=HW):
+def corrected(masks, foreground, claims=None, limits=(0.5, 0.5), image_hw=HW):
     """What becomes of masks of an image, as bool (H, W) each."""
-    counted = [True] * len(masks) if are_counted is None else are_counted
+    claims = [1] * len(masks) if claims is None else claims
     probability = foreground if foreground.dtype == np.float32 else map_of(foreground)
-    found = correct_outlines(masks, probability, STRIDE, image_hw, limits, counted)
+    found = correct_outlines(masks, probability, STRIDE, image_hw, limits, claims)
     images = []
     for one in found:
         image = np.zeros(image_hw, dtype=bool)
@@ -90,7 +90,7 @@ def test_pixels_that_are_no_foreground_leave():
 def test_what_does_not_count_neither_takes_nor_keeps_anything():
     cut, beyond = placed(rod(20, 60)), placed(rod(66, 84))
     (alone,) = corrected([cut], rod(20, 84))
-    first, second = corrected([cut, beyond], rod(20, 84), [True, False])
+    first, second = corrected([cut, beyond], rod(20, 84), [1, 0])
     assert differing_px(first, alone) == 0
     assert differing_px(second, rod(66, 84)) <= 2 * 16
     counted, _ = corrected([cut, beyond], rod(20, 84))
@@ -102,6 +102,23 @@ def test_a_twin_of_a_better_one_keeps_nothing_from_it():
     first, _ = corrected([cut, twin], rod(20, 84))
     (alone,) = corrected([cut], rod(20, 84))
     assert differing_px(first, alone) == 0
+
+
+def test_an_object_in_one_of_another_category_takes_nothing_of_it():
+    inner, outer = placed(rod(48, 56, 44, 52)), placed(rod(20, 84))
+    first, second = corrected([inner, outer], rod(20, 84), [2, 1])
+    assert differing_px(first, rod(48, 56, 44, 52)) == 0
+    assert differing_px(second, rod(20, 84)) <= CORNERS_PX
+
+
+def test_nothing_is_reached_through_the_padding():
+    probability = np.ones((32, 64), np.float32)
+    probability[:16, 10:] = 0
+    image_hw = (64, 256)
+    foreground = probability.copy()
+    foreground[:16, 12:20] = 1
+    (found,) = corrected([placed(rod(0, 40, 0, 64, image_hw))], foreground, image_hw=image_hw)
+    assert not found[:, 48:].any()
 
 
 def test_a_hole_of_the_mask_alone_is_filled_and_one_of_both_is_not():

@@ -152,6 +152,27 @@ def test_the_map_completes_what_counts(
     assert abs(x + width - 1 - last_column) <= 4
 
 
+def test_what_counts_keeps_its_pixels_where_more_is_asked_for(
+    light_config, tiny_overrides, monkeypatch
+):
+    words = ["MITO.FOREGROUND.OUTLINE_LIMITS", "(0.4, 0.6)", "MITO.SCORE_THRESHOLD", "0.5"]
+    cfg = load_config(light_config, [*tiny_overrides, *words])
+    predictor = MaskRCNNPredictor(cfg, build_network(cfg))
+    two = Instances((64, 96))
+    two.pred_boxes = Boxes(torch.tensor([[8.0, 16, 40, 48], [48.0, 16, 76, 48]]))
+    two.scores = torch.tensor([0.9, 0.6])
+    two.pred_classes = torch.tensor([0, 0])
+    two.pred_masks = torch.ones(2, 1, 28, 28)
+    probability = torch.zeros(1, 1, 16, 24)
+    probability[..., 4:12, 2:19] = 0.9
+    monkeypatch.setattr(predictor.network, "detect", lambda _: ([two], probability))
+    tile = np.zeros((64, 96), np.uint8)
+    (both,) = predictor.predict([tile], 0.5)
+    (one,) = predictor.predict([tile], 0.8)
+    assert len(both) == 2
+    assert one.masks == both.masks[:1]
+
+
 def test_every_tile_with_more_than_is_kept_is_said(model_folder, caplog):
     tile = np.random.default_rng(1).integers(0, 256, (96, 128), dtype=np.uint8)
     for most, n_said in ((1000, 0), (3, 1), (3, 2)):

@@ -55,6 +55,9 @@ def test_folders_that_lack_different_slices_are_refused(tmp_path):
     pred = slices(tmp_path / "p", ["z1", "z3", "z4"])
     with pytest.raises(AnnotationError, match=r"z3.tif: would be compared with .*z2.tif"):
         check_slice_numbers(truth, pred)
+    renumbered = slices(tmp_path / "r", ["z101", "z103", "z104"])
+    with pytest.raises(AnnotationError, match=r"z103.tif: would be compared with .*z2.tif"):
+        check_slice_numbers(truth, renumbered)
 
 
 def test_the_pair_that_does_not_fit_is_named(tmp_path):

@@ -127,7 +127,10 @@ def test_a_further_look_without_the_memory_leaves_the_first(error, edge, tmp_pat
 
     model = Small()
     big = page((edge,) * 4, tmp_path, edge_px=600)
-    assert len(predict_page(model, big)) == 4
+    shortages = []
+    found = predict_page(model, big, on_shortage=lambda: shortages.append(True))
+    assert len(found) == 4
+    assert shortages
     assert len(model.seen) == 3  # a coarse one, and one resized
     assert "not enough memory to predict the page once more" in caplog.text
     assert "a.png" in caplog.text
