@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from mito_instance.masks.rle import BoolMask
 
-REACH_PX = 32
+REACH_PX = 128
 """What is farther from a mask is not its end but something that was not detected."""
 
 TWIN = 0.5

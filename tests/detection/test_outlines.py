@@ -57,7 +57,9 @@ def test_the_end_that_a_box_cuts_off_is_given_back(pad):
 
 
 def test_what_is_too_far_away_is_something_else():
-    (found,) = corrected([placed(rod(20, 60))], rod(20, 150))
+    image_hw = (96, 320)
+    mask, foreground = (rod(20, x1, image_hw=image_hw) for x1 in (60, 300))
+    (found,) = corrected([placed(mask)], foreground, image_hw=image_hw)
     assert not found[:, 60 + REACH_PX + 2 * STRIDE :].any()
     assert found[48, 60 + REACH_PX - 1]
 
