@@ -13,7 +13,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from mito_instance.masks.rle import BoolMask
 
@@ -93,11 +92,12 @@ def correct_outlines(
         owners[stride // 2 :: stride, stride // 2 :: stride], is_foreground, REACH_PX // stride
     )
     is_free = (owners[: image_hw[0], : image_hw[1]] == 0) & (fine >= join)
-    boxes = ndimage.find_objects(cells, max_label=len(masks))
+    boxes = _boxes(cells)
     corrected = []
-    for number, (one, box) in enumerate(zip(masks, boxes, strict=True), start=1):
-        if box is not None:
-            one = _with_free(one, number, cells[box], (box[0].start, box[1].start), stride, is_free)
+    for number, one in enumerate(masks, start=1):
+        if number in boxes:
+            x0, y0, x1, y1 = boxes[number]
+            one = _with_free(one, number, cells[y0:y1, x0:x1], (y0, x0), stride, is_free)
         corrected.append(replace(one, mask=one.mask & (one.of(fine) >= least)))
     return corrected
 
@@ -134,6 +134,19 @@ def _reached(
         reached[new] = spread[new]
     spread = cv2.dilate(reached, _NEIGHBOURS)
     return np.where(reached > 0, reached, spread).astype(np.int32)
+
+
+def _boxes(cells: npt.NDArray[np.int32]) -> dict[int, tuple[int, int, int, int]]:
+    """Left, top, right and bottom of the cells of each owner; right and bottom exclusive."""
+    rows, columns = np.nonzero(cells)
+    owners, places = np.unique(cells[rows, columns], return_inverse=True)
+    first = np.full((2, len(owners)), max(cells.shape))
+    last = np.zeros_like(first)
+    for axis, positions in enumerate((columns, rows)):
+        np.minimum.at(first[axis], places, positions)
+        np.maximum.at(last[axis], places, positions + 1)
+    corners = np.concatenate([first, last]).T.tolist()
+    return {owner: tuple(box) for owner, box in zip(owners.tolist(), corners, strict=True)}
 
 
 def _with_free(
