@@ -90,11 +90,11 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
         images: image files.
         sets: what `find_roi_sets` found.
     """
-    if len(images) == len(sets) == 1 and _may_belong(images[0], sets):
+    by_name = _by_name(sets)
+    if len(images) == len(sets) == 1 and _may_belong(images[0], next(iter(by_name)), sets[0]):
         fits = bool(pair_by_name(images, [sets[0].name]).pairs)
         note = f"{sets[0].name}: taken as the ROI set of {images[0]}, the only image"
         return RoiPairing(((images[0], sets[0]),), (), (), () if fits else (note,))
-    by_name = _by_name(sets)
     if any(name.is_dir() for name in by_name):
         by_name = _by_folder_or_file(images, by_name)
     pairing = pair_by_name(images, list(by_name))
@@ -110,13 +110,17 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
     )
 
 
-def _may_belong(image: Path, sets: Sequence[RoiSet]) -> bool:
+def _may_belong(image: Path, name: Path, roi_set: RoiSet) -> bool:
     """Whether the only ROI set is the only image's, by what their names say against it.
 
     The set of a folder is not if each file in it is named like an image of its series. Numbers
     alone do not say so: they may be those of the ROIs.
+
+    Args:
+        image: the only image.
+        name: the path whose name tells the image of the set.
+        roi_set: the only set.
     """
-    (name, roi_set), *_ = _by_name(sets).items()
     if names_another(image, name):
         return False
     if not roi_set.name.is_dir() or not any(letter.isalpha() for letter in image.stem):

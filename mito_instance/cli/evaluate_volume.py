@@ -14,12 +14,12 @@ from mito_instance.cli.evaluate_outputs import run_record
 from mito_instance.cli.image_groups import DEFAULT_RESAMPLES
 from mito_instance.errors import ConfigError
 from mito_instance.evaluation.associations import count_associations
+from mito_instance.evaluation.slice_numbers import check_slice_numbers
 from mito_instance.evaluation.tables import without_nan, write_metrics
 from mito_instance.evaluation.volume import (
     BoxZyx,
     Overlaps,
     VolumeMetrics,
-    check_slice_numbers,
     count_overlaps,
     evaluate_overlaps,
     label_pages,

@@ -54,7 +54,7 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.FOREGROUND.MASK_WEIGHT = 0.0
     # Probabilities by which the map corrects outlines: pixels of a mask below the first leave it,
     # pixels of the second or more that are in no mask join the one beside them, if that reaches
-    # MITO.SCORE_THRESHOLD. Such as (0.35, 0.5); (): outlines are the mask head's.
+    # MITO.SCORE_THRESHOLD. Such as (0.4, 0.6); (): outlines are the mask head's.
     cfg.MITO.FOREGROUND.OUTLINE_LIMITS = ()
     # Share of the pixels, the hardest ones, that its cross-entropy learns from.
     cfg.MITO.FOREGROUND.HARD_PIXEL_FRACTION = 1.0

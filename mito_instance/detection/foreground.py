@@ -144,9 +144,7 @@ class ForegroundHead(nn.Module):
         dice = 1.0 - overlap / (probability.sum() + target.sum() + 1.0)
         return entropy.mean() + dice
 
-    def judge(
-        self, logits: Sequence[torch.Tensor], detections: Sequence[Instances]
-    ) -> list[Instances]:
+    def judge(self, probability: torch.Tensor, detections: Sequence[Instances]) -> list[Instances]:
         """Multiply scores by the map's mean inside the mask, and mix the map into the mask.
 
         The mean is taken to the power ``SCORE_POWER``. A mask becomes ``(1 - MASK_WEIGHT) * mask
@@ -155,14 +153,13 @@ class ForegroundHead(nn.Module):
         stays in.
 
         Args:
-            logits: from ``forward``.
+            probability: (N, 1, H/s, W/s), from ``probability``.
             detections: per image, with ``pred_boxes``, ``pred_masks`` (N, 1, m, m) and
                 ``scores``; possibly none.
 
         Returns:
             The same detections by falling new score, which is that of the mask before.
         """
-        probability = self.probability(logits)
         sampled = self._sample(probability, [found.pred_boxes for found in detections], detections)
         judged = []
         for found, cells in zip(detections, sampled, strict=True):

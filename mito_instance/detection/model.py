@@ -106,8 +106,8 @@ class MitoMaskRCNN(GeneralizedRCNN):
             features = self.backbone(images.tensor)
             proposals, _ = self.proposal_generator(images, features, None)
             found, _ = self.roi_heads(images, features, proposals, None)
-            maps = self.foreground(features, images.tensor)
-            return self.foreground.judge(maps, found), self.foreground.probability(maps)
+            probability = self.foreground.probability(self.foreground(features, images.tensor))
+            return self.foreground.judge(probability, found), probability
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalised, padded batch in the network's memory format."""

@@ -53,7 +53,7 @@ def correct_outlines(
     probability: npt.NDArray[np.float32],
     stride: int,
     image_hw: tuple[int, int],
-    limits: tuple[float, float],
+    limits: Sequence[float],
     claims: Sequence[int],
 ) -> list[Placed]:
     """Take from each mask what is no foreground, and give it the foreground that it ends in.

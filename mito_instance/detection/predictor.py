@@ -48,7 +48,8 @@ class MaskRCNNPredictor(NetworkPredictor):
 
         Args:
             tiles: uint8 (h, w) arrays from ``prepare``; sizes may differ.
-            min_score: masks are computed for detections that reach it only; those beneath
+            min_score: of what is returned. Masks of other detections are not computed, unless they
+                reach ``score_threshold`` and outlines are corrected; those beneath
                 ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` never are.
 
         Returns:
@@ -63,10 +64,8 @@ class MaskRCNNPredictor(NetworkPredictor):
         training = self.network.training
         boxes = last_box_predictor(self.network.roi_heads)
         own = boxes.test_score_thresh
-        lowest = min_score
-        if self.network.foreground is not None and self.network.foreground.outline_limits:
-            # What counts keeps its pixels from others, also where it is not asked for.
-            lowest = min(min_score, self.score_threshold)
+        # What counts keeps its pixels from others, also where it is not asked for.
+        lowest = min(min_score, self.score_threshold) if self._outline_limits else min_score
         self.network.eval()
         try:
             # Detectron2 keeps scores above its threshold, we keep those at it as well.
@@ -84,12 +83,18 @@ class MaskRCNNPredictor(NetworkPredictor):
         return [
             self._to_instances(
                 output[output.scores >= lowest],
-                None if maps is None else maps[number, 0].cpu().numpy(),
+                maps[number, 0].cpu().numpy() if self._outline_limits else None,
                 (tile.shape[0], tile.shape[1]),
                 min_score,
             )
             for number, (output, tile) in enumerate(zip(outputs, tiles, strict=True))
         ]
+
+    @property
+    def _outline_limits(self) -> tuple[float, ...]:
+        """By which the foreground map corrects outlines; empty where it does not."""
+        head = self.network.foreground
+        return () if head is None else head.outline_limits
 
     def _to_instances(
         self,
@@ -98,7 +103,7 @@ class MaskRCNNPredictor(NetworkPredictor):
         image_hw: tuple[int, int],
         min_score: float,
     ) -> ImageInstances:
-        """Paste each soft mask inside its box only, and encode it there."""
+        """Paste each soft mask inside its box only, correct it by a map, and encode it there."""
         boxes = output.pred_boxes.tensor.float().cpu().numpy()
         scores = output.scores.double().cpu().numpy().clip(0, 1)
         classes = output.pred_classes.cpu().numpy()
@@ -107,13 +112,17 @@ class MaskRCNNPredictor(NetworkPredictor):
         for box, soft in zip(boxes, soft_masks, strict=True):
             mask, x, y = paste_mask(soft, box, image_hw)
             placed.append(Placed(without_islands(mask, x, y, image_hw), x, y))
-        head = self.network.foreground
-        if probability is not None and head.outline_limits:
+        if probability is not None:
             claims = np.where(scores >= self.score_threshold, classes + 1, 0).tolist()
             placed = [
                 replace(one, mask=without_islands(one.mask, one.x, one.y, image_hw))
                 for one in correct_outlines(
-                    placed, probability, head.stride, image_hw, head.outline_limits, claims
+                    placed,
+                    probability,
+                    self.network.foreground.stride,
+                    image_hw,
+                    self._outline_limits,
+                    claims,
                 )
             ]
         masks, kept = [], []

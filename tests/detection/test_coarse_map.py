@@ -69,7 +69,7 @@ def test_a_folded_map_is_the_same(coarse):
 def test_the_maps_judge_by_their_weighted_mean(light_config, tiny_overrides, share, score):
     head = with_share(light_config, tiny_overrides, share)
     maps = [left_half(), -left_half()][: 1 + bool(share)]
-    (judged,) = head.judge(maps, [detection([2, 4, 12, 20], 0.8)])
+    (judged,) = head.judge(head.probability(maps), [detection([2, 4, 12, 20], 0.8)])
     assert judged.scores.item() == pytest.approx(score, abs=1e-3)
 
 

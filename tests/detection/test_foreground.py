@@ -53,7 +53,7 @@ def test_logits_have_the_finest_level_s_size(head):
 
 def test_scores_fall_where_the_map_sees_background(head):
     found = Instances.cat([detection([20, 4, 30, 20], 0.9), detection([2, 4, 12, 20], 0.8)])
-    (rescored,) = head.judge([left_half()], [found])
+    (rescored,) = head.judge(head.probability([left_half()]), [found])
     assert rescored.scores.tolist() == pytest.approx([0.8, 0.0], abs=1e-3)
     assert rescored.pred_boxes.tensor[0].tolist() == [2, 4, 12, 20]
 
@@ -69,7 +69,9 @@ def test_scores_fall_where_the_map_sees_background(head):
 def test_the_map_judges_by_a_power_of_its_mean(light_config, tiny_overrides, power, score):
     words = [*tiny_overrides, "MITO.FOREGROUND.SCORE_POWER", power]
     head = ForegroundHead(load_config(light_config, words), LEVELS)
-    (judged,) = head.judge([torch.zeros(1, 1, 8, 8)], [detection([8, 4, 24, 20], 0.8)])
+    (judged,) = head.judge(
+        head.probability([torch.zeros(1, 1, 8, 8)]), [detection([8, 4, 24, 20], 0.8)]
+    )
     assert judged.scores.item() == pytest.approx(score)
 
 
@@ -96,7 +98,7 @@ def test_the_map_moves_the_outline_where_the_mask_is_in_doubt(
     head = ForegroundHead(load_config(light_config, words), LEVELS)
     found = detection([8, 4, 24, 20], 0.8, cells=2)
     found.pred_masks[0, 0] = torch.tensor([[0.2, 0.6], [0.2, 0.6]])
-    (judged,) = head.judge([left_half()], [found])
+    (judged,) = head.judge(head.probability([left_half()]), [found])
     torch.testing.assert_close(judged.pred_masks[0, 0], torch.tensor(expected))
     # Scores are those of the mask as it was: its right half, which the map calls background.
     assert judged.scores.item() == pytest.approx(0.0, abs=1e-3)
@@ -111,7 +113,9 @@ def test_a_mask_of_the_map_s_making_is_refused(light_config, tiny_overrides):
 def test_images_without_detections_stay_empty(head):
     nothing = detection([0, 0, 1, 1], 0.5)[torch.zeros(1, dtype=torch.bool)]
     logits = left_half().repeat(2, 1, 1, 1)
-    first, second = head.judge([logits], [nothing, detection([2, 4, 12, 20], 0.5)])
+    first, second = head.judge(
+        head.probability([logits]), [nothing, detection([2, 4, 12, 20], 0.5)]
+    )
     assert len(first) == 0
     assert second.scores.tolist() == pytest.approx([0.5], abs=1e-3)
 

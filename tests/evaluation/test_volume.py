@@ -9,9 +9,9 @@ import tifffile
 from skimage import metrics as reference
 
 from mito_instance.errors import AnnotationError
+from mito_instance.evaluation.slice_numbers import check_slice_numbers
 from mito_instance.evaluation.volume import (
     adapted_rand_error,
-    check_slice_numbers,
     count_overlaps,
     evaluate_overlaps,
     label_pages,
