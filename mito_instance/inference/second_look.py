@@ -15,7 +15,10 @@ from mito_instance.masks import rle
 logger = logging.getLogger(__name__)
 
 LEAST_INSTANCES = 3
-"""The median of fewer tells nothing of a page."""
+"""The median of fewer tells nothing of a page; small ones may be the largest of many."""
+
+LEAST_MANY = 4
+"""What an enlarged look must show to be believed where the first one showed too few to tell."""
 
 INSIDE = 4 / 3
 """A second look brings the median this factor inside the range: the first one sees the larger of
@@ -89,8 +92,8 @@ def best_look(
 
     Unless the scale is known, a look at a quarter of the size is taken instead where it clearly
     shows more, and so once again. Then the median size decides whether the page is resized once
-    more: enlarged, it must show as much as before; reduced, half of the area at least, for parts
-    of large instances become one. A further look that the memory does not suffice for is left out,
+    more: enlarged, it must show as much as before, and many instead of one or two; reduced, half
+    of the area at least, for parts of large instances become one. A further look that the memory does not suffice for is left out,
     with a warning.
 
     Args:
@@ -122,13 +125,19 @@ def best_look(
     n_px = page.image_hw[0] * page.image_hw[1] * (best.zoom * again) ** 2
     if again > 1 and n_px <= MOST_PX:
         second = _further(look, best.zoom * again, page, on_shortage)
-        best = second if second is not None and second.score >= best.score else best
+        best = second if second is not None and _shows_as_much(second, best) else best
     elif again < 1 and min(page.image_hw) * best.zoom * again >= 1:
         second = _further(look, best.zoom * again, page, on_shortage)
         best = second if second is not None and second.area >= LEAST_AREA * best.area else best
     if best.zoom != first.zoom:
         _say_resized(page.image, best.zoom / first.zoom)
     return best
+
+
+def _shows_as_much(enlarged: Look, before: Look) -> bool:
+    """Whether an enlarged look is to be believed."""
+    is_few = len(before) < LEAST_INSTANCES
+    return enlarged.score >= before.score and len(enlarged) >= (LEAST_MANY if is_few else 0)
 
 
 def _further(
@@ -162,16 +171,16 @@ def second_zoom(sizes_px: Sequence[float], familiar_px: Sequence[float]) -> floa
         familiar_px: least and largest median size.
 
     Returns:
-        1.0 where the median is within the range, or too few were found to tell; else what brings
-        it inside, from 1/`MOST` to `MOST`.
+        1.0 where the median is within the range, or nothing was found, or too few that are large;
+        else what brings it inside, from 1/`MOST` to `MOST`.
     """
-    if len(sizes_px) < LEAST_INSTANCES:
+    if not sizes_px:
         return 1.0
     median = float(np.median(sizes_px))
     least, most = familiar_px
     if median < least:
         return min(INSIDE * least / median, MOST)
-    if median > most:
+    if median > most and len(sizes_px) >= LEAST_INSTANCES:
         return max(most / INSIDE / median, 1 / MOST)
     return 1.0
 

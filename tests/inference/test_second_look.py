@@ -54,7 +54,8 @@ def page(edges, tmp_path, nm=None, edge_px=300):
         pytest.param((5, 5, 5), 3.0, id="tiny-at-most-threefold"),
         pytest.param((150, 150, 150), 0.5, id="large"),
         pytest.param((900, 900, 900), 1 / 3, id="huge-at-most-a-third"),
-        pytest.param((20, 20), 1.0, id="too-few"),
+        pytest.param((20,), 2.0, id="one-small"),
+        pytest.param((200, 200), 1.0, id="too-few-large"),
         pytest.param((), 1.0, id="none"),
     ],
 )
@@ -113,6 +114,15 @@ def test_a_second_look_that_shows_less_is_not_believed(tmp_path):
     assert len(model.seen) == 2
 
 
+@pytest.mark.parametrize(("n_smaller", "n_found"), [(2, 1), (3, 4)])
+def test_one_small_instance_may_be_the_largest_of_many(n_smaller, n_found, tmp_path):
+    """Of one or two, four or more must become: else an empty page would be filled."""
+    model = Familiar()
+    found = predict_page(model, page((13,) + (9,) * n_smaller, tmp_path))
+    assert len(model.seen) == 2
+    assert len(found) == n_found
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 )
@@ -166,14 +176,14 @@ def test_instances_beyond_all_measure_are_found_at_a_quarter_of_the_size(tmp_pat
             ]
 
     model = Blind()
-    edges = (200, 200, 210, 200, 200, 16)
+    edges = (200, 200, 210, 200, 200, 40)
     zooms = []
     found = predict_page(model, page(edges, tmp_path, edge_px=600), on_zoom=zooms.append)
     assert model.seen == [(600, 1200), (150, 300)]
     assert zooms == [0.25]
     assert len(found) == 5
     assert sum(rle.area_px(mask) for mask in found.masks) == pytest.approx(204_100, rel=0.03)
-    # What is known to be small is small.
+    # At a known scale nothing is sought at another.
     model = Blind()
     known = page(edges, tmp_path, nm=5.0, edge_px=600)
     assert len(predict_page(model, known)) == 1
