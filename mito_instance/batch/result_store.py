@@ -17,7 +17,7 @@ from mito_instance.io.files import make_folder, write_text_atomic
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 1024**3
 """A page of a million objects has some 300 MB; what is larger was not written here."""
 

@@ -93,8 +93,8 @@ def best_look(
     Unless the scale is known, a look at a quarter of the size is taken instead where it clearly
     shows more, and so once again. Then the median size decides whether the page is resized once
     more: enlarged, it must show as much as before, and many instead of one or two; reduced, half
-    of the area at least, for parts of large instances become one. A further look that the memory does not suffice for is left out,
-    with a warning.
+    of the area at least, for parts of large instances become one. A further look that the memory
+    does not suffice for is left out, with a warning.
 
     Args:
         look: at the page, resized by a factor.
