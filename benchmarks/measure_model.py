@@ -11,6 +11,7 @@ It runs ``mito quantify`` and ``mito evaluate`` as a user would; a run folder ab
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import resource
 import statistics
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,20 @@ def keep_listed(pred: Path, truth: Path) -> None:
     write_coco(pred, [image for image in read_coco(pred) if page_of(image) in listed])
 
 
+def write_sizes(path: Path, truth: Path, images: Sequence[Mapping[str, Any]]) -> int:
+    """Write the pixel size of each image file for which the truth states one; their number."""
+    sizes_nm: dict[str, float] = {}
+    for image in images:
+        if (nm := image.get("pixel_size_nm")) is None:
+            continue
+        file = str((truth.parent / image["file_name"]).resolve())
+        if sizes_nm.setdefault(file, nm) != nm:
+            raise SystemExit(f"{truth}: pages of {file} state two pixel sizes; measure them apart")
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("name", "nm"), *sizes_nm.items()])
+    return len(sizes_nm)
+
+
 def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
     """Predict the truth's images and compare."""
     document = json.loads(truth.read_text(encoding="utf-8"))
@@ -113,10 +128,10 @@ def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
     )
     pred = scratch / "pred.json"
     options: list[object] = ["--weights", folder, "--coco", pred]
-    # The truth may know the pixel size where the image files do not.
-    sizes_nm = {image.get("pixel_size_nm") for image in document["images"]}
-    if len(sizes_nm) == 1 and None not in sizes_nm:
-        options += ["--pixel-size-nm", *sizes_nm]
+    # The truth may know pixel sizes where the image files do not.
+    sizes = scratch / "pixel_sizes.csv"
+    if write_sizes(sizes, truth, document["images"]):
+        options += ["--pixel-size-csv", sizes]
     some = images[:N_TIMED]
     one = statistics.median(mito("quantify", images[0], *options) for _ in range(3))
     several = mito("quantify", *some, *options)

@@ -42,6 +42,8 @@ class Conversion:
         failures: one line each: an input that could not be converted.
         skipped: ROIs that gave no instance.
         reports: one for each mask page or folder of masks.
+        incomplete: image and 0-based page of those of which an outline could not be used, or may
+            not have been, as its page is not known; with the reason, which is among the failures.
         unusable: images that have outlines of which none could be used, with the reason, which is
             among the failures as well.
     """
@@ -51,6 +53,7 @@ class Conversion:
     failures: list[str] = field(default_factory=list)
     skipped: list[SkippedRoi] = field(default_factory=list)
     reports: list[MaskReport] = field(default_factory=list)
+    incomplete: dict[tuple[Path, int], str] = field(default_factory=dict)
     unusable: dict[Path, str] = field(default_factory=dict)
 
     @property

@@ -52,15 +52,19 @@ def convert_roi_pairs(
             # Every ROI failed and is named; that is not an image without instances.
             conversion.unusable[image] = conversion.failures[n_failures]
             continue
+        if has_failures:
+            pages = by_page.keys() if has_unread or None in failed else by_page.keys() & failed
+            first = conversion.failures[n_failures]
+            conversion.incomplete.update(((image, page), first) for page in pages)
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
         if not has_unread and None not in failed and len(images_hw) > 1:
-            pages = {
+            empty = {
                 page
                 for page in range(len(images_hw))
                 if page not in failed and (empty_pages is None or (image.stem, page) in empty_pages)
             }
-            if found_nothing := pages - by_page.keys():
+            if found_nothing := empty - by_page.keys():
                 by_page.update((page, []) for page in found_nothing)
                 conversion.notices.append(
                     f"{image}: {len(found_nothing)} pages carry no ROI; nothing was found there"

@@ -22,6 +22,7 @@ class OutlinedPages:
         images: the outlined pages; each stands for itself, also one without any instance. Other
             pages of their files are left out.
         unusable: file and page of outlines that could not be used, and why not.
+        incomplete: file and page of those of which an outline could not be used, and why not.
     """
 
     pixel_size_nm: float | None = None
@@ -31,11 +32,13 @@ class OutlinedPages:
         self,
         images: Sequence[ImageInstances],
         unusable: Mapping[tuple[Path, int], str] | None = None,
+        incomplete: Mapping[tuple[Path, int], str] | None = None,
     ) -> None:
         self._images = {page_of(image): image for image in images}
-        self._unusable = {
-            (path.resolve(), frame): reason for (path, frame), reason in (unusable or {}).items()
-        }
+        self._unusable, self._incomplete = (
+            {(path.resolve(), frame): reason for (path, frame), reason in (given or {}).items()}
+            for given in (unusable, incomplete)
+        )
 
     def check(self, path: Path, frame: int) -> None:
         """Say that a page is left out or cannot be used, before it is read.
@@ -60,6 +63,11 @@ class OutlinedPages:
             frame=page.frame,
             pixel_size=outlined.pixel_size,
         )
+
+    def remark(self, path: Path, frame: int) -> str:
+        """What is not counted on a page, though it was outlined; empty where all is."""
+        reason = self._incomplete.get((path.resolve(), frame))
+        return f"not all of its ROIs could be used: {reason}" if reason else ""
 
     def _outlined(self, path: Path, frame: int) -> ImageInstances:
         key = path.resolve(), frame

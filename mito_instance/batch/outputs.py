@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from mito_instance.batch.file_names import FileNames
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
-from mito_instance.io.files import make_folder
+from mito_instance.io.files import is_special, make_folder
+from mito_instance.io.imagej_roi import MAX_ENTRIES
 from mito_instance.io.imagej_roi_writer import (
     is_of_another_image,
     is_untouched,
@@ -73,8 +75,8 @@ class Outputs:
 
         Raises:
             ConfigError: if a folder cannot be made or written, a file is a folder, two outputs
-                are one file, or an output has the place of an image, of ROIs that
-                `write_roi_zip` has not written, or of another image's ROIs.
+                are one file, or one is standard output's, or an output has the place of an image,
+                of ROIs that `write_roi_zip` has not written, or of another image's ROIs.
         """
         folders = [folder for folder in (self.overlays, self.rois) if folder is not None]
         options: dict[str, str] = {}
@@ -100,7 +102,13 @@ class Outputs:
                     f"{file}: would be written by --{other} and by --{name}; give each a file of "
                     "its own"
                 )
-            folders.append(file.parent)
+            if _is_stdout(file):
+                raise ConfigError(
+                    f"{file}: would be written by --{name} and by standard output; give --{name} "
+                    "a file of its own"
+                )
+            if not is_special(file):
+                folders.append(file.parent)
         stems = FileNames(images).stems
         if self.overlays is not None:
             _check_overlays(self.overlays, images)
@@ -203,6 +211,14 @@ def _is_image(file: Path, images: Sequence[Path]) -> bool:
     return any(_are_same(file, image) for image in images)
 
 
+def _is_stdout(file: Path) -> bool:
+    """Whether the counts are redirected into this very file, which a table would replace."""
+    try:
+        return file.is_file() and os.path.samestat(file.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # standard output is none of the system's
+        return False
+
+
 def _are_same(file: Path, image: Path) -> bool:
     try:
         return file.samefile(image)
@@ -302,6 +318,14 @@ class RoiZips:
                 )
                 self._pages = []
                 return
+            if (n_rois := sum(map(len, pages))) > MAX_ENTRIES:
+                logger.warning(
+                    "%s: holds %d ROIs; commands that read ROIs take %d of a zip: quantify the "
+                    "stack in parts to measure or correct these",
+                    path,
+                    n_rois,
+                    MAX_ENTRIES,
+                )
             try:
                 write_roi_zip(path, pages, is_stack=self._n_frames > 1)
             except Exception:

@@ -16,7 +16,7 @@ from mito_instance.batch.overlay_files import OverlayFiles
 from mito_instance.batch.page_result import PageResult
 from mito_instance.batch.page_values import with_values
 from mito_instance.batch.result_store import PageKey, ResultStore
-from mito_instance.errors import DiskFullError, ImageError, is_out_of_memory
+from mito_instance.errors import DiskFullError, ImageError, MitoInstanceError, is_out_of_memory
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor
 from mito_instance.instances import ImageInstances
@@ -103,6 +103,7 @@ class Done:
         seconds: spent on the page.
         zoom: factor by which the page was resized for the model.
         undrawn: why the picture could not be written.
+        unkept: why the result could not be stored.
     """
 
     found: ImageInstances
@@ -117,6 +118,7 @@ class Done:
     seconds: float = 0.0
     zoom: float = 1.0
     undrawn: Exception | None = None
+    unkept: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ class PageWork:
                 raise ValueError("a page without a stored result must be predicted first")
             shapes = tuple(measure_objects(found, page.pixels))
             result = PageResult(page.n_frames, found, shapes, zoom=loaded.zoom)
-        stack_page, undrawn = None, None
+        stack_page, undrawn, unkept = None, None, None
         try:
             result, stack_page = self._draw(loaded, result)
         except DiskFullError:
@@ -245,7 +247,7 @@ class PageWork:
             undrawn = error
         finally:  # what was found outlives a picture that cannot be written
             if self.store is not None and loaded.key is not None and result is not loaded.result:
-                self.store.save(loaded.key, result)
+                unkept = _unkept(self.store, loaded.key, result)
         counted = self._counted(loaded, result)
         pictures = None
         if self.with_pictures and page is not None:
@@ -260,6 +262,7 @@ class PageWork:
             seconds=loaded.seconds + time.perf_counter() - start,
             zoom=result.zoom,
             undrawn=undrawn,
+            unkept=unkept,
         )
 
     def _counted(
@@ -278,7 +281,10 @@ class PageWork:
     def _rows(self, found: ImageInstances, shapes: list[ObjectShape], extent: Extent) -> Done:
         """Rows and figures of a page; pages of its file and times are filled in later."""
         exclude = self.settings.exclude_border
-        row = summarise_image(found, shapes, extent=extent, exclude_border=exclude)
+        remark = ""
+        if isinstance(self.predictor, OutlinedPages):
+            remark = self.predictor.remark(Path(found.image), found.frame)
+        row = summarise_image(found, shapes, remark, extent=extent, exclude_border=exclude)
         if self.settings.regions is not None:
             row = {**row, **region_cells(extent, found.pixel_size)}
         areas = [s.area_px for s in shapes if not (exclude and s.touches_border)]
@@ -306,6 +312,21 @@ class PageWork:
         if loaded.result is None:
             return False
         return self.overlays.is_drawn(loaded.result, self._counted(loaded, loaded.result)[0])
+
+
+def _unkept(store: ResultStore, key: PageKey, result: PageResult) -> Exception | None:
+    """Store a result; why it could not be, which costs the next run the page and this one nothing.
+
+    Raises:
+        DiskFullError: if there is no room.
+    """
+    try:
+        store.save(key, result)
+    except DiskFullError:
+        raise
+    except MitoInstanceError as error:
+        return error
+    return None
 
 
 def _tile_reporter(page: Page) -> Callable[[int, int], None]:

@@ -212,6 +212,9 @@ class Batch:
             return failed_row(str(task.path), task.frame, reason)
         rois.add(task.path, outcome.n_frames, outcome.found)
         with _beside_the_counts(task.path, results):
+            if outcome.unkept is not None:
+                raise outcome.unkept
+        with _beside_the_counts(task.path, results):
             if outcome.undrawn is not None:
                 stacks.add_failed(task.path)
                 raise outcome.undrawn

@@ -204,7 +204,8 @@ def _note_left_out(evaluations: Sequence[Evaluation], n_common: int) -> None:
         n_left = len(evaluation.counts) - n_common
         if n_left:
             print(
-                f"notice: {evaluation.path}: {n_left} images are not in all evaluations; left out",
+                f"notice: {evaluation.path}: {n_left} images are not in all evaluations, or share "
+                "their name with another; left out",
                 file=sys.stderr,
             )
 

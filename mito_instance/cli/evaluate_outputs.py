@@ -25,6 +25,9 @@ from mito_instance.io.json_file import MARK_OF_EVALUATION
 OUTPUT_NAMES = ("metrics.json", "per_image.csv", "associations.csv", "false.json", "report.html")
 """Files that an evaluation writes into its folder, beside the ROI zips of errors."""
 
+ROIS = "rois"
+"""The folder of these, in that of the evaluation."""
+
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
 
@@ -46,6 +49,16 @@ def check_folder(folder: Path, read: Sequence[Path]) -> None:
             raise ConfigError(
                 f"-o {folder}: lies in {path}, which is read; name a folder outside of it"
             )
+        if path.resolve() == resolved / ROIS or path.resolve().parent == resolved / ROIS:
+            raise ConfigError(
+                f"-o {folder}: {path}, which is read, lies where this writes ROIs; name another "
+                "folder"
+            )
+    if not (folder / "metrics.json").exists() and any((folder / ROIS).glob("*")):
+        raise ConfigError(
+            f"-o {folder}: its {ROIS} folder is not of mito evaluate, and would be written to; "
+            "name another folder"
+        )
     for name, mark in (("metrics.json", MARK_OF_EVALUATION), ("report.html", TITLE)):
         file = folder / name
         if file.is_file() and mark.encode() not in file.read_bytes():
@@ -78,7 +91,7 @@ def write_outputs(
     tables.write_metrics(folder / "metrics.json", document)
     tables.write_per_image(folder / "per_image.csv", metrics)
     tables.write_associations(folder / "associations.csv", metrics)
-    write_error_rois(folder / "rois", metrics)
+    write_error_rois(folder / ROIS, metrics)
     if metrics.truth_incomplete:  # what has no partner may be a mitochondrion, and no look-alike
         (folder / "false.json").unlink(missing_ok=True)
     else:

@@ -84,7 +84,7 @@ def _measure(args: argparse.Namespace) -> int:
     )
     # One file may have several names.
     paths = list({file.resolve(): file for file in outlined.files}.values())
-    pages = OutlinedPages(outlined.images, outlined.unusable)
+    pages = OutlinedPages(outlined.images, outlined.unusable, outlined.incomplete)
     record = {
         "description": "outlined mitochondria, measured by mito measure",
         "mito_instance": __version__,

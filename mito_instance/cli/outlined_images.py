@@ -64,12 +64,14 @@ class Outlined:
         status: exit status so far.
         unusable: file and page of the outlines that could not be used, and why not; of an ROI set,
             the first page.
+        incomplete: file and page of those of which an outline could not be used, and why not.
         files: all of these, in the order of the images, or of the JSON.
     """
 
     images: list[ImageInstances] = field(default_factory=list)
     status: int = OK
     unusable: dict[tuple[Path, int], str] = field(default_factory=dict)
+    incomplete: dict[tuple[Path, int], str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
 
@@ -237,4 +239,5 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     left_to_caller = [] if all_or_none else list(unusable.values())
     say_lines("failed", [failure for failure in failures if failure not in left_to_caller])
     files = [image for image, _ in pairing.pairs]
-    return Outlined(conversion.images, SOME_FAILED if failures else OK, unusable, files)
+    status = SOME_FAILED if failures else OK
+    return Outlined(conversion.images, status, unusable, conversion.incomplete, files)

@@ -136,7 +136,9 @@ def _settings(run: Any) -> tuple[float | None, str | None]:
 def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
     """The images that stand in every evaluation, as each of them names them.
 
-    By path and frame; where no path is in all of them, by file name and frame.
+    By path and frame; where no path is in all of them, by as many of its last parts as any image
+    has in common, down to the file name: who names ``/data/wt/a.tif`` and who names ``wt/a.tif``
+    means one image, and ``ko/a.tif`` is another.
 
     Args:
         evaluations: at least one.
@@ -150,8 +152,9 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
     """
     for evaluation in evaluations[1:]:
         _check_settings(evaluation, evaluations[0])
-    for rule in (_as_it_is, _by_file_name):
-        tables = [_unique(evaluation.counts, rule) for evaluation in evaluations]
+    paths = (image for evaluation in evaluations for image, _ in evaluation.counts)
+    for n_parts in range(max((len(PurePath(path).parts) for path in paths), default=0), 0, -1):
+        tables = [_unique(evaluation.counts, n_parts) for evaluation in evaluations]
         shared = [key for key in tables[0] if all(key in table for table in tables)]
         if shared:
             break
@@ -261,20 +264,16 @@ def _differences(
     return [Difference(n, base[n], other[n], *ranges.get(n, nowhere)) for n in FIGURES]
 
 
-def _as_it_is(key: _Key) -> _Key:
-    return key
+_ShortKey = tuple[tuple[str, ...], int]
+"""Last parts of a path, and the frame."""
 
 
-def _by_file_name(key: _Key) -> _Key:
-    return (PurePath(key[0]).name, key[1])
-
-
-def _unique(counts: Mapping[_Key, Any], rule: Callable[[_Key], _Key]) -> dict[_Key, _Key]:
-    """Images by their key under a rule; those that share one are left out."""
-    found: dict[_Key, _Key] = {}
-    twice: set[_Key] = set()
+def _unique(counts: Mapping[_Key, Any], n_parts: int) -> dict[_ShortKey, _Key]:
+    """Images by the last parts of their paths; those that share them are left out."""
+    found: dict[_ShortKey, _Key] = {}
+    twice: set[_ShortKey] = set()
     for key in counts:
-        short = rule(key)
+        short = (PurePath(key[0]).parts[-n_parts:], key[1])
         if short in found:
             twice.add(short)
         found[short] = key

@@ -166,13 +166,15 @@ def evaluate(
         counted_pred = np.flatnonzero(kept_pred)[judged_predictions(ranked[-1])]
         judged.append((ranked[-1][0], pred.select(counted_pred)))
         above = _above(pred, score_threshold)
+        large = truth.select(large_true), pred.select(large_pred & above)
+        large = large[0], large[1].select(judged_predictions(large))
         results.append(
             score_image(
                 pair,
                 np.flatnonzero(kept_true),
                 counted_pred[above[counted_pred]],
                 match_detections(ranked[-1]),
-                (truth.select(large_true), pred.select(large_pred & above)),
+                large,
                 outside_crowds(truth.crowds, truth.image_hw, region),
             )
         )

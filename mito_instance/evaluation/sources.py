@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -17,7 +17,7 @@ from mito_instance.evaluation.label_images import read_label_pages
 from mito_instance.evaluation.results_list import is_results_list, read_predictions
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
-from mito_instance.io.images import IMAGE_SUFFIXES, find_images, page_pixel_sizes
+from mito_instance.io.images import IMAGE_SUFFIXES, find_images, page_headers, page_pixel_sizes
 from mito_instance.masks.labels import label_rles
 
 _ROI_SUFFIXES = frozenset({".zip", ".roi"})
@@ -52,7 +52,8 @@ def read_source(
     consecutive, and each connected part of an id is an instance. Palettes and colours are read
     as in ``mito convert-masks``.
     A stack has one label image a page. ROIs know no image size, so that they need ``images``,
-    to which they belong by name. A page of a stack that carries no ROI is left out; but one that
+    to which they belong by name; in a folder they are what is read, unless label images lie there
+    and ROIs only in folders below. A page of a stack that carries no ROI is left out; but one that
     stands in ``images_true`` is a page without predictions.
 
     Args:
@@ -71,10 +72,15 @@ def read_source(
     if not path.exists():
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
-    if _is_of(path, _ROI_SUFFIXES):
-        return _read_rois(path, images, images_true)
+    # The images themselves may lie beside their ROIs.
+    may_be_labels = images is not None and images.resolve() != path.resolve()
+    has_labels = may_be_labels and _is_of(path, IMAGE_SUFFIXES, recursive=False)
+    if _is_of(path, _ROI_SUFFIXES, recursive=not has_labels):
+        line = f"{path}: holds images as well; its ROIs are read"
+        return _noted(_read_rois(path, images, images_true), [line] if has_labels else [])
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
-        return _read_labels(path, images)
+        line = f"{path}: its label images are read, and not the ROIs in folders below"
+        return _noted(_read_labels(path, images), [line] if _is_of(path, _ROI_SUFFIXES) else [])
     if truth is not None and is_results_list(path):
         if truth.is_dir() or truth.suffix.lower() != ".json":
             raise ConfigError(
@@ -105,14 +111,18 @@ def named_like(pred: Source, truth: Source) -> Source:
     return replace(pred, images=tuple(replace(image, image=name) for image in pred.images))
 
 
-def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a file, or any file under a folder, has one of the suffixes."""
+def _is_of(path: Path, suffixes: Collection[str], *, recursive: bool = True) -> bool:
+    """Whether a file, or any file in a folder, or below it, has one of the suffixes."""
     if path.is_dir():
         return any(
             entry.suffix.lower() in suffixes and not entry.name.startswith(".")
-            for entry in path.rglob("*")
+            for entry in (path.rglob("*") if recursive else path.iterdir())
         )
     return path.suffix.lower() in suffixes
+
+
+def _noted(source: Source, lines: Sequence[str]) -> Source:
+    return replace(source, notices=(*lines, *source.notices))
 
 
 def _at_hand(listed: Sequence[ImageInstances], images: Path | None) -> Source:
@@ -197,12 +207,18 @@ def _label_pages(path: Path, picture: Path, notices: list[str]) -> list[ImageIns
             )
         )
     sizes = page_pixel_sizes(path)
-    of_picture = sizes if picture == path else page_pixel_sizes(picture)
-    if len(of_picture) != len(sizes):  # its pages are not these
-        of_picture = [None] * len(sizes)
+    of_picture = [] if picture == path else page_headers(picture)
+    if [hw for hw, _ in of_picture] != [page.image_hw for page in pages]:  # its pages are not these
+        lost = next((size for _, size in of_picture if size is not None), None)
+        if lost is not None and None in sizes:
+            notices.append(
+                f"{path}: is not of the pages of {picture}, or their size, and does not take its "
+                f"pixel size of {lost.nm:g} nm; --pixel-size-nm tells its own"
+            )
+        of_picture = [(page.image_hw, None) for page in pages]
     return [
         replace(page, pixel_size=size or other)
-        for page, size, other in zip(pages, sizes, of_picture, strict=True)
+        for page, size, (_, other) in zip(pages, sizes, of_picture, strict=True)
     ]
 
 

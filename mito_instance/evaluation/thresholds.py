@@ -46,10 +46,11 @@ def sweep_scores(
         candidates: thresholds to try, in [0, 1].
 
     Returns:
-        One result a candidate, in their order; none without images, or where an image has
-        predictions without scores.
+        One result a candidate, in their order; none without any prediction, or where an image
+        has predictions without scores.
     """
-    if not pairs or any(len(pred) and pred.scores is None for _, pred in pairs):
+    predicted = [pred for _, pred in pairs if len(pred)]
+    if not predicted or any(pred.scores is None for pred in predicted):
         return ()
     tried = np.asarray(candidates, dtype=float)
     matches = [MatchCounts() for _ in tried]

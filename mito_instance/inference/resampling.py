@@ -54,7 +54,7 @@ def zoom_for(page: ImageInstances, model_nm: float | None) -> float:
     if 1 / TOLERANCE <= zoom <= TOLERANCE:
         return 1.0
     height, width = page.image_hw
-    if height * zoom * width * zoom > MAX_PX or min(height, width) * zoom < 1:
+    if height * zoom * width * zoom > MAX_PX or max(height, width) * zoom < 1:
         raise ImageError(
             f"{page.image}: a pixel size of {page.pixel_size.nm:g} nm cannot be brought to the "
             f"model's {model_nm:g} nm: {width} x {height} px would become "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,9 @@ MOST = 3.0
 MOST_PX = 1 << 27
 """A page is not enlarged beyond this: its memory is to stay that of a few bytes a pixel."""
 
+LEAST_ENLARGED = 1.1
+"""A page that cannot be enlarged by so much is left as it is."""
+
 COARSER = 4
 COARSEST = 16
 """A page is looked at so many times smaller, and once more: instances far too large for a model
@@ -46,8 +50,8 @@ LEAST_EDGE_PX = 128
 LEAST_AREA = 0.5
 """Part of the area of a first look that one at a smaller size must cover to be believed."""
 
-_said: set[bool] = set()
-"""Whether an enlargement (True) or a reduction (False) was reported in this process."""
+_said: set[str] = set()
+"""What was reported in this process: that a page was enlarged, reduced, or is too large for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ def best_look(
             break
         best = coarse
     again = second_zoom([rle.area_px(mask) ** 0.5 for mask in best.counted.masks], familiar_px)
-    n_px = page.image_hw[0] * page.image_hw[1] * (best.zoom * again) ** 2
-    if again > 1 and n_px <= MOST_PX:
+    if again > 1:
+        again = _possible(again, page, best.zoom)
+    if again >= LEAST_ENLARGED:
         second = _further(look, best.zoom * again, page, on_shortage)
         best = second if second is not None and _shows_as_much(second, best) else best
     elif again < 1 and min(page.image_hw) * best.zoom * again >= 1:
@@ -132,6 +137,25 @@ def best_look(
     if best.zoom != first.zoom:
         _say_resized(page.image, best.zoom / first.zoom)
     return best
+
+
+def _possible(again: float, page: ImageInstances, zoom: float) -> float:
+    """The enlargement of a page that is resized already, or as much of it as `MOST_PX` allows."""
+    height, width = page.image_hw
+    possible = math.sqrt(MOST_PX / (height * width)) / zoom
+    if possible >= again:
+        return again
+    if "limited" not in _said:
+        _said.add("limited")
+        logger.warning(
+            "%s: its instances are smaller than the model finds best, but the page is too large to "
+            "be enlarged %.2g times, and so perhaps are further ones: small ones may be missed; "
+            "cut it into pieces of at most %d x %d px",
+            page.image,
+            again,
+            *[int(math.sqrt(MOST_PX) / (zoom * again))] * 2,
+        )
+    return possible
 
 
 def _shows_as_much(enlarged: Look, before: Look) -> bool:
@@ -188,13 +212,13 @@ def second_zoom(sizes_px: Sequence[float], familiar_px: Sequence[float]) -> floa
 def _say_resized(image: str, factor: float) -> None:
     """Say once in a run that a page was enlarged, and once that one was reduced."""
     is_enlarged = factor > 1
-    if is_enlarged not in _said:
-        _said.add(is_enlarged)
+    if (what := "enlarged" if is_enlarged else "reduced") not in _said:
+        _said.add(what)
         logger.warning(
             "%s: its instances are %s than the model finds best, and so perhaps are those of "
             "further images: predicted once more, %s %.2g times",
             image,
             "smaller" if is_enlarged else "larger",
-            "enlarged" if is_enlarged else "reduced",
+            what,
             factor if is_enlarged else 1 / factor,
         )

@@ -52,7 +52,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise ConfigError(f"{path}: output must be a file, but this is a folder; give a file name")
-    if _is_special(path):
+    if is_special(path):
         with _copied_into(path) as temporary:
             yield temporary
         return
@@ -114,13 +114,13 @@ def _copied_into(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.exists():
             try:
-                with temporary.open("rb") as source, path.open("wb") as sink:
+                with temporary.open("rb") as source, path.open("ab") as sink:
                     shutil.copyfileobj(source, sink)
             except OSError as error:
                 raise _cannot_write(path, error) from error
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether ``path`` is a device, a pipe or a file descriptor, which must not be replaced."""
     absolute = path.absolute()
     if any(absolute.is_relative_to(root) for root in ("/dev", "/proc")):

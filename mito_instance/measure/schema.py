@@ -38,7 +38,11 @@ COUNTS_COLUMNS: tuple[Column, ...] = (
     Column("area_fraction", "1", "pixels in any instance, each once, divided by all pixels"),
     Column("density_per_um2", "1/µm²", "instances divided by the area of the image"),
     Column("score_mean", "1", "mean score of the instances; empty without scores"),
-    Column("message", "", "why the page failed; empty for ok"),
+    Column(
+        "message",
+        "",
+        "why the page failed; what of an ok page's outlines could not be used, mostly empty",
+    ),
 )
 
 OBJECTS_COLUMNS: tuple[Column, ...] = (

@@ -21,9 +21,10 @@ from mito_instance.batch import outputs as batch_outputs
 from mito_instance.batch import page_work
 from mito_instance.batch.outputs import Outputs
 from mito_instance.batch.overlay_files import OverlayFiles
+from mito_instance.batch.result_store import ResultStore
 from mito_instance.batch.run import Batch, Results
 from mito_instance.cli import quantify
-from mito_instance.errors import DiskFullError
+from mito_instance.errors import ConfigError, DiskFullError
 from mito_instance.io.coco import read_coco
 from mito_instance.io.imagej_roi_writer import write_roi_zip
 from mito_instance.visualize.overlay_tiff import OverlayTiff
@@ -256,6 +257,20 @@ def test_what_was_found_outlives_a_picture_that_cannot_be_written(
     status, rows, _ = quantified(capsys, *args)
     assert (status, statuses(rows)) == (0, ["ok"] * 4)
     assert len(list((tmp_path / "overlays").iterdir())) == 4
+
+
+def test_a_result_that_cannot_be_kept_costs_no_row(images, tmp_path, capsys, monkeypatch):
+    def no_longer(_self, key, _result):
+        raise ConfigError(f"{key.path.name}: cannot write the output (Read-only file system)")
+
+    monkeypatch.setattr(ResultStore, "save", no_longer)
+    status, rows, said = quantified(capsys, images, "--resume", tmp_path / "done")
+    assert status == 1
+    assert [row["status"] for row in rows.values()] == ["ok"] * 4
+    assert [line for line in said if "Read-only" in line] == [
+        f"failed: cell{number}.png: cannot write the output (Read-only file system)"
+        for number in range(4)
+    ]
 
 
 def test_outlines_that_cannot_be_written_cost_neither_their_page_nor_the_next(

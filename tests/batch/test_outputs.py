@@ -1,6 +1,9 @@
 """What a run replaces, and what it leaves alone."""
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -114,8 +117,24 @@ def test_an_image_by_any_name_is_no_output(images, tmp_path, monkeypatch, name):
     Outputs(log=tmp_path / "run.jsonl").check([image])
 
 
-def test_two_outputs_may_be_thrown_away(images):
+def test_two_outputs_may_be_thrown_away(images, monkeypatch):
+    """Also by a user who may not write to the folder of devices."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "/dev" and access(path, mode))
     assert run(images, "--objects", "/dev/null", "--summary", "/dev/null") == 0
+
+
+@pytest.mark.parametrize("option", ["--objects", "--log"])
+def test_the_counts_are_not_replaced_by_another_output(images, tmp_path, option):
+    counts = tmp_path / "counts.csv"
+    code = f"from mito_instance.cli.quantify import main; main([{str(images)!r}, {option!r}, "
+    with counts.open("w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code}{str(counts)!r}])"],
+            stdout=stream, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert f"would be written by {option} and by standard output; give" in done.stderr
+    assert counts.read_text() == ""
 
 
 def correct(path):

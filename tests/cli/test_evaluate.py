@@ -483,6 +483,18 @@ def test_an_evaluation_does_not_replace_files_of_others(files, tmp_path, capsys,
     assert (folder / name).read_text() == content
 
 
+def test_an_evaluation_is_not_written_among_rois_of_others(files, tmp_path, capsys):
+    rois = tmp_path / "o" / "rois"
+    rois.mkdir(parents=True)
+    (rois / "a.zip").write_bytes(b"of quantify")
+    assert main([*files, "-o", str(tmp_path / "o")]) == 2
+    assert "its rois folder is not of mito evaluate" in capsys.readouterr().err
+    (tmp_path / "o" / "metrics.json").write_text('{"mark": 1}')
+    assert main([files[0], str(rois), "--images", str(tmp_path), "-o", str(tmp_path / "o")]) == 2
+    assert "rois, which is read, lies where this writes ROIs" in capsys.readouterr().err
+    assert [path.name for path in rois.iterdir()] == ["a.zip"]
+
+
 def test_an_evaluation_can_be_made_again(files, tmp_path):
     volume = stack(tmp_path / "t.tif", (5, 900))
     for _ in range(2):

@@ -182,6 +182,19 @@ def test_what_cannot_be_used_of_roi_sets_keeps_its_row(folder, capsys):
     assert "rois/b.zip" in rows_of(out)[1]["message"]
 
 
+def test_a_page_of_which_an_roi_failed_says_so_in_its_row(folder, capsys):
+    words = roi_zips(folder)
+    with zipfile.ZipFile(folder / "rois" / "a.zip", "a") as archive:
+        archive.writestr("broken.roi", b"Iout" + bytes(10))
+    capsys.readouterr()
+    assert measure.main(words) == 1
+    rows = {row["image"].split("/")[-1]: row for row in rows_of(capsys.readouterr().out)}
+    assert (rows["a.png"]["status"], rows["a.png"]["count"]) == ("ok", "2")
+    assert rows["a.png"]["message"].startswith("not all of its ROIs could be used: ")
+    assert "broken.roi" in rows["a.png"]["message"]
+    assert rows["b.png"]["message"] == ""
+
+
 def test_a_file_under_two_names_is_counted_once(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     for name, frames in (("p.json", [0]), ("q.json", [1, 2])):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mito_instance.errors import AnnotationError, ConfigError
-from mito_instance.evaluation.compare import FIGURES, compare, read_evaluation
+from mito_instance.evaluation.compare import FIGURES, common_images, compare, read_evaluation
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.evaluation.figures import TALLY_NAMES
 from mito_instance.evaluation.tables import metrics_document, write_metrics
@@ -85,6 +85,22 @@ def test_only_common_images_are_compared(files, tmp_path):
     (found,) = differences(files[0][0], tmp_path / "c.json")
     rows = {row.name: row for row in found}
     assert (rows["recall_50"].base, rows["recall_50"].other) == (0.3, 1.0)
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    """Named from the working folder in one evaluation, and as a whole in the other."""
+    for name, root, number in (("a", "data", 1), ("b", "/proj/data", 2)):
+        pred = [
+            image(f"{root}/{of}/{i}.png", number, np.ones(number))
+            for of in ("wt", "ko")
+            for i in range(2)
+        ]
+        truth = [image(one.image, 5) for one in pred]
+        write_metrics(tmp_path / f"{name}.json", metrics_document(evaluate(truth, pred), {}))
+    evaluations = [read_evaluation(tmp_path / f"{name}.json") for name in "ab"]
+    names = [[key[0] for key in keys] for keys in common_images(evaluations)]
+    assert names[0] == ["data/wt/0.png", "data/wt/1.png", "data/ko/0.png", "data/ko/1.png"]
+    assert names[1] == [f"/proj/{name}" for name in names[0]]
 
 
 def test_counts_in_the_file_are_those_that_are_read(files):

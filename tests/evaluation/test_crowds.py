@@ -5,6 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mito_instance.evaluation.crowds import judged_predictions, outside_crowds, shares_inside
+from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.instances import ImageInstances
 from mito_instance.masks import rle
 
@@ -67,3 +68,11 @@ def test_without_crowds_the_region_stays():
     assert outside_crowds([], HW, None) is None
     region = box(0, 0, 3, 3)
     assert outside_crowds([], HW, region) is region
+
+
+def test_what_is_left_out_in_crowd_regions_is_no_false_foreground():
+    """It is no false detection, and the part of it that reaches out is no false pixel either."""
+    truth = image([(0, 0, 5, 5)], crowds=[(20, 0, 10, 10)])
+    found = image([(0, 0, 5, 5), (24, 0, 10, 4)])  # 6 of 10 columns in the crowd region
+    summary = evaluate([truth], [found]).summary()
+    assert (summary["n_false"], summary["iou_foreground"], summary["f1_boundary"]) == (0, 1, 1)

@@ -243,6 +243,39 @@ def test_label_images_have_the_pixel_size_of_their_micrographs(tmp_path):
     assert image.pixel_size.nm == pytest.approx(5)
 
 
+def test_label_images_of_another_size_do_not_take_the_pixel_size(tmp_path):
+    """They were drawn on a copy of half the size, say."""
+    for folder, pixels in (("labels", labels()), ("images", np.kron(labels(), np.ones((2, 2))))):
+        (tmp_path / folder).mkdir()
+        unit = {"resolution": (200, 200), "metadata": {"unit": "um"}} if folder == "images" else {}
+        path = tmp_path / folder / "a.tif"
+        tifffile.imwrite(path, pixels.astype(np.uint16), imagej=True, **unit)
+    source = read_source(tmp_path / "labels", tmp_path / "images")
+    assert source.images[0].pixel_size is None
+    assert [line for line in source.notices if "does not take its pixel size of 5 nm" in line]
+
+
+def test_rois_in_a_folder_below_label_images_are_not_read(files):
+    (files / "labels" / "old").mkdir()
+    write_rois(files / "labels" / "old" / "a.zip", BOXES[:1])
+    source = read_source(files / "labels", files / "images")
+    assert [len(image) for image in source.images] == [2, 2]
+    assert "its label images are read, and not the ROIs in folders below" in source.notices[0]
+
+
+@pytest.mark.parametrize("images", ["images", "rois"])
+def test_images_beside_rois_are_not_label_images(files, images):
+    for name in "ab":
+        (files / "rois" / f"{name}.tif").write_bytes(
+            (files / "images" / f"{name}.tif").read_bytes()
+        )
+    source = read_source(files / "rois", files / images)
+    assert [len(image) for image in source.images] == [2, 2]
+    assert ("holds images as well; its ROIs are read" in "".join(source.notices)) == (
+        images == "images"
+    )
+
+
 def test_a_micrograph_is_no_label_image(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels)

@@ -40,6 +40,7 @@ def test_sweep():
     [
         pytest.param([], id="no-images"),
         pytest.param([(TRUTH, TRUTH)], id="no-scores"),
+        pytest.param([(TRUTH, image([], []))], id="nothing-predicted"),
     ],
 )
 def test_nothing_to_sweep(pairs):

@@ -41,6 +41,11 @@ def test_a_page_that_cannot_be_resized_is_an_error(nm, edge_px):
         zoom_for(page, 5.0)
 
 
+def test_a_page_of_one_row_is_brought_to_one_row(tmp_path):
+    row = Page(tmp_path / "a.png", 0, 1, np.full((1, 300), 255, np.uint8), PixelSize(1.25, "user"))
+    assert predict_page(DarkAt5nm(), row).image_hw == (1, 300)
+
+
 @pytest.mark.parametrize("zoom", [2.0, 4.0, 1.6, 1.5, 2 / 3, 0.5])
 def test_areas_are_kept_and_neighbours_stay_apart(zoom):
     page_hw = (240, 480)

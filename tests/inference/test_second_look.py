@@ -157,11 +157,24 @@ def test_another_error_in_a_further_look_is_one(tmp_path):
         predict_page(Broken(), page((13, 13, 13), tmp_path))
 
 
-def test_a_page_that_cannot_be_enlarged_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(second_look, "MOST_PX", 200_000)
+@pytest.mark.parametrize(
+    ("most_px", "looks"),
+    [
+        pytest.param(200_000, [(300, 600)], id="not-at-all"),
+        pytest.param(4 * 180_000, [(300, 600), (600, 1200)], id="less"),
+    ],
+)
+def test_a_large_page_is_enlarged_as_far_as_possible(tmp_path, monkeypatch, caplog, most_px, looks):
+    monkeypatch.setattr(second_look, "MOST_PX", most_px)
+    monkeypatch.setattr(second_look, "_said", set())
     model = Familiar()
-    assert len(predict_page(model, page((13, 13, 13), tmp_path))) == 3
-    assert len(model.seen) == 1
+    for _ in range(2):
+        assert len(predict_page(model, page((13, 13, 13), tmp_path))) == 3
+    assert model.seen == looks * 2
+    said = [record.message for record in caplog.records if "too large to be" in record.message]
+    assert len(said) == 1
+    edge = int(most_px**0.5 / 3)
+    assert said[0].endswith(f"cut it into pieces of at most {edge} x {edge} px")
 
 
 def test_instances_beyond_all_measure_are_found_at_a_quarter_of_the_size(tmp_path):
