@@ -89,6 +89,9 @@ def check_images(
                 former = (images[key].image, images[key].frame)
                 if pages.get(former) == key:
                     del pages[former]
+            elif image.is_usable and not images[key].is_usable:  # the other one states it wrongly
+                images[key] = image
+                pages.setdefault(page, key)
             continue
         if image.is_usable and page in pages:
             findings.add(

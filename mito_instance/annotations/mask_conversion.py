@@ -12,13 +12,13 @@ import numpy.typing as npt
 from mito_instance.annotations.conversion import MaskReport
 from mito_instance.annotations.mask_options import MaskOptions
 from mito_instance.annotations.mask_parts import component_parts, label_parts, part_rles
-from mito_instance.annotations.mask_polarity import Foreground
+from mito_instance.annotations.mask_polarity import Foreground, with_ground_at_0
 from mito_instance.annotations.mask_repairs import fill_label_pinholes, find_pinholes, fit_size
 from mito_instance.annotations.mask_values import MaskReading, read_mask, suggests_labels
 from mito_instance.annotations.watershed import watershed_parts
 from mito_instance.errors import AnnotationError
 from mito_instance.io.images import IMAGE_SUFFIXES, find_images
-from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
+from mito_instance.io.mask_pages import COLOURS, PALETTE, MaskPage, read_mask_pages
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import LabelImage
 from mito_instance.masks.rle import RLE
@@ -181,6 +181,13 @@ def read_mask_page(
     by_stored = page.is_inverted and (
         foreground == "auto" or kind == "labels" or suggests_labels(page.stored)
     )
+
+    if page.form == PALETTE:
+        values, repair = with_ground_at_0(page.values)
+        if repair:
+            numbered = replace(page, values=values, form=COLOURS)
+            reading = read_mask_page(numbered, foreground, kind)
+            return replace(reading, repairs=(repair, *reading.repairs))
 
     def read(values: npt.NDArray[Any]) -> MaskReading:
         return read_mask(

@@ -32,7 +32,12 @@ def pair_masks(images: Path, masks: Path, by: PairBy = "name") -> Pairing:
     pair = pair_by_order if by == "order" else pair_by_name
     image_paths = find_images([images])
     if images.is_dir():  # the masks may lie in it
-        image_paths = [path for path in image_paths if masks not in (path, *path.parents)]
+        place = masks.resolve()
+        image_paths = [
+            path
+            for path in image_paths
+            if place not in ((resolved := path.resolve()), *resolved.parents)
+        ]
     if masks.is_dir():
         # Folder before files: what lies in a folder named like an image belongs to that image.
         folders = sorted(

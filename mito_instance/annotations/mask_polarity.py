@@ -39,6 +39,28 @@ def is_surrounding(side: BoolMask) -> bool:
     return largest >= _MIN_CONNECTED_SHARE * int(side.sum())
 
 
+def with_ground_at_0(indices: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], str]:
+    """Indices of a palette with 0 for the colour that surrounds all others.
+
+    Programs number the colours of a picture as they like; label images that were made with a
+    palette have their background at 0 already.
+
+    Args:
+        indices: (H, W).
+
+    Returns:
+        The indices (H, W), and the repair in words; empty if they are as they were.
+    """
+    counts = np.bincount(indices.ravel(), minlength=1)
+    ground = int(np.argmax(counts))
+    is_drawing = ground > 0 and counts[0] and np.count_nonzero(counts) > 2
+    if not is_drawing or not is_surrounding(indices == ground):
+        return indices, ""
+    numbers = indices.astype(np.int64) + 1
+    numbers[indices == ground] = 0
+    return numbers, f"colour {ground} of the palette, which surrounds the rest, is background"
+
+
 def background_value(
     labels: npt.NDArray[Any], values: npt.NDArray[Any], counts: npt.NDArray[np.int64]
 ) -> int | None:

@@ -30,11 +30,16 @@ def fit_size(
         The mask (H, W of the image), and the repair in words; empty if the size was right.
 
     Raises:
-        AnnotationError: if an edge is off by more than `MAX_OFF_PX`.
+        AnnotationError: if an edge is off by more than `MAX_OFF_PX`, or the mask is transposed.
     """
     height, width = mask.shape
     if (height, width) == image_hw:
         return mask, ""
+    if (width, height) == image_hw:
+        raise AnnotationError(
+            f"{where}: mask is {width} x {height} px but its image ({partner}) is {height} x "
+            f"{width} px: rows and columns are exchanged; save the mask transposed"
+        )
     off = max(abs(height - image_hw[0]), abs(width - image_hw[1]))
     if off > MAX_OFF_PX:
         raise AnnotationError(

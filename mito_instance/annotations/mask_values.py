@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.annotations.mask_edges import has_soft_edges
 from mito_instance.annotations.mask_polarity import (
     Foreground,
     background_value,
@@ -25,6 +26,7 @@ _JPEG_NOISE = 16
 _NEAR_END = 0.1
 _NOISY_SHARE = 0.75
 _MIN_HIGH_SHARE = 0.5
+_MOST_MIDWAY = 0.5
 _FULL_SCALE = ((250, 255), (65000, 65535))
 _MANY_VALUES = 32
 _MIN_SMOOTHNESS = 0.5
@@ -86,8 +88,9 @@ def read_mask(
     JPEG: binary, cut at half. More
     values are binary with noise when the greatest is full scale (250 … 255, 65000 … 65535) or
     the least is not 0, nearly all pixels lie within a tenth of the range from either end, and
-    three quarters of what is not near the least lie near the greatest. Fractions are binary,
-    cut at half of their range, or at 0.5 if all are in [0, 1]. All else is a label image.
+    three quarters of what is not near the least lie near the greatest, or what is between 0 and
+    full scale are soft edges (`has_soft_edges`). Fractions are binary, cut at half of their range,
+    or at 0.5 if all are in [0, 1]. All else is a label image.
 
     A binary mask is turned over when its foreground surrounds the rest (`is_surrounding`); in
     a label image without 0, the value that does so is the background.
@@ -118,11 +121,14 @@ def read_mask(
         return MaskReading("empty", nothing, None, saw, (), repairs)
     is_labelled = is_colours and len(found.values) > 2
     seen = "labels" if is_labelled else _suggested_kind(found, is_jpeg=is_jpeg)
+    if seen == "labels" and not is_labelled and _are_edges(mask, found):
+        seen = "binary"
     if kind == "labels" or (kind == "auto" and seen == "labels"):
         if kind != "labels":
             refuse_micrograph(mask, where, len(found.values))
         return _label_reading(mask, found, where, repairs)
     if seen == "labels":
+        refuse_micrograph(mask, where, len(found.values))
         saw = f"{len(found.values)} values {low:g}-{high:g}"
         ground = None if low == 0 else background_value(mask, found.values, found.counts)
         step = f"every value but {ground or 0} is foreground"
@@ -141,8 +147,10 @@ def suggests_labels(mask: npt.NDArray[Any]) -> bool:
 
 def is_soft_binary(labels: npt.NDArray[Any]) -> bool:
     """Whether whole numbers (H, W) of three values or more are, by that rule, no labels."""
-    values, counts = value_counts(labels)
-    return len(values) > 2 and _suggested_kind(_Values(values, counts), is_jpeg=False) != "labels"
+    found = _Values(*value_counts(labels))
+    return len(found.values) > 2 and (
+        _suggested_kind(found, is_jpeg=False) != "labels" or _are_edges(labels, found)
+    )
 
 
 def _turned(
@@ -168,6 +176,12 @@ def _turned(
 def is_full_scale(value: float) -> bool:
     """Whether a value is (nearly) the greatest of 8 or 16 bit, as the foreground of masks is."""
     return any(least <= value <= most for least, most in _FULL_SCALE)
+
+
+def _are_edges(mask: npt.NDArray[Any], found: _Values) -> bool:
+    """Whether the values between 0 and full scale are those of soft edges."""
+    low, high = found.ends
+    return low == 0 and is_full_scale(high) and has_soft_edges(mask, high)
 
 
 def _suggested_kind(found: _Values, *, is_jpeg: bool) -> MaskKind:
@@ -217,13 +231,24 @@ def _cut(
                 f"{n_high / n_above:.0%} lie near the greatest value {high:g}, at least 50% must; "
                 f"{_NO_JPEG}"
             )
+    if _has_fractions(found) and len(found.values) >= _MANY_VALUES:
+        margin = (high - low) / 4
+        n_midway = found.n_px((found.values > low + margin) & (found.values < high - margin))
+        if n_midway > _MOST_MIDWAY * mask.size:
+            raise AnnotationError(
+                f"{where}: {n_midway / mask.size:.0%} of the pixels lie midway between {low:g} and "
+                f"{high:g}, at most 50% may in a mask of fractions; {_PICTURE}"
+            )
     n_stray = found.n_px((found.values != low) & (found.values != high))
     saw = f"{len(found.values)} values {low:g}-{high:g}"
     return (
         mask > threshold,
         saw,
         "",
-        (f"cut at {threshold:g} ({n_stray} px of stray values)",),
+        (
+            f"cut at {threshold:g} ({n_stray} px of stray values"
+            f"{', NONE ABOVE IT' if high <= threshold else ''})",
+        ),
     )
 
 

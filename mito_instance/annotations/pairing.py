@@ -282,6 +282,8 @@ def _ambiguity(one: Path, several: Sequence[Path]) -> str:
 def _stem(path: Path) -> str:
     """The file name without the suffixes of images, ROI files and zips; a folder's whole name."""
     name = path.name
+    if name in ("", ".."):  # a folder that is named from where one is
+        name = Path(os.path.abspath(path)).name  # noqa: PTH100 (links are not followed)
     while (shorter := _SUFFIX.sub("", name)) not in (name, ""):
         name = shorter
     return name

@@ -22,10 +22,10 @@ def read_pairs(path: Path) -> list[tuple[Path, Path]]:
         path: the CSV, UTF-8.
 
     Returns:
-        The pairs in the order of the table; none for an empty one.
+        The pairs in the order of the table.
 
     Raises:
-        AnnotationError: if the file cannot be read, or a row has not two columns.
+        AnnotationError: if the file cannot be read or holds no pair, or a row has not two columns.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -48,6 +48,8 @@ def read_pairs(path: Path) -> list[tuple[Path, Path]]:
                 "write two paths, separated by a comma"
             )
         pairs.append((path.parent / cells[0], path.parent / cells[1]))
+    if not pairs:
+        raise AnnotationError(f"{path}: holds no pair; write an image and its ROI set in each row")
     return pairs
 
 

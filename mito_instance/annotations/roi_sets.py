@@ -132,16 +132,24 @@ def _may_belong(image: Path, name: Path, roi_set: RoiSet) -> bool:
 def _by_folder_or_file(images: Sequence[Path], whole: dict[Path, RoiSet]) -> dict[Path, RoiSet]:
     """The sets by name, of folders that fit no image file by file."""
     exact = pair_by_name(images, list(whole), loosely=False)
-    apart = _taken_apart(whole, exact.partners_alone)
+    apart = _taken_apart(images, whole, exact.partners_alone)
     if len(pair_by_name(images, list(apart), loosely=False).pairs) > len(exact.pairs):
         return apart
     # No file is named like an image: the number of its folder may decide.
-    return _taken_apart(whole, pair_by_name(images, list(whole)).partners_alone)
+    return _taken_apart(images, whole, pair_by_name(images, list(whole)).partners_alone)
 
 
-def _taken_apart(by_name: Mapping[Path, RoiSet], alone: Sequence[Path]) -> dict[Path, RoiSet]:
+def _numbers_only(roi_set: RoiSet, images: Sequence[Path]) -> bool:
+    """Whether its files are named by numbers, those of the ROIs, where images have other names."""
+    is_numbered = all(file.stem.isdecimal() for file in roi_set.files)
+    return is_numbered and not all(image.stem.isdecimal() for image in images)
+
+
+def _taken_apart(
+    images: Sequence[Path], by_name: Mapping[Path, RoiSet], alone: Sequence[Path]
+) -> dict[Path, RoiSet]:
     """The sets by name, those of folders without an image file by file."""
-    folders = {name for name in alone if name.is_dir()}
+    folders = {name for name in alone if name.is_dir() and not _numbers_only(by_name[name], images)}
     apart: dict[Path, RoiSet] = {}
     for name, roi_set in by_name.items():
         if name in folders:

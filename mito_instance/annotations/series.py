@@ -6,9 +6,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
+from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_position import StackDimensions
 from mito_instance.io.images import SUFFIX_PATTERN
 
 _SUFFIX = re.compile(rf"\.(?:{SUFFIX_PATTERN})$", re.IGNORECASE)
@@ -34,7 +36,8 @@ class Slice:
 def slices_of(images: Sequence[ImageInstances]) -> list[Slice]:
     """The stack and place of each image.
 
-    Pages of one file are one stack. Of files with one page, those in one folder are one stack
+    Pages of one file are one stack, those of a hyperstack one for each channel and time point. Of
+    files with one page, those in one folder are one stack
     whose names are equal but for the number at the end (``z001.png``, ``z002.png``); a name
     without such a number is a stack of its own.
 
@@ -44,16 +47,17 @@ def slices_of(images: Sequence[ImageInstances]) -> list[Slice]:
     Args:
         images: images or pages; may be empty.
     """
+    pages = _places_of_pages(images)
     return [
-        Slice(image.image, image.frame) if is_page else _slice(image)
-        for image, is_page in zip(images, _are_pages(images), strict=True)
+        _slice(image) if page is None else page for image, page in zip(images, pages, strict=True)
     ]
 
 
 def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[Slice]:
     """The stack and place of each image, wherever in its name the number is.
 
-    Pages of one file are one stack. Of files with one page, those in one folder are one stack
+    Pages of one file are one stack, in which those of one slice of a hyperstack have its number,
+    whatever their channel and time point. Of files with one page, those in one folder are one stack
     whose names are equal but for numbers (``z001_em.png``, ``z002_em.png``). Of several numbers,
     that with the most different values is the slice's; of equals the one whose values lie closest
     together, as a time does not, and of such the last. Names that differ in another number as
@@ -64,12 +68,16 @@ def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[
         images: images or pages; may be empty.
         apart: whether names that differ in another number as well are stacks of their own.
     """
-    found = [Slice(image.image, image.frame) for image in images]
+    pages = _places_of_pages(images)
+    found = [
+        Slice(image.image, image.frame if page is None else page.number)
+        for image, page in zip(images, pages, strict=True)
+    ]
     paths = [PurePath(image.image) for image in images]
     names = [_without_suffix(path.name) for path in paths]
     alike: dict[tuple[PurePath, str], list[int]] = defaultdict(list)
-    for position, is_page in enumerate(_are_pages(images)):
-        if not is_page and _NUMBER.search(names[position]):
+    for position, page in enumerate(pages):
+        if page is None and _NUMBER.search(names[position]):
             pattern = _NUMBER.sub("\0", names[position])
             alike[paths[position].parent, pattern].append(position)
     for (folder, pattern), members in alike.items():
@@ -85,10 +93,21 @@ def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[
     return found
 
 
-def _are_pages(images: Sequence[ImageInstances]) -> list[bool]:
-    """Whether each image is a page of a file of several."""
+def _places_of_pages(images: Sequence[ImageInstances]) -> list[Slice | None]:
+    """Place in its run of neighbours of each page of a file of several; None for other images."""
     n_entries = Counter(image.image for image in images)
-    return [n_entries[image.image] > 1 or image.frame > 0 for image in images]
+    sizes: dict[str, StackDimensions | None] = {}
+    places: list[Slice | None] = []
+    for image in images:
+        name = image.image
+        if n_entries[name] == 1 and image.frame == 0:
+            places.append(None)
+            continue
+        if name not in sizes:
+            sizes[name] = hyperstack(Path(name))
+        run, number = place_in(sizes[name], image.frame)
+        places.append(Slice(name if run is None else f"{name}#{run}", number))
+    return places
 
 
 def _variety(numbers: Sequence[int]) -> tuple[int, int]:

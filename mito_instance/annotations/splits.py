@@ -164,7 +164,7 @@ def _within_specimens(images: Sequence[ImageInstances], options: SplitOptions) -
     for position, (image, place) in enumerate(zip(images, slices, strict=True)):
         path = PurePath(image.image)
         found, number = re.search(options.group_pattern, path.as_posix()), number_span(path.name)
-        if place.stack == image.image or found is None or number is None:
+        if place.stack.startswith(image.image) or found is None or number is None:
             continue  # a page of a file, or without a number
         start, stop = found.span(1 if found.re.groups else 0)
         name_at = len(path.as_posix()) - len(path.name)

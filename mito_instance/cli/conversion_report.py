@@ -14,22 +14,35 @@ if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
 
 
-def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+def check_outputs(
+    outputs: Mapping[str, Path | None], inputs: Iterable[Path], *, make_folders: bool = True
+) -> None:
     """Refuse to write over what a person made: ``-o rois/*.zip`` names the first for the output.
 
     Args:
         outputs: files to write, by option.
         inputs: files that are read.
+        make_folders: whether their folders are made, so that no work ends at one that cannot be.
 
     Raises:
-        ConfigError: if an output is an input, or named like an image or a ROI set.
+        ConfigError: if an output is an input or another output, or named like an image or a ROI
+            set, is a folder, or its own folder cannot be made or written.
     """
+    from mito_instance.io.files import is_special, make_folder
     from mito_instance.io.images import IMAGE_SUFFIXES
 
     read = {os.path.realpath(path) for path in inputs}
+    written: dict[str, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
+        if path.is_dir():
+            raise ConfigError(f"{option} {path}: is a folder; name a file to write to")
+        other = written.setdefault(os.path.realpath(path), option)
+        if other != option and not is_special(path):
+            raise ConfigError(
+                f"{path}: would be written by {other} and by {option}; give each a file of its own"
+            )
         if os.path.realpath(path) in read:
             raise ConfigError(f"{option} {path}: is one of the files that are read; name another")
         if path.suffix.lower() in IMAGE_SUFFIXES | {".zip", ".roi"}:
@@ -37,6 +50,9 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) ->
                 f"{option} {path}: is named like an image or a ROI set, and is not written to; put "
                 f"the name of the file to write behind {option}"
             )
+    for path in outputs.values() if make_folders else ():
+        if path is not None and not is_special(path):
+            make_folder(path.parent)
 
 
 def say_skipped(conversion: Conversion) -> None:

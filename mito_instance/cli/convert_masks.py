@@ -12,6 +12,7 @@ from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
 from mito_instance.cli.command import NOTHING_DONE, OK, SOME_FAILED, CommandParser, run
 from mito_instance.cli.conversion_report import check_outputs, say_lines, write_conversion
 from mito_instance.errors import ConfigError
+from mito_instance.io.files import make_folder
 
 if TYPE_CHECKING:
     from mito_instance.annotations.conversion import Conversion
@@ -151,7 +152,10 @@ def _convert(args: argparse.Namespace) -> int:
     from mito_instance.cli.mask_table import mask_table
 
     pairing = pair_masks(args.images, args.masks, args.pair_by)
-    check_outputs({"-o": args.output}, [file for pair in pairing.pairs for file in pair])
+    output = None if args.dry_run else args.output
+    check_outputs({"-o": output}, [file for pair in pairing.pairs for file in pair])
+    if args.preview is not None and not args.dry_run:
+        make_folder(args.preview)
     progress = tqdm(pairing.pairs, desc="masks", unit="image", disable=None)
     conversion = convert_mask_pairs(progress, options)
     conversion.failures.extend(pairing.ambiguous)
@@ -165,11 +169,12 @@ def _convert(args: argparse.Namespace) -> int:
         )
     for line in mask_table(conversion.reports, args.masks):
         print(line, file=sys.stderr)
-    if args.preview is not None and not args.dry_run:
-        _write_previews(conversion, args.preview)
     if args.dry_run:
         return _report_only(conversion)
-    return write_conversion(conversion, args.output, "convert_masks")
+    status = write_conversion(conversion, args.output, "convert_masks")
+    if args.preview is not None:
+        _write_previews(conversion, args.preview)
+    return status
 
 
 def _options(args: argparse.Namespace) -> MaskOptions:

@@ -39,7 +39,7 @@ example:
   tools/convert_roi.py --pairs pairs.csv -o truth.json
 
 exit status: 0 if every area ROI was converted, 1 if some were not (each is named), 2 if nothing
-could be converted or, with --strict, if anything was left out"""
+could be converted or, with --strict, if an ROI was skipped or anything failed"""
 
 
 def build_parser() -> CommandParser:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
 
     Validate = Callable[[Any], dict[str, float]]
+    CheckPart = Callable[[list[ImageInstances], list[ImageInstances]], None]
     TrainPart = Callable[[list[ImageInstances], list[ImageInstances], str, Validate], None]
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def cross_validate(
     images: Sequence[ImageInstances],
     train: TrainPart,
     sources: Sequence[ImageInstances] | None = None,
+    check: CheckPart | None = None,
 ) -> Validate:
     """Train on parts of the images and measure on the rest, each image once.
 
@@ -31,6 +33,7 @@ def cross_validate(
         train: trains on the first images and calls the function with the predictor that came out
             of it; it also gets the images that are held out, and a name of the part for the bar.
         sources: pages that the images are parts of, in the same order, if they are.
+        check: gets the same images of every part before the first is trained.
 
     Returns:
         Gives the figures of ``validation_of`` over all images, at one score threshold for all,
@@ -41,6 +44,9 @@ def cross_validate(
         AnnotationError: if the images cannot be divided, as when there is only one.
     """
     parts = folds(images, sources)
+    if check is not None:
+        for rest, held_out in parts:
+            check(rest, held_out)
     predicted: list[ImageInstances] = []
     foreground: list[float] = []
     least: list[LeastArea] = []

@@ -167,7 +167,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.output is not None:
         read = [path for path in (args.truth, args.pred, args.region) if path is not None]
         for name in OUTPUT_NAMES:
-            check_outputs({"-o": args.output / name}, read)
+            check_outputs({"-o": args.output / name}, read, make_folders=False)
         check_folder(args.output, read)
         make_folder(args.output)
     if args.volume:

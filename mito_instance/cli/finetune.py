@@ -147,6 +147,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from mito_instance.cli.cross_validation import cross_validate
     from mito_instance.cli.finetune_parts import (
         check_instances,
+        check_neighbours,
         check_not_overwritten,
         cut_to_regions,
         divide,
@@ -155,6 +156,7 @@ def _finetune(args: argparse.Namespace) -> int:
         write_parts,
     )
     from mito_instance.cli.validation import validation_of
+    from mito_instance.detection.architectures import SEMANTIC_3D
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
         check_one_class,
@@ -239,8 +241,12 @@ def _finetune(args: argparse.Namespace) -> int:
             with TemporaryDirectory(dir=logs, ignore_cleanup_errors=True) as folder:
                 fit(Path(folder), (rest, held_out), others_for(held_out), validate, label)
 
+        def check_part(rest: list[ImageInstances], held_out: list[ImageInstances]) -> None:
+            if start_cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D:
+                check_neighbours([*rest, *others_for(held_out)], len(images))
+
         judged = train
-        validate = cross_validate(images, fit_part, sources)
+        validate = cross_validate(images, fit_part, sources, check_part)
         notes += (_CROSS_VALIDATED,)
     elif not val and draws_from_probability(start_cfg):
         # Those at its start are for the probabilities of another tissue: most would be lost.

@@ -12,6 +12,7 @@ import numpy as np
 
 from mito_instance.annotations.cropping import crop_image, rectangle_of
 from mito_instance.annotations.holdout import hold_out
+from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.annotations.image_files import match_files, page_of
 from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
@@ -48,6 +49,26 @@ def check_instances(images: Sequence[ImageInstances]) -> None:
         )
 
 
+def check_neighbours(images: Sequence[ImageInstances], n_outlined: int) -> None:
+    """Refuse a part of a cross-validation from which a 3D network cannot learn.
+
+    Args:
+        images: what the part would learn from.
+        n_outlined: all outlined images.
+
+    Raises:
+        ConfigError: if no two of them are neighbours.
+    """
+    from mito_instance.semantic.stacks import runs_of
+
+    if max(map(len, runs_of(images)), default=0) < 2:
+        raise ConfigError(
+            f"--cross-validate: a part of the {n_outlined} images would hold no two neighbouring "
+            "slices for a 3D network to learn from; outline more consecutive slices, or leave it "
+            "out"
+        )
+
+
 def cut_to_regions(
     region: Path,
     images: list[ImageInstances],
@@ -57,9 +78,9 @@ def cut_to_regions(
 ) -> tuple[list[ImageInstances], list[ImageInstances], int]:
     """The outlined part of each image, written as TIFF; names the images that have none.
 
-    Parts that lie at one place of the pages of a file, or of the files of one folder and format,
-    are in a folder of their own, with the number of the page or the name of the file: what were
-    neighbours are neighbours still, pixel upon pixel.
+    Parts that lie at one place of the pages of a file (of one channel and time point), or of the
+    files of one folder and format, are in a folder of their own, with the number of the slice or
+    the name of the file: what were neighbours are neighbours still, pixel upon pixel.
 
     Args:
         region: as ``mito quantify --region``: a file for all images, or a folder.
@@ -84,9 +105,14 @@ def cut_to_regions(
             n_pages = n_frames(path)
             mask = regions.mask(path, image.frame, n_pages, image.image_hw)
             box = rectangle_of(mask, image.image)
-            stack = (path,) if n_pages > 1 else (path.parent, path.suffix)
+            stack: tuple[object, ...] = (path.parent, path.suffix)
+            page = ""
+            if n_pages > 1:
+                sizes = hyperstack(path, n_pages)
+                run, number = place_in(sizes, image.frame)
+                stack = (path, run)
+                page = f"_{number + (sizes is None):04d}"
             key = (*stack, box)
-            page = f"_{image.frame + 1:04d}" if n_pages > 1 else ""
             if key not in folders:
                 folders[key] = _new_folder(folder)
             target = folders[key] / f"{path.stem}{page}.tif"

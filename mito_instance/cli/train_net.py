@@ -186,6 +186,12 @@ def _worker(args: argparse.Namespace) -> None:
         write_text_atomic(output / "validation.json", json.dumps(results, indent=1) + "\n")
         print("\n".join(f"{name}\t{value:.4f}" for name, value in results.items()))
         return
+    if truth and cfg.MODEL.ROI_HEADS.NUM_CLASSES > 1:
+        logger.warning(
+            "validation counts the %d classes as one: a mistaken class is no error in its figures, "
+            "nor in what is taken for the best model",
+            cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+        )
     seed_everything(args.seed)
     trainer = Trainer(cfg, validation_of(truth) if truth else None, args.seed)
     _warn_of_shared_images(truth, trainer.files)

@@ -137,6 +137,7 @@ def check_training(cfg: CfgNode) -> None:
             f"SOLVER.WARMUP_METHOD: must be {' or '.join(_WARMUPS)}, got "
             f"{cfg.SOLVER.WARMUP_METHOD!r}"
         )
+    _check_schedule(cfg)
     is_cosine = cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR"
     if is_cosine and cfg.SOLVER.BASE_LR_END > cfg.SOLVER.BASE_LR:
         raise ConfigError(
@@ -171,6 +172,25 @@ def check_training(cfg: CfgNode) -> None:
                 "MITO.SEMANTIC.FREEZE_ENCODER: a 3D network has no encoder of its own to freeze; "
                 "set it to False"
             )
+
+
+def _check_schedule(cfg: CfgNode) -> None:
+    """Refuse what Detectron2 would stop at without a word that helps."""
+    solver = cfg.SOLVER
+    steps = tuple(solver.STEPS)
+    if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
+        is_whole = all(type(step) is int and 0 < step != solver.MAX_ITER for step in steps)
+        if not is_whole or sorted(set(steps)) != list(steps):
+            raise ConfigError(
+                "SOLVER.STEPS: must be rising steps above 0, none of them SOLVER.MAX_ITER "
+                f"({solver.MAX_ITER}), got {reprlib.repr(steps)[:80]}"
+            )
+    world = solver.REFERENCE_WORLD_SIZE
+    if world and (world < 0 or solver.IMS_PER_BATCH % world):
+        raise ConfigError(
+            "SOLVER.REFERENCE_WORLD_SIZE: must be 0, or divide SOLVER.IMS_PER_BATCH "
+            f"({solver.IMS_PER_BATCH}), got {world}"
+        )
 
 
 def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:

@@ -45,7 +45,9 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES = 1 << 30
 
 
-def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
+def load_records(
+    paths: Sequence[str], cfg: CfgNode, *, has_classes: bool = True
+) -> list[ImageInstances]:
     """All images of several COCO files, empty ones included.
 
     A pixel size that a COCO file lacks is taken from the image file.
@@ -53,6 +55,7 @@ def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
     Args:
         paths: COCO JSON files.
         cfg: ``MODEL.ROI_HEADS.NUM_CLASSES`` limits the category ids.
+        has_classes: whether they are learned; those of look-alikes are not.
 
     Raises:
         ConfigError: if no file is named.
@@ -73,10 +76,11 @@ def load_records(paths: Sequence[str], cfg: CfgNode) -> list[ImageInstances]:
             )
         classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
         used = {category for image in images for category in image.category_ids}
-        if used and (max(used) > classes or min(used) < 1):
+        if has_classes and used and (max(used) > classes or min(used) < 1):
             raise AnnotationError(
                 f"{path}: category ids must be 1 to MODEL.ROI_HEADS.NUM_CLASSES ({classes}), "
-                f"got {sorted(used)}"
+                f"got {sorted(used)}; mito check {path} --fix OUT.json numbers an only category 1, "
+                "for several set MODEL.ROI_HEADS.NUM_CLASSES"
             )
         records += match_files(images)
     return records
@@ -104,7 +108,7 @@ class MicrographMapper:
         self.seed = seed
         self.sources = [record for record in records if len(record)]
         lookalikes = tuple(cfg.MITO.AUGMENT.LOOKALIKES)
-        found = load_records(lookalikes, cfg) if lookalikes else []
+        found = load_records(lookalikes, cfg, has_classes=False) if lookalikes else []
         self.lookalikes = [record for record in found if len(record)]
         _report_pixel_sizes(cfg, records, self.lookalikes)
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
@@ -154,6 +158,12 @@ class MicrographMapper:
             return 1.0
         return float(record.pixel_size.nm / self.cfg.MITO.PIXEL_SIZE_NM)
 
+    def _zoom_of_source(self, source: ImageInstances, record: ImageInstances) -> float:
+        """Factor that brings what is cut from an image to the pixels of another one's crop."""
+        if source.pixel_size is None or record.pixel_size is None:
+            return self._zoom_to_model(source)
+        return self._zoom_to_model(record) * source.pixel_size.nm / record.pixel_size.nm
+
     def _paste(
         self,
         copy_paste: CopyPaste,
@@ -175,7 +185,7 @@ class MicrographMapper:
                 source = self.sources[rng.integers(len(self.sources))]
             if not len(source):
                 continue
-            zoom = scale * self._zoom_to_model(source)
+            zoom = scale * self._zoom_of_source(source, record)
             index = int(rng.integers(len(source)))
             window = window_around(source, index, copy_paste.margin_px / zoom)
             if window is None or max(window[2:]) * zoom > max(crop.image.shape):

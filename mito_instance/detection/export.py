@@ -57,7 +57,9 @@ def write_card(
     """
     portable = _portable(cfg, score_threshold)
     text = model_card(portable, folder / WEIGHTS_NAME, folder / CONFIG_NAME, record)
-    write_text_atomic(folder / CARD_NAME, text)
+    # Names of files need not be UTF-8.
+    readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    write_text_atomic(folder / CARD_NAME, readable)
 
 
 def with_choices(cfg: CfgNode, figures: Mapping[str, float]) -> CfgNode:
@@ -89,7 +91,8 @@ def with_data(cfg: CfgNode, images: Sequence[ImageInstances]) -> CfgNode:
     known = {1: str(MITOCHONDRION["name"])}
     known.update(enumerate(map(str, cfg.MITO.CLASS_NAMES), start=1))
     for image in images:
-        known.update(image.category_names)
+        if len(image):  # others may come from a file without any, whose names say nothing
+            known.update(image.category_names)
     numbers = range(1, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) + 1)
     names = [known.get(number, f"category {number}") for number in numbers]
     learned = cfg.clone()

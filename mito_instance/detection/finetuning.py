@@ -155,7 +155,7 @@ def finetuning_config(
         train: COCO JSON files to train on; of several, each fills the same share of an epoch.
         val: COCO JSON to validate on, or None. A Mask R-CNN is measured on it several times, a
             semantic baseline at the end alone: its last step is the one to keep.
-        steps: length of the schedule.
+        steps: length of the schedule, unless an override tells it.
         overrides: ``KEY VALUE`` pairs that win.
 
     Raises:
@@ -163,7 +163,7 @@ def finetuning_config(
     """
     given = load_config(start / CONFIG_NAME, overrides)
     is_semantic = draws_from_probability(given)
-    n_validations = 1 if is_semantic else N_VALIDATIONS
+    steps = int(given.SOLVER.MAX_ITER) if "SOLVER.MAX_ITER" in overrides[::2] else steps
     keys: dict[str, Any] = {
         **_DEFAULTS,
         **(_SEMANTIC_DEFAULTS if is_semantic else {}),
@@ -176,7 +176,7 @@ def finetuning_config(
         "DATASETS.TEST": repr((str(val),) if val is not None else ()),
         "SOLVER.MAX_ITER": steps,
         "SOLVER.WARMUP_ITERS": min(WARMUP_STEPS, steps // 5),
-        "TEST.EVAL_PERIOD": max(1, steps // n_validations),
+        "TEST.EVAL_PERIOD": 0 if is_semantic else max(1, steps // N_VALIDATIONS),
     }
     if given.MITO.OPTIMIZER == "adamw":
         keys["SOLVER.BASE_LR"] = SEMANTIC_ADAMW_LR if is_semantic else ADAMW_LR

@@ -120,7 +120,7 @@ def read_data(
     if with_validation:
         parts += [("validation", path) for path in cfg.DATASETS.TEST]
     for use, path in parts:
-        images = load_records([path], cfg)
+        images = load_records([path], cfg, has_classes=use != LOOKALIKES)
         if use != LOOKALIKES:
             _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
         files.append(DataFile.describe(Path(path), use, images))

@@ -209,6 +209,8 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
     if record.validation:
         figures = [(name, f"{value:.4g}") for name, value in record.validation.items()]
         parts.append(_table(("figure", "value"), figures))
+        if int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) > 1:
+            parts.append("All classes count as one in these figures.")
         if what := _chosen(cfg, record.validation):
             parts.append(
                 f"The validation images chose {what}, so these figures are "

@@ -25,11 +25,15 @@ _OFF_LINE = 2.0
 MAX_COLOURS = 4096
 """A colour-coded label image has some hundreds of colours, a picture has tens of thousands."""
 
+PALETTE = "palette of colours, by index"
+"""Form of a page whose values are the indices of a palette."""
+
 COLOURS = "colours"
 """Form of a page whose values are numbers of colours, which hold for that page alone."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_BMP = b"BM"
 _COLOUR_TYPE, _INDEXED, _GREY = 25, 3, 0  # byte of IHDR from the start of the file, and values
 _DEPTH = 24
 
@@ -95,6 +99,9 @@ def read_mask_pages(path: Path) -> Iterator[MaskPage]:
         values, form = _indexed_values(path) if is_indexed else _values(decode_raster(path), path)
         is_inverted = is_indexed and _has_inverting_palette(path.read_bytes())
         yield MaskPage(path, 0, 1, values, form, is_inverted=is_inverted)
+    elif head.startswith(_BMP):
+        values, form = _values(decode_raster(path), path)
+        yield MaskPage(path, 0, 1, values, form)
     elif head and is_tiff(path):
         with TiffPages(path) as pages:
             for frame in range(len(pages)):
@@ -245,7 +252,7 @@ def _indexed_values(path: Path) -> tuple[npt.NDArray[Any], str]:
     depth = data[_DEPTH]
     indices = decode_raster_bytes(path, _as_grey_png(data))
     step = {1: 255, 2: 85, 4: 17}.get(depth, 1)
-    return to_grey(indices, str(path)) // np.uint8(step), "palette of colours, by index"
+    return to_grey(indices, str(path)) // np.uint8(step), PALETTE
 
 
 def _as_grey_png(data: bytes) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import is_settled
-from mito_instance.io.imagej_position import StackDimensions, stack_dimensions
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
-from mito_instance.io.images import n_frames as count_frames
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +41,9 @@ def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
     Returns:
         Runs in slice order; every image is in exactly one.
     """
-    stacks: dict[object, list[tuple[int, int]]] = defaultdict(list)
-    n_listed = Counter(image.image for image in images)
-    sizes = {name: _hyperstack(Path(name)) for name, count in n_listed.items() if count > 1}
+    stacks: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for index, place in enumerate(slices_of(images)):
-        run, number = _place_in(sizes.get(place.stack), place.number)
-        stacks[place.stack, run].append((number, index))
+        stacks[place.stack].append((place.number, index))
     runs: list[list[int]] = []
     for members in stacks.values():
         previous: tuple[int, int] | None = None
@@ -158,36 +153,12 @@ class SeriesOnDisk:
 
 def _runs_of_pages(path: Path, n_frames: int) -> list[list[int]]:
     """The pages of a file that follow each other in depth: all, but of a hyperstack."""
-    sizes = _hyperstack(path, n_frames)
+    sizes = hyperstack(path, n_frames)
     runs: dict[object, list[tuple[int, int]]] = {}
     for page in range(n_frames):
-        run, number = _place_in(sizes, page)
+        run, number = place_in(sizes, page)
         runs.setdefault(run, []).append((number, page))
     return [[page for _, page in sorted(run)] for run in runs.values()]
-
-
-def _hyperstack(path: Path, n_frames: int | None = None) -> StackDimensions | None:
-    """How the pages of a file are counted, if they have more than one axis.
-
-    None as well where the file has other pages than it says, as one that was cut off.
-    """
-    sizes = stack_dimensions(path)
-    if sizes is None or sum(size > 1 for size in sizes[:3]) < 2:
-        return None
-    try:
-        n_frames = count_frames(path) if n_frames is None else n_frames
-    except MitoInstanceError:
-        return None
-    return sizes if math.prod(sizes[:3]) == n_frames else None
-
-
-def _place_in(sizes: StackDimensions | None, page: int) -> tuple[object, int]:
-    """What the neighbours of a page have in common in its file, and its number among them."""
-    if sizes is None:
-        return None, page
-    channel, number, time = sizes.numbers(page)
-    # ImageJ often takes the slices of a series for time points.
-    return (channel, time if sizes.slices > 1 else 0), number if sizes.slices > 1 else time
 
 
 def file_states(places: Iterable[Place]) -> tuple[tuple[int, int], ...]:

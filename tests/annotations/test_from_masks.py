@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from mito_instance.annotations.from_masks import convert_mask_pairs
 from mito_instance.annotations.mask_options import MaskOptions
@@ -233,6 +235,22 @@ def test_a_mask_beside_its_image_is_no_image(tmp_path, image):
     assert pair_masks(tmp_path / "images", mask).pairs == ((image, mask),)
 
 
+def test_a_mask_beside_its_image_is_none_however_it_is_spelled(tmp_path, image, monkeypatch):
+    save(tmp_path / "images" / "a_mask.png", two_squares())
+    monkeypatch.chdir(tmp_path)
+    pairs = pair_masks(Path("images"), tmp_path / "images" / "a_mask.png").pairs
+    assert [(one.name, mask.name) for one, mask in pairs] == [(image.name, "a_mask.png")]
+
+
+def test_a_transposed_mask_is_refused(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((30, 34), 90, np.uint8))
+    mask = np.zeros((34, 30), np.uint8)
+    mask[2:9, 3:6] = 255
+    conversion = convert(save(tmp_path / "m" / "a.png", mask), image)
+    assert conversion.images == []
+    assert "rows and columns are exchanged; save the mask transposed" in conversion.failures[0]
+
+
 def test_one_folder_for_both_is_refused(image):
     with pytest.raises(ConfigError, match="are the same folder"):
         pair_masks(image.parent, image.parent)
@@ -270,6 +288,29 @@ def test_colours_are_labels_on_any_ground(tmp_path, n_labels, ground):
     as_binary = MaskOptions(instances="components")
     conversion = convert_mask_pairs([(image, tmp_path / "m" / "a.png")], as_binary)
     assert areas(conversion) == [20] * n_labels
+
+
+@pytest.mark.parametrize("options", [{}, {"instances": "components"}])
+def test_the_ground_of_a_palette_may_have_any_index(tmp_path, options):
+    """As programs number colours that save an RGB picture with a palette."""
+    image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
+    indices = (labels_of(7) + 3) % 8  # ground 3, one of the labels 0
+    palette = np.random.default_rng(0).permutation(250)[: 3 * 8].reshape(8, 3)
+    path = tmp_path / "a.png"
+    picture = Image.fromarray(indices.astype(np.uint8), mode="P")
+    picture.putpalette(palette.ravel().tolist())
+    picture.save(path)
+    conversion = convert(path, image, **options)
+    assert areas(conversion) == [20] * 7
+    assert "colour 3 of the palette, which surrounds the rest, is background" in (
+        conversion.reports[0].repairs
+    )
+
+
+def test_colours_of_a_bmp_are_labels(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
+    colours = np.array([(0, 0, 0), (0, 0, 2), (40, 0, 0), (0, 40, 0)], np.uint8)
+    assert areas(convert(save(tmp_path / "m" / "a.bmp", colours[labels_of(3)]), image)) == [20] * 3
 
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (250, 240, 200)])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mito_instance.annotations.mask_edges import has_soft_edges
 from mito_instance.annotations.mask_values import integer_labels, read_mask
 from mito_instance.errors import AnnotationError
 
@@ -115,6 +116,55 @@ def test_the_background_of_labels_need_not_be_0():
 def test_labels_read_as_binary_keep_their_low_values():
     result = read(grey(0, 1, 0, 200, 90), kind="binary", foreground="bright")
     assert result.foreground.astype(int).tolist() == [[0, 1, 0, 1, 1]]
+
+
+def soft(radius, values=(255,), blur=1.0):
+    """Discs in a row, each of one value, with edges that fade."""
+    mask = np.zeros((60, 60 * len(values)), np.uint8)
+    for number, value in enumerate(values):
+        cv2.circle(mask, (30 + 60 * number, 30), radius, value, -1)
+    return cv2.GaussianBlur(mask, (0, 0), blur)
+
+
+@pytest.mark.parametrize("kind", ["auto", "binary"])
+@pytest.mark.parametrize("radius", [4, 6, 12])
+def test_soft_edges_are_no_labels(radius, kind):
+    reading = read(soft(radius, (255, 255)), kind=kind)
+    assert reading.kind == "binary"
+    assert reading.foreground.sum() == pytest.approx(2 * np.pi * radius**2, rel=0.2)
+    assert "cut at 127.5" in reading.repairs[0]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        pytest.param(soft(10, (90, 255)), id="another-value-apart"),
+        pytest.param(soft(10, (255, 255), blur=4), id="wide-bands"),
+        pytest.param(np.kron(np.arange(256).reshape(16, 16), np.ones((4, 4))), id="255-labels"),
+    ],
+)
+def test_other_values_are_no_soft_edges(mask):
+    assert not has_soft_edges(mask.astype(np.uint8), 255)
+
+
+@pytest.mark.parametrize(
+    ("picture", "options"),
+    [
+        pytest.param(lambda grey: grey + 1, {"kind": "binary"}, id="as-components"),
+        pytest.param(lambda grey: grey / 255, {}, id="fractions"),
+    ],
+)
+def test_a_micrograph_is_no_binary_mask_either(picture, options):
+    grey = np.random.default_rng(0).normal(128, 30, (40, 40)).clip(0, 240).round()
+    mask = picture(grey)
+    with pytest.raises(AnnotationError, match=r"^a\.tif: .* looks like a micrograph"):
+        read(mask if options == {} else mask.astype(np.uint8), **options)
+
+
+def test_a_map_of_probabilities_is_a_mask():
+    grey = cv2.GaussianBlur(soft(12, (255, 255)).astype(np.float32) / 255, (0, 0), 3)
+    assert read(grey).kind == "binary"
+    assert "NONE ABOVE IT" in read(grey * 0.4).repairs[0]
 
 
 @pytest.mark.parametrize("is_jpeg", [False, True])

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,30 @@ def test_numbered_files_of_every_format_are_one_stack(suffix):
 def test_series(files, apart, expected):
     found = series_of([image(file) for file in files], apart=apart)
     assert found == [Slice(*place) for place in expected]
+
+
+def hyperstack(path, n_slices=3, n_channels=2):
+    pixels = np.zeros((n_slices, n_channels, 8, 8), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZCYX"})
+    return [image(str(path), frame=page) for page in range(n_slices * n_channels)]
+
+
+def test_pages_of_a_hyperstack_are_counted_by_slices(tmp_path):
+    name = str(tmp_path / "h.tif")
+    pages = hyperstack(tmp_path / "h.tif")
+    assert [place.number for place in series_of(pages)] == [1, 1, 2, 2, 3, 3]
+    assert {place.stack for place in series_of(pages)} == {name}
+    assert [place.number for place in slices_of(pages)] == [1, 1, 2, 2, 3, 3]
+    assert len({place.stack for place in slices_of(pages)}) == 2
+    assert [place.number for place in series_of(pages[1::2])] == [1, 2, 3]
+
+
+def test_no_neighbour_of_a_slice_of_a_hyperstack_is_learned(tmp_path):
+    pages = hyperstack(tmp_path / "h.tif", n_slices=20)
+    options = SplitOptions(val=0.25, by="image", gap=2)
+    found = split_images(pages, options, np.random.default_rng(0)).parts
+    z_of = [{page.frame // 2 for page in found[part]} for part in ("train", "val")]
+    assert min(abs(a - b) for a in z_of[0] for b in z_of[1]) == 3
 
 
 def test_pages_are_a_series_of_their_own():

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mito_instance.annotations import from_masks
 from mito_instance.cli.convert_masks import build_parser, main
+from mito_instance.errors import ConfigError
+from mito_instance.visualize import cut_preview
 
 
 def save(path, array):
@@ -165,6 +168,23 @@ def test_previews_show_cuts_in_red(folders, capsys):
     assert 0 < red[0][7:14, 12:17].sum() < 20  # the cut, two columns of pixels
     assert red[0][10, [3, 4, 5, 23, 24, 25]].any()  # the ring around it
     assert not red[1].any()
+
+
+@pytest.mark.parametrize("output", ["images", "a_file/out.json"])
+def test_an_output_that_cannot_be_written_is_told_first(folders, capsys, monkeypatch, output):
+    (folders / "a_file").touch()
+    monkeypatch.setattr(from_masks, "convert_mask_pairs", lambda *_: pytest.fail("converted"))
+    assert run(folders, output=output) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+
+
+def test_a_preview_that_fails_costs_no_json(folders, monkeypatch, capsys):
+    def fail(*_):
+        raise ConfigError("cuts/0001_a_1.png: cannot write the output")
+
+    monkeypatch.setattr(cut_preview, "write_cut_preview", fail)
+    assert run(folders, "--preview", str(folders / "cuts")) == 2
+    assert (folders / "out.json").exists()
 
 
 def test_starts_without_torch():

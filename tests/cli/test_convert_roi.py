@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import roifile
 from pycocotools import mask as coco_mask
 
 from mito_instance.cli.convert_roi import build_parser, main
+from mito_instance.io.coco import read_coco
 
 
 def square(x, y, kind=roifile.ROI_TYPE.TRACED):
@@ -203,6 +205,48 @@ def test_wrong_usage_is_one_line(folders, capsys, monkeypatch, arguments, messag
     error = capsys.readouterr().err
     assert (status, error.count("\n")) == (2, 1)
     assert message in error
+
+
+def test_two_outputs_are_never_one_file(folders, capsys, monkeypatch):
+    monkeypatch.chdir(folders)
+    (folders / "x").mkdir()
+    words = ["rois", "--images", "images", "-o", "t.json", "--report", "x/../t.json"]
+    assert main(words) == 2
+    assert "would be written by -o and by --report" in capsys.readouterr().err
+
+
+def test_an_empty_table_of_pairs_is_told(folders, capsys):
+    (folders / "pairs.csv").write_text("image,rois\n")
+    assert main(["--pairs", str(folders / "pairs.csv"), "-o", str(folders / "t.json")]) == 2
+    assert "pairs.csv: holds no pair; write an image and its ROI set" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_named_by_a_dot_has_its_name(tmp_path, monkeypatch):
+    """Its files are named by the numbers of the ROIs, which are not those of images."""
+    (tmp_path / "images").mkdir()
+    for number in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / "images" / f"cell_0{number}.png"), np.zeros((20, 30), np.uint8))
+    folder = tmp_path / "cell_02"
+    folder.mkdir()
+    for number in (1, 2):
+        roi = roifile.ImagejRoi.frompoints(np.array([[2, 2], [9, 2], [9, 5 + number]]))
+        roi.tofile(folder / f"000{number}.roi")
+    monkeypatch.chdir(folder)
+    assert main([".", "--images", "../images", "-o", "../t.json"]) == 0
+    (found,) = [image for image in read_coco(tmp_path / "t.json") if len(image)]
+    assert (Path(found.image).name, len(found)) == ("cell_02.png", 2)
+
+
+def test_roi_files_of_numbers_are_not_named_like_images(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "tuesday").mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / "images" / f"cell_{number}.png"), np.zeros((20, 30), np.uint8))
+        roi = roifile.ImagejRoi.frompoints(np.array([[2, 2], [9, 2], [9, 9]]))
+        roi.tofile(tmp_path / "tuesday" / f"{number}.roi")
+    words = [str(tmp_path / "tuesday"), "--images", str(tmp_path / "images")]
+    assert main([*words, "-o", str(tmp_path / "t.json")]) == 2
+    assert "tuesday: no image has this name" in capsys.readouterr().err
 
 
 def test_help_has_an_example(capsys):

@@ -245,6 +245,24 @@ def test_parts_of_pages_are_neighbours_still(tmp_path):
     assert min(abs(parts.index(a) - parts.index(b)) for a in train for b in val) == 2
 
 
+@pytest.mark.parametrize("channels", [(0, 1), (1,)])
+def test_parts_of_a_hyperstack_are_neighbours_in_their_channel(tmp_path, channels):
+    path = tmp_path / "h.tif"
+    pixels = np.zeros((4, 2, 96, 96), np.uint8)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZCYX"})
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[30:50, 30:60] = True
+    pages = [
+        ImageInstances(str(path), (96, 96), (rle.encode(mask),), frame=2 * z + channel)
+        for z in range(4)
+        for channel in channels
+    ]
+    parts, _ = cut(tmp_path, pages)
+    n = len(channels)
+    assert sorted(runs_of(parts)) == [list(range(i, 4 * n, n)) for i in range(n)]
+    assert {Path(part.image).name for part in parts} == {f"h_000{z}.tif" for z in (1, 2, 3, 4)}
+
+
 def test_parts_of_stacks_and_numbered_files_do_not_mix(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -466,6 +484,22 @@ def test_checkpoints_of_another_training_stay(start, truth, tmp_path):
     words += ["--steps", "3", "--set", "SOLVER.CHECKPOINT_PERIOD", "1"]
     assert finetune.main([*words, *SHORT]) == 0
     assert [path.name for path in logs.glob("*.pth")] == ["model_0009999.pth"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "period"),
+    [
+        ("semantic/unet2d.yaml", [], 0),
+        ("semantic/unet2d.yaml", ["SOLVER.MAX_ITER", "2000"], 0),
+        ("mask_rcnn_light.yaml", [], 5),
+        ("mask_rcnn_light.yaml", ["SOLVER.MAX_ITER", "2000"], 500),
+    ],
+)
+def test_how_often_it_is_measured(truth, tmp_path, config, words, period):
+    cfg = load_config(CONFIG.parent / config, ["MODEL.DEVICE", "cpu"])
+    export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path / "s", 0.5)
+    cfg = finetuning_config(tmp_path / "s", tmp_path, [truth], None, 20, words)
+    assert period == cfg.TEST.EVAL_PERIOD
 
 
 def test_images_that_show_none_are_learned_whatever_the_start_did(start, truth, tmp_path):

@@ -290,6 +290,23 @@ def test_a_value_out_of_range_is_one_line(light_config, key, value):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "steps", ["(2000, 3000)", "(2000, 1000)", "(1000, 1000)", "(0, 10)", "('a',)"]
+)
+def test_steps_that_no_schedule_can_have_are_one_line(light_config, steps):
+    words = ["SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.MAX_ITER", "3000"]
+    check_training(load_config(light_config, [*words, "SOLVER.STEPS", "(1000, 4000)"]))
+    with pytest.raises(ConfigError, match=r"^SOLVER\.STEPS: must be rising steps above 0"):
+        check_training(load_config(light_config, [*words, "SOLVER.STEPS", steps]))
+
+
+def test_crops_for_another_number_of_gpus_are_one_line(light_config):
+    words = ["SOLVER.IMS_PER_BATCH", "4", "SOLVER.REFERENCE_WORLD_SIZE"]
+    check_training(load_config(light_config, [*words, "2"]))
+    with pytest.raises(ConfigError, match=r"^SOLVER\.REFERENCE_WORLD_SIZE: must be 0, or divide"):
+        check_training(load_config(light_config, [*words, "8"]))
+
+
 def test_a_3d_network_pastes_nothing_and_says_so(light_config):
     config = light_config.with_name("semantic") / "unet3d.yaml"
     with pytest.raises(ConfigError, match="COPY_PASTE_MAX: nothing is pasted into the patches"):

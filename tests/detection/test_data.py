@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("detectron2")
 
+from mito_instance.calibration import PixelSize
 from mito_instance.detection.config import load_config
 from mito_instance.detection.data import (
     MicrographMapper,
     load_records,
 )
+from mito_instance.detection.loader import read_data
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.coco import write_coco
 from mito_instance.masks import rle
@@ -77,8 +81,6 @@ def test_missing_images_are_counted_and_named(light_config, tiny_overrides, data
 
 
 def test_an_image_of_another_size_is_refused(light_config, tiny_overrides, dataset):
-    from dataclasses import replace
-
     cfg = load_config(light_config, tiny_overrides)
     record = load_records([str(dataset)], cfg)[2]
     with pytest.raises(AnnotationError, match=r"image is \(90, 70\).*says \(90, 71\)"):
@@ -166,6 +168,36 @@ def test_look_alikes_are_pasted_without_a_mask(light_config, tiny_overrides, dat
     assert any(example["image"].std() > 1 for example in examples)
 
 
+def test_the_class_of_look_alikes_means_nothing(light_config, tiny_overrides, dataset, tmp_path):
+    cfg = load_config(light_config, tiny_overrides)
+    others = [replace(i, category_ids=(2,) * len(i)) for i in load_records([str(dataset)], cfg)]
+    others = [replace(i, category_names={2: "lysosome"}) for i in others]
+    write_coco(tmp_path / "lysosomes.json", others)
+    words = ["MITO.AUGMENT.COPY_PASTE_MAX", "4", "MITO.AUGMENT.LOOKALIKES"]
+    cfg = load_config(
+        light_config,
+        [*tiny_overrides, *words, f"('{tmp_path / 'lysosomes.json'}',)",
+         "DATASETS.TRAIN", f"('{dataset}',)"],
+    )  # fmt: skip
+    records, _ = read_data(cfg, with_validation=False)
+    assert MicrographMapper(cfg, 0, records).lookalikes
+    with pytest.raises(AnnotationError, match=r"--fix OUT\.json numbers an only category 1"):
+        load_records([str(tmp_path / "lysosomes.json")], cfg)
+
+
+@pytest.mark.parametrize("model_nm", ["0", "5.0"])
+def test_what_is_pasted_has_the_pixels_of_the_crop(light_config, tiny_overrides, dataset, model_nm):
+    cfg = load_config(light_config, [*tiny_overrides, "MITO.PIXEL_SIZE_NM", model_nm])
+    mapper = MicrographMapper(cfg, 0)
+    coarse, fine = (
+        replace(load_records([str(dataset)], cfg)[0], pixel_size=PixelSize(nm, "user"))
+        for nm in (8.0, 2.0)
+    )
+    assert mapper._zoom_of_source(fine, coarse) == mapper._zoom_to_model(coarse) / 4
+    unknown = replace(fine, pixel_size=None)
+    assert mapper._zoom_of_source(unknown, coarse) == 1
+
+
 def test_look_alikes_need_copy_paste(light_config, tiny_overrides, dataset):
     overrides = [*tiny_overrides, "MITO.AUGMENT.LOOKALIKES", f"('{dataset}',)"]
     with pytest.raises(ConfigError, match="LOOKALIKES: none is shown while COPY_PASTE_MAX is 0"):
@@ -173,9 +205,6 @@ def test_look_alikes_need_copy_paste(light_config, tiny_overrides, dataset):
 
 
 def test_crops_show_the_pixel_size_of_the_config(light_config, tiny_overrides, dataset):
-    from dataclasses import replace
-
-    from mito_instance.calibration import PixelSize
 
     overrides = [*tiny_overrides, *PLAIN, "MITO.PIXEL_SIZE_NM", "5.0"]
     cfg = load_config(light_config, [*overrides, "MITO.AUGMENT.CROP_PX", "500"])
@@ -283,9 +312,6 @@ def test_augmentations_that_mean_nothing_are_refused(
 
 
 def test_doubtful_pixel_sizes_are_said_of_each(light_config, tiny_overrides, dataset, caplog):
-    from dataclasses import replace
-
-    from mito_instance.calibration import PixelSize
 
     cfg = load_config(light_config, tiny_overrides)
     records = load_records([str(dataset)], cfg)

@@ -1,5 +1,6 @@
 """What a model folder says of the model: classes, pixel size, arithmetic."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,24 @@ def test_a_model_knows_the_names_of_its_classes(light_config, tiny_overrides, da
     found = predict_page(predictor, read_page(Path(records[0].image), 0), score_threshold=0.0)
     assert found.category_names == names
     assert "| classes | healthy, swollen |" in (tmp_path / "model/MODEL_CARD.md").read_text()
+
+
+def test_images_without_instances_name_no_class(light_config, tiny_overrides, dataset):
+    """Another tool may have numbered the classes of a file of negatives otherwise."""
+    cfg = load_config(light_config, [*tiny_overrides, *TWO])
+    shown, *_, none = load_records([str(dataset)], cfg)
+    named = replace(shown, category_names={1: "healthy", 2: "swollen"})
+    negative = replace(none.select([]), category_names={1: "swollen", 2: "healthy"})
+    assert with_data(cfg, [named, negative]).MITO.CLASS_NAMES == ("healthy", "swollen")
+
+
+def test_a_card_names_files_that_are_not_utf8(cfg, tmp_path):
+    record = TrainingRecord(
+        start="", seed=1, step=1, steps_done=1, steps_planned=1, files=(), validation={},
+        notes=(f"learned from {os.fsdecode(b'5' + bytes([0xB5]) + b'm.tif')}",),
+    )  # fmt: skip
+    export_model(cfg, torch.nn.Conv2d(1, 1, 1), tmp_path, 0.5, record)
+    assert "learned from 5\\udcb5m.tif" in (tmp_path / "MODEL_CARD.md").read_text()
 
 
 def test_names_that_the_data_lacks_come_from_the_model_before(light_config, tiny_overrides):

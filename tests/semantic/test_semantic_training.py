@@ -179,6 +179,19 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     assert list(augment.CONTRAST) == list(augment.GAMMA) == [0.92, 1.08]
 
 
+def test_a_part_without_neighbours_is_told_before_any_training(stack, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(finetune, "_train", lambda *_, **__: pytest.fail("trained"))
+    start = tmp_path / "start"
+    export_model(
+        load_config(CONFIGS / "unet3d.yaml", TINY_3D), torch.nn.Conv2d(1, 1, 1), start, 0.5
+    )
+    few = tmp_path / "few.json"
+    write_coco(few, read_coco(stack)[:3])
+    words = ["--coco", str(few), "--weights", str(start), "-o", str(tmp_path / "model")]
+    assert finetune.main([*words, "--cross-validate"]) == 2
+    assert "a part of the 3 images would hold no two neighbouring slices" in capfd.readouterr().err
+
+
 def test_cross_validation_trains_on_all_and_chooses_on_what_was_held_out(
     stack, tmp_path, capfd, monkeypatch
 ):
