@@ -1,11 +1,13 @@
 # Everything a contributor or a user runs. `make help` lists the targets.
 # PYTHON       the Python that makes the environment          make setup PYTHON=python3.12
-# SYSTEM_SITE  set to see the packages of that Python, such as your own torch and Detectron2
+# SYSTEM_SITE  set to see the packages of that Python, such as your own torch and Detectron2; an
+#              environment that was made so stays so
 #                                                             make setup SYSTEM_SITE=1
 # IMAGES       your own micrographs for the demo              make demo IMAGES=folder
 PYTHON ?= python3
 VENV ?= .venv
-SYSTEM_SITE ?=
+SYSTEM_SITE ?= $(shell test -e '$(VENV)/.stamp-own' && echo 1 || \
+  { grep -qsx 'include-system-site-packages = true' '$(VENV)/pyvenv.cfg' && echo 1; })
 IMAGES ?=
 
 BIN := $(VENV)/bin
@@ -28,13 +30,14 @@ setup: $(SETUP) ## make .venv with everything in it (first time: about 6 GB)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
-	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13; name one: make setup PYTHON=…" >&2; exit 2; }
+	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13; name one: make setup PYTHON=… (uv python install 3.13 brings one)" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "error: $(PYTHON) lacks venv; run: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(if $(SYSTEM_SITE),--system-site-packages) $(VENV)
 
 # A Detectron2 that is not the one of third_party is the user's own, and is kept.
 $(SETUP): setup.py constraints.txt $(DETECTRON2) | $(BIN)/python
+	@$(if $(and $(SYSTEM_SITE),$(filter-out .venv,$(VENV))),touch $(VENV)/.stamp-own,:)
 	$(PIP) $(PINS) --editable '.[detection,dev]'
 	$(BIN)/python -c 'from importlib.metadata import version as v; exit("a59f0563" in v("detectron2"))' \
 	  2>/dev/null || $(PIP) $(PINS) ./third_party/detectron2

@@ -68,6 +68,8 @@ def download(
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         text = " ".join(str(reason).split())[:120] or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in text:  # python.org's Python on a Mac has none at first
+            remedy = f"on a Mac, run Install Certificates.command of your Python once; or {remedy}"
         raise ConfigError(f"{where} ({text}); {remedy}") from error
     logger.info("%s: downloaded, %d bytes", path, path.stat().st_size)
 

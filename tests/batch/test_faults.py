@@ -36,7 +36,8 @@ from mito_instance.cli import quantify
 from tests.dark_objects import DarkObjects
 quantify._load_model = lambda _args: DarkObjects(float(sys.argv[1]))
 status = quantify.main(sys.argv[2:])
-print("peak_kib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("peak_kib", peak // 1024 if sys.platform == "darwin" else peak, file=sys.stderr)
 sys.exit(status)
 """
 

@@ -144,13 +144,12 @@ def mrc_files() -> list[bytes]:
 
     found = []
     for pixels in (GREY.astype(np.int8), GREY.astype(np.int16), np.stack([GREY] * 2).astype("f4")):
-        stream = io.BytesIO()
-        with mrcfile.new(path := "/dev/shm/mito_seed.mrc", overwrite=True) as file:
-            file.set_data(pixels)
-            file.voxel_size = 50.0
-        stream.write(Path(path).read_bytes())
-        Path(path).unlink()
-        found.append(stream.getvalue())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "seed.mrc"
+            with mrcfile.new(path) as file:
+                file.set_data(pixels)
+                file.voxel_size = 50.0
+            found.append(path.read_bytes())
     return found
 
 
