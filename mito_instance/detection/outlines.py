@@ -76,6 +76,8 @@ def correct_outlines(
         As many masks, in their order.
     """
     least, join = limits
+    # What lies beyond the image says nothing of its border.
+    probability = probability[: -(-image_hw[0] // stride), : -(-image_hw[1] // stride)]
     padded_hw = (probability.shape[0] * stride, probability.shape[1] * stride)
     fine = cv2.resize(probability, padded_hw[::-1], interpolation=cv2.INTER_LINEAR)
     fine = fine[: image_hw[0], : image_hw[1]]
@@ -85,11 +87,10 @@ def correct_outlines(
     for number, one in enumerate(masks, start=1):
         if categories[number]:
             _claim(one, number, owners, np.where(categories == categories[number], areas, 0))
-    is_foreground = probability >= join
-    is_foreground[-(-image_hw[0] // stride) :] = False  # padding
-    is_foreground[:, -(-image_hw[1] // stride) :] = False
     cells = _reached(
-        owners[stride // 2 :: stride, stride // 2 :: stride], is_foreground, REACH_PX // stride
+        owners[stride // 2 :: stride, stride // 2 :: stride],
+        probability >= join,
+        REACH_PX // stride,
     )
     is_free = (owners[: image_hw[0], : image_hw[1]] == 0) & (fine >= join)
     boxes = _boxes(cells)

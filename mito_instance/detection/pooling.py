@@ -44,7 +44,9 @@ class CpuPooler(ROIPooler):
         """Features (N, C, cells, cells) of all boxes, in their order; see ``ROIPooler``."""
         pool = self._way(x[0])
         if pool is None:
-            return cast("torch.Tensor", super().forward(x, box_lists))
+            # Boxes are taken in the dtype of the features: bf16 has steps of 4 px at 512.
+            pooled = cast("torch.Tensor", super().forward([one.float() for one in x], box_lists))
+            return pooled.to(x[0].dtype)
         counts = torch.tensor([len(boxes) for boxes in box_lists])
         image_of = torch.repeat_interleave(torch.arange(len(box_lists)), counts)
         boxes = torch.cat([boxes.tensor for boxes in box_lists])

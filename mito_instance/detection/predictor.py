@@ -209,7 +209,8 @@ def paste_mask(
     """Resample a mask head's output to the pixels of its box.
 
     Bilinear at pixel centres, zero outside the box, as ``paste_masks_in_image`` of Detectron2
-    does it, but without an array of the image's size.
+    does it, but without an array of the image's size, and at a side of the box that is the
+    image's border with the outermost value up to it: what is cut off there does not end there.
 
     Args:
         soft: (m, m) probabilities.
@@ -225,8 +226,8 @@ def paste_mask(
     y1 = min(image_hw[0], int(np.ceil(box_xyxy[3])))
     if x1 <= x0 or y1 <= y0:
         return np.zeros((0, 0), dtype=bool), 0, 0
-    columns = _bilinear_weights(x0, x1, box_xyxy[0], box_xyxy[2], soft.shape[1])
-    rows = _bilinear_weights(y0, y1, box_xyxy[1], box_xyxy[3], soft.shape[0])
+    columns = _bilinear_weights(x0, x1, box_xyxy[0::2], image_hw[1], soft.shape[1])
+    rows = _bilinear_weights(y0, y1, box_xyxy[1::2], image_hw[0], soft.shape[0])
     return rows @ soft @ columns.T >= threshold, x0, y0
 
 
@@ -262,10 +263,23 @@ def without_islands(
 
 
 def _bilinear_weights(
-    first: int, stop: int, low: float, high: float, samples: int
+    first: int, stop: int, ends: npt.NDArray[np.float32], length: int, samples: int
 ) -> npt.NDArray[np.float32]:
-    """(stop - first, samples) weights of samples spread evenly over [low, high]."""
+    """(stop - first, samples) weights of samples spread evenly between the ends of a box.
+
+    Args:
+        first: pixel.
+        stop: pixel behind the last.
+        ends: of the box along the axis; one at 0 or at the length is no end of the object.
+        length: of the image.
+        samples: their number.
+    """
+    low, high = map(float, ends)
     centres = np.arange(first, stop, dtype=np.float64) + 0.5
     positions = (centres - low) / max(high - low, 1e-6) * samples - 0.5
+    if low <= 0:
+        positions = np.maximum(positions, 0)
+    if high >= length:
+        positions = np.minimum(positions, samples - 1)
     distance = np.abs(positions[:, None] - np.arange(samples)[None, :])
     return np.clip(1.0 - distance, 0.0, None).astype(np.float32)

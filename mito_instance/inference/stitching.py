@@ -244,7 +244,9 @@ def _is_seen_complete(piece: Detection, complete: _Neighbourhood) -> bool:
     shared: dict[Tile, int] = {}
     for _, other in complete.near(piece):
         if other.tile != piece.tile and other.category_id == piece.category_id:
-            shared[other.tile] = shared.get(other.tile, 0) + _intersection(piece, other)
+            common = _intersection(piece, other)
+            if common >= LEAST_OF_LARGER * _seen_of(other, piece.tile):
+                shared[other.tile] = shared.get(other.tile, 0) + common
     return any(
         common > 0 and common >= SAME_OBJECT * _seen_of(piece, tile)
         for tile, common in shared.items()

@@ -127,27 +127,36 @@ class SemanticNet2d(SemanticNet):
         super().__init__(cfg, network, torch.channels_last)
         self.encoder_name = f"network.{encoder}"
         self.is_frozen = bool(cfg.MITO.SEMANTIC.FREEZE_ENCODER)
+        has_bottlenecks = any(isinstance(part, Bottleneck) for part in network.modules())
+        is_caffe2 = bool(cfg.MODEL.RESNETS.STRIDE_IN_1X1) and has_bottlenecks
+        # Norms of Caffe2's files are merged: they scale and shift, and know no statistics.
+        self.has_merged_norms = is_caffe2 and bool(cfg.MODEL.WEIGHTS)
+        self.needs_statistics = has_bottlenecks and not is_caffe2
+        is_trained = bool(cfg.DATASETS.TRAIN) and self.has_merged_norms
+        if is_trained and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
+            raise ConfigError(
+                "MODEL.PIXEL_STD: an encoder of Caffe2's kind (MODEL.RESNETS.STRIDE_IN_1X1 True) "
+                "knows grey levels that are not divided by a deviation; add MODEL.PIXEL_STD "
+                "'[1.0]'"
+            )
         if self.is_frozen:
             if cfg.DATASETS.TRAIN and not cfg.MODEL.WEIGHTS:
                 raise ConfigError(
                     "MITO.SEMANTIC.FREEZE_ENCODER: random weights would stay as they are; name "
                     "those of a ResNet as MODEL.WEIGHTS"
                 )
-            has_bottlenecks = any(isinstance(part, Bottleneck) for part in network.modules())
-            is_caffe2 = cfg.MODEL.RESNETS.STRIDE_IN_1X1 and has_bottlenecks
-            if cfg.DATASETS.TRAIN and is_caffe2 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
-                raise ConfigError(
-                    "MITO.SEMANTIC.FREEZE_ENCODER: an encoder of Caffe2's kind "
-                    "(MODEL.RESNETS.STRIDE_IN_1X1 True) knows grey levels that are not divided by "
-                    "a deviation; add MODEL.PIXEL_STD '[1.0]'"
-                )
             self.get_submodule(self.encoder_name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> SemanticNet2d:
-        """Training or evaluation mode; a frozen encoder keeps its batch statistics."""
+        """Training or evaluation mode; frozen encoders and merged norms keep their statistics."""
         super().train(mode)
+        encoder = self.get_submodule(self.encoder_name)
         if self.is_frozen:
-            self.get_submodule(self.encoder_name).eval()
+            encoder.eval()
+        elif self.has_merged_norms:
+            for part in encoder.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
         return self
 
     def forward(self, batched_inputs: Sequence[Mapping[str, Any]]) -> Any:
@@ -186,7 +195,14 @@ class SemanticNet2d(SemanticNet):
         own = self.state_dict()
         if any(name in own for name in weights):
             return dict(weights)
-        return dict(encoder_weights(weights, own, f"{self.encoder_name}."))
+        found = encoder_weights(weights, own, f"{self.encoder_name}.")
+        variances = [value for name, value in found.items() if name.endswith(".running_var")]
+        if self.needs_statistics and all(bool((value == 1).all()) for value in variances):
+            raise WeightsError(
+                "MODEL.WEIGHTS: norms without statistics, as in a ResNet of Caffe2's kind "
+                "(MSRA's); add MODEL.RESNETS.STRIDE_IN_1X1 True MODEL.PIXEL_STD '[1.0]'"
+            )
+        return dict(found)
 
 
 @META_ARCH_REGISTRY.register()

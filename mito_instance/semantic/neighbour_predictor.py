@@ -71,14 +71,18 @@ class NeighbourPredictor(SlicePredictor):
         """Probability map (H, W), times 255, of a page among its neighbours.
 
         Args:
-            page: a page of a file of several, or a file beside others with consecutive numbers.
+            page: a page of a file of several, or a file beside others with consecutive numbers; a
+                blank one shows nothing, whatever is beside it.
             tile_px: longest edge of the tiles that the network sees; None for the model's own.
         """
         series = self.disk.around(page.path, page.frame, page.n_frames)
         last, n_runs = len(series.places) - 1, series.n_interleaved
-        own, _ = self._seen_at((page.path, page.frame), page, tile_px, n_runs) or (None, False)
-        if own is None:
+        seen = self._seen_at((page.path, page.frame), page, tile_px, n_runs)
+        if seen is None:
             raise ValueError("a page that was read has a map")
+        own, shows_any = seen
+        if not shows_any:
+            return np.zeros_like(own)
         beside = np.zeros(own.shape, dtype=np.float32)
         for position in (series.position - 1, series.position + 1):
             place = series.places[min(max(position, 0), last)]

@@ -146,6 +146,17 @@ def test_images_smaller_than_the_padded_map(image_hw):
     assert found[:, :reach].all()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_padding_is_no_evidence_at_the_border(axis):
+    """A whole cell of it is called background, as it was learned."""
+    padded = np.ones((128, 128), dtype=bool)
+    padded[96:] = padded[:, 96:] = False
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[20:95, 20:95] = True  # a pixel short of both borders
+    (found,) = corrected([placed(mask)], 0.65 * map_of(padded), image_hw=(96, 96))
+    assert found[40:80, -1].all() if axis else found[-1, 40:80].all()
+
+
 def test_no_masks_and_empty_ones():
     assert corrected([], rod(20, 84)) == []
     nothing = Placed(np.zeros((0, 0), dtype=bool), 0, 0)

@@ -91,6 +91,17 @@ def test_prediction_pools_a_pyramid_like_the_kernel(dtype: torch.dtype) -> None:
     torch.testing.assert_close(pooled.float(), expected, atol=tolerance, rtol=tolerance)
 
 
+def test_boxes_keep_their_precision_where_features_have_little() -> None:
+    """Detectron2 casts boxes to the dtype of the features: steps of 4 px at 512 in bf16."""
+    ramp = torch.arange(256.0).expand(1, 1, 256, 256) / 256  # exact in bf16
+    box = [Boxes(torch.tensor([[905.0, 600.0, 935.0, 630.0]]))]
+    found = {
+        dtype: CpuPooler(7, [0.25], 2, "ROIAlign")([ramp.to(dtype)], box).float()
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    assert (found[torch.bfloat16] - found[torch.float32]).abs().max() < 0.003
+
+
 def test_no_boxes_give_no_features() -> None:
     arguments = (7, [1 / 4], 2, "ROIAlignV2")
     pooled = CpuPooler(*arguments)([torch.zeros(1, 4, 40, 40)], [Boxes(torch.zeros(0, 4))])

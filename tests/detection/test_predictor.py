@@ -24,8 +24,8 @@ from mito_instance.masks import rle  # noqa: E402
     "box",
     [
         pytest.param([10.3, 5.7, 40.2, 33.9], id="inside"),
-        pytest.param([-8.5, -3.2, 20.0, 15.5], id="over-the-corner"),
-        pytest.param([50.0, 30.0, 90.0, 80.0], id="beyond-the-far-border"),
+        pytest.param([0.5, 0.2, 20.0, 15.5], id="near-the-corner"),
+        pytest.param([50.0, 30.0, 63.9, 47.5], id="near-the-far-border"),
         pytest.param([4.2, 4.2, 5.9, 6.1], id="tiny"),
     ],
 )
@@ -37,6 +37,23 @@ def test_pasting_equals_detectron2(box):
     ours[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
     # At exactly half, the last bit of the arithmetic decides.
     assert (ours != expected).sum() <= 1
+
+
+@pytest.mark.parametrize("box", [[-8.5, 0, 64, 33.9], [0, -3.2, 60.5, 48], [20, 10, 90, 80]])
+def test_what_the_image_cuts_off_reaches_its_border(box):
+    """Detectron2 fades there as well, as if the object ended at the border."""
+    soft = np.full((28, 28), 0.6, np.float32)
+    mask, x, y = paste_mask(soft, np.array(box), (48, 64))
+    sides = [box[0] <= 0, box[1] <= 0, box[2] >= 64, box[3] >= 48]
+    inner = mask[5:-5, 5:-5]
+    assert inner.all()
+    assert [
+        mask[5:-5, 0].all(),
+        mask[0, 5:-5].all(),
+        mask[5:-5, -1].all(),
+        mask[-1, 5:-5].all(),
+    ] == sides
+    assert (x, y) == (max(0, int(box[0])), max(0, int(box[1])))
 
 
 def test_a_box_outside_the_image_is_empty():

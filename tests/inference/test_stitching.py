@@ -359,6 +359,16 @@ def test_the_tip_of_a_neighbour_does_not_replace_a_piece(tmp_path):
     assert boxes_found(script, tmp_path) == [(300, 290, 1200, 336, 0.95), neighbour]
 
 
+def test_a_neighbour_over_what_little_a_tile_sees_does_not_replace_a_piece(tmp_path):
+    neighbour = (START + 20, 470, 1000, 865, 0.9)
+    script = {
+        (0, 0): [(300, 400, START + 60, EDGE, 0.95)],
+        (0, START): [(300, START, START + 60, 1000, 0.95)],
+        (START, 0): [neighbour],
+    }
+    assert boxes_found(script, tmp_path) == [(300, 400, START + 60, 1000, 0.95), neighbour]
+
+
 @pytest.mark.parametrize("gap", [0, 3, 5, 15])
 def test_a_mask_that_stops_a_cell_short_of_the_edge_is_joined(gap, tmp_path):
     script = {

@@ -272,6 +272,34 @@ def test_an_encoder_starts_from_a_resnet(tmp_path, prefix):
         assert torch.allclose(encoder.eval()(grey)[2], expected, atol=1e-4)
 
 
+def test_merged_norms_only_scale_and_shift(tmp_path):
+    import torchvision
+
+    from mito_instance.detection.torchvision_layout import torchvision_to_detectron2
+
+    resnet = torchvision.models.resnet50()
+    merged = torchvision_to_detectron2(resnet.state_dict())
+    for name, value in merged.items():
+        if name.endswith("running_mean"):
+            value.zero_()
+        if name.endswith("running_var"):
+            value.fill_(1.0)
+    torch.save(merged, tmp_path / "merged.pth")
+    words = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", str(tmp_path / "merged.pth")]
+    caffe2 = ["MODEL.RESNETS.STRIDE_IN_1X1", "True", "MODEL.PIXEL_STD", "[1.0]"]
+    network = build_network(load_config(CONFIGS / "fcn_resnet50.yaml", [*words, *caffe2])).train()
+    SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
+    encoder = network.get_submodule(network.encoder_name)
+    norms = [part for part in encoder.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert not any(norm.training for norm in norms)
+    assert all(parameter.requires_grad for norm in norms for parameter in norm.parameters())
+    others = set(network.modules()) - set(encoder.modules())
+    assert all(part.training for part in others if isinstance(part, torch.nn.BatchNorm2d))
+    network = build_network(load_config(CONFIGS / "fcn_resnet50.yaml", words))
+    with pytest.raises(WeightsError, match="norms without statistics"):
+        SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
+
+
 def caffe2_names(weights):
     """Detectron2's names of a ResNet-18 in those of Caffe2's files, without statistics."""
     branches = {
@@ -368,7 +396,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics():
                 "MODEL.RESNETS.STRIDE_IN_1X1", "True", "MODEL.WEIGHTS", "r50.pkl",
                 "DATASETS.TRAIN", "('a.json',)",
             ],
-            r"FREEZE_ENCODER: an encoder of Caffe2's kind .*add MODEL.PIXEL_STD '\[1.0\]'",
+            r"MODEL.PIXEL_STD: an encoder of Caffe2's kind .*add MODEL.PIXEL_STD '\[1.0\]'",
             id="frozen-caffe2",
         ),
         pytest.param(
