@@ -128,7 +128,7 @@ def quantify(
     model = with_augmentation(load_model() if model is None else model, tta)
     settings = Settings(
         pixel_sizes=_pixel_sizes(pixel_size_nm, paths),
-        score_threshold=score_threshold,
+        score_threshold=None if score_threshold is None else float(score_threshold),
         tile_px=checked_tile_px(tile_px),
         regions=None if regions is None else _regions(Path(regions), paths),
         exclude_border=exclude_border,

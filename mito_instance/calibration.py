@@ -38,6 +38,7 @@ class PixelSize:
                 f"pixel size ({self.source}): must be between {MIN_NM} and {MAX_NM:.0f} nm, "
                 f"got {self.nm!r}; give the edge length of one pixel in nanometres"
             )
+        object.__setattr__(self, "nm", float(self.nm))  # numpy's are no JSON, and 5 is 5.0
 
     def length_um(self, length_px: float) -> float:
         """Length in µm of ``length_px`` pixels."""

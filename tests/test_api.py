@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 import tifffile
 
@@ -41,6 +42,22 @@ def test_the_rows_are_those_of_the_command(images, tmp_path, capsys, monkeypatch
     write_table(tmp_path / "own.csv", OBJECTS_NAMES, found.objects)
     assert (tmp_path / "counts.csv").read_text() == capsys.readouterr().out
     assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "objects.csv").read_bytes()
+
+
+def test_numbers_of_numpy_are_numbers(images, tmp_path):
+    """And 5 is 5.0 for what a folder of finished pages depends on."""
+
+    class Resampling(DarkObjects):
+        pixel_size_nm = 5.0
+
+    settings = [(5, 0.5, 512), (np.float32(5), np.float64(0.5), np.int64(512))]
+    for nm, score, tile in settings:
+        found = mito_instance.quantify(
+            images / "a.png", Resampling(), pixel_size_nm=nm, score_threshold=score, tile_px=tile,
+            resume=tmp_path / "resume",
+        )  # fmt: skip
+        assert [row["status"] for row in found.counts] == ["ok"]
+    assert len(list((tmp_path / "resume").iterdir())) == 1
 
 
 def test_settings(images, tmp_path):

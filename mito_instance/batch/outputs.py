@@ -16,7 +16,6 @@ from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import is_special, make_folder
-from mito_instance.io.imagej_roi import MAX_ENTRIES
 from mito_instance.io.imagej_roi_writer import (
     is_of_another_image,
     is_untouched,
@@ -318,14 +317,6 @@ class RoiZips:
                 )
                 self._pages = []
                 return
-            if (n_rois := sum(map(len, pages))) > MAX_ENTRIES:
-                logger.warning(
-                    "%s: holds %d ROIs; commands that read ROIs take %d of a zip: quantify the "
-                    "stack in parts to measure or correct these",
-                    path,
-                    n_rois,
-                    MAX_ENTRIES,
-                )
             try:
                 write_roi_zip(path, pages, is_stack=self._n_frames > 1)
             except Exception:

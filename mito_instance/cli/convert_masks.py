@@ -155,6 +155,16 @@ def _convert(args: argparse.Namespace) -> int:
     output = None if args.dry_run else args.output
     check_outputs({"-o": output}, [file for pair in pairing.pairs for file in pair])
     if args.preview is not None and not args.dry_run:
+        read = {
+            (file if file.is_dir() else file.parent).resolve()
+            for pair in pairing.pairs
+            for file in pair
+        }
+        if args.preview.resolve() in read:
+            raise ConfigError(
+                f"--preview {args.preview}: images or masks lie there, and its pictures would be "
+                "taken for such; name another folder"
+            )
         make_folder(args.preview)
     progress = tqdm(pairing.pairs, desc="masks", unit="image", disable=None)
     conversion = convert_mask_pairs(progress, options)

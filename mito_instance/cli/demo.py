@@ -7,6 +7,7 @@ import contextlib
 import csv
 import importlib
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from mito_instance.errors import ConfigError
 from mito_instance.io.files import write_text_atomic
 
 MAX_IMAGES = 1000
+_DRAWN = re.compile(r"synthetic_\d{3}\.tif")
 _EXAMPLE = """example:
   mito demo -o demo             four synthetic micrographs: draw, count, compare with the truth
   mito demo --images scans/     the same on your own micrographs, without a truth
@@ -86,6 +88,7 @@ def _demo(args: argparse.Namespace) -> int:
             )
         from mito_instance.synthetic import write_dataset
 
+        _check_ours(output / "images")
         print(f"drawing {n_images} synthetic micrographs …", file=sys.stderr)
         truth = write_dataset(output / "images", n_images, args.seed)
         images = sorted(str(path) for path in _listed(output / "images", n_images))
@@ -112,6 +115,20 @@ def _demo(args: argparse.Namespace) -> int:
         if (output / name).exists():
             print(f"  {output / name}   {what}")
     return status
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse a folder of images that an earlier demonstration has not drawn."""
+    from mito_instance.synthetic import TRUTH_NAME
+
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = [name for name in names if not name.startswith(".")]  # of the system
+    others = [name for name in names if not _DRAWN.fullmatch(name) and name != TRUTH_NAME]
+    if others or (TRUTH_NAME in names and len(names) == 1):
+        raise ConfigError(
+            f"{folder}: holds other files than the demonstration's ({(others or names)[0]}), and "
+            "is not written to; choose another output folder"
+        )
 
 
 def _listed(folder: Path, n_images: int) -> list[Path]:

@@ -18,14 +18,17 @@ from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_roi_writer import RoiStyle, is_untouched, write_roi_zip
 
 STYLES: Mapping[Kind, RoiStyle] = {
-    "one-to-one": RoiStyle(1, (0, 185, 138)),
-    "split": RoiStyle(2, (251, 138, 0)),
-    "merge": RoiStyle(3, (224, 123, 208)),
-    "many-to-many": RoiStyle(4, (31, 95, 255)),
-    "missed": RoiStyle(5, (208, 48, 0)),
-    "false": RoiStyle(6, (255, 255, 101)),
+    "one-to-one": RoiStyle(0, (0, 185, 138)),
+    "split": RoiStyle(0, (251, 138, 0)),
+    "merge": RoiStyle(0, (224, 123, 208)),
+    "many-to-many": RoiStyle(0, (31, 95, 255)),
+    "missed": RoiStyle(0, (208, 48, 0)),
+    "false": RoiStyle(0, (255, 255, 101)),
 }
-"""ROI group and colour of each class; told apart without seeing red or green, too."""
+"""Colour of each class; told apart without seeing red or green, too. An ROI with a group would have
+the colour that ImageJ gives to that group."""
+
+_NUMBERS: Mapping[Kind, int] = {kind: number for number, kind in enumerate(STYLES, start=1)}
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +43,8 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
     no image now; those that somebody has are kept, with a warning.
 
     The ROIs are those that were scored, pixel by pixel, named ``merge-0007`` by their class and
-    their number in ``associations.csv``, with the class as colour and as ROI group. ROIs of
-    stacks carry their slice.
+    their number in ``associations.csv``, with the class as colour. ROIs of stacks carry their
+    slice.
 
     Args:
         folder: made if absent.
@@ -71,7 +74,7 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
             _classed(metrics.pairs[position][1], metrics.images[position].pred, metrics)
             for position in positions
         ]
-        styles = {style.group: style for style in STYLES.values()}
+        styles = {_NUMBERS[kind]: style for kind, style in STYLES.items()}
         for side, pages in (("true", truth), ("pred", pred)):
             path = folder / f"{name}_{side}.zip"
             if path.exists() and not is_untouched(path):
@@ -87,15 +90,14 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
 
 def _classed(image: ImageInstances, side: SideResult, metrics: Metrics) -> ImageInstances:
     """The scored instances with their class as name, category and nothing else of their own."""
-    groups = tuple(STYLES[kind].group for kind in side.kinds)
     return replace(
         image.select(side.indices),
         names=tuple(
             f"{kind_word(kind, metrics)}-{index + 1:04d}"
             for kind, index in zip(side.kinds, side.indices, strict=True)
         ),
-        category_ids=groups,
-        groups=groups,
+        category_ids=tuple(_NUMBERS[kind] for kind in side.kinds),
+        groups=(),
     )
 
 

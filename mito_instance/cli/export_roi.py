@@ -46,6 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(_export, build_parser().parse_args(argv))
 
 
+def _check_groups(path: Path, categories: set[int]) -> None:
+    """Refuse categories that ROI groups cannot tell apart."""
+    from mito_instance.io.imagej_roi_writer import category_style
+
+    first: dict[int, int] = {}
+    for number in sorted(categories):
+        other = first.setdefault(category_style(number).group, number)
+        if other != number:
+            raise ConfigError(
+                f"{path}: categories {other} and {number} would be one ROI group; number the "
+                "categories from 1 to 65536"
+            )
+
+
 def _export(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -59,7 +73,9 @@ def _export(args: argparse.Namespace) -> int:
     if args.output.exists() and not args.output.is_dir():
         raise ConfigError(f"{args.output}: is a file; name a folder for the zips")
     images: dict[Path, list[ImageInstances]] = {}
-    for image in read_coco(args.coco):
+    listed = read_coco(args.coco)
+    _check_groups(args.coco, {number for image in listed for number in image.category_ids})
+    for image in listed:
         images.setdefault(Path(image.image), []).append(image)
     stems = FileNames(list(images)).stems
     zips = {path: args.output / f"{stem}.zip" for path, stem in stems.items()}

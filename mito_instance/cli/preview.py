@@ -96,7 +96,10 @@ def _preview(args: argparse.Namespace) -> int:
     if not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to show; pass --train JSON")
     count = args.rows * args.columns
-    examples = first_examples(cfg, load_records(cfg.DATASETS.TRAIN, cfg), args.seed, count)
+    records = load_records(cfg.DATASETS.TRAIN, cfg)
+    if args.output.resolve() in {Path(record.image).resolve() for record in records}:
+        raise ConfigError(f"-o {args.output}: is one of the images; name another file")
+    examples = first_examples(cfg, records, args.seed, count)
     pictures, captions = [], []
     for example in tqdm(examples, desc="preview", total=count, unit="crop", file=sys.stderr):
         pictures.append(draw_overlay(example.image, example.instances, show_ids=False))

@@ -100,4 +100,4 @@ def checked_tile_px(tile_px: int | None) -> int | None:
     """
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise ConfigError(f"tile edge must be at least {MIN_TILE_PX} px, got {tile_px} px")
-    return tile_px
+    return None if tile_px is None else int(tile_px)

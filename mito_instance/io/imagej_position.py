@@ -150,6 +150,15 @@ def _is_of_a_part(n_pages: int, dimensions: StackDimensions) -> bool:
     return n_pages != channels * slices * frames and n_pages in parts
 
 
+def is_ome(path: Path) -> bool:
+    """Whether a file is an OME-TIFF; False for what is no TIFF."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.is_ome)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
+        return False
+
+
 def stack_dimensions(path: Path) -> StackDimensions | None:
     """What ImageJ or OME wrote into a TIFF; None when neither did, or OME of other pages."""
     try:

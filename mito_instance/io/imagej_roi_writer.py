@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import os
 import re
 import zipfile
@@ -16,8 +18,12 @@ import roifile
 
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
-from mito_instance.io.imagej_position import StackDimensions, stack_dimensions
+from mito_instance.io.imagej_position import StackDimensions, is_ome, stack_dimensions
+from mito_instance.io.imagej_roi import MAX_ENTRIES
+from mito_instance.io.images import n_frames
 from mito_instance.masks.contours import Outline, rle_outlines
+
+logger = logging.getLogger(__name__)
 
 # Beyond these, ImageJ's 16-bit fields wrap: such outlines are written as paths of floats.
 _MAX_COORDINATE_PX = 32_767
@@ -100,13 +106,21 @@ def write_roi_zip(
     n_written = 0
     image = Path(pages[0].image) if pages else Path()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        shuffled = _shuffled(image) if is_stack else None
-        for name, roi in _rois(pages, is_stack, styles or {}, shuffled):
+        dimensions = _hyperstack(image) if is_stack else None
+        for name, roi in _rois(pages, is_stack, styles or {}, dimensions):
             roi.name, entry = names.add(name)
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
             archive.writestr(information, roi.tobytes(), zipfile.ZIP_DEFLATED)
             n_written += 1
         archive.comment = _mark(archive.infolist()) + _OF + _place(image) + _content(image)
+    if n_written > MAX_ENTRIES:
+        logger.warning(
+            "%s: holds %d ROIs; commands that read ROIs take %d of a zip: part the stack to "
+            "measure or correct these",
+            path,
+            n_written,
+            MAX_ENTRIES,
+        )
     return n_written
 
 
@@ -206,17 +220,25 @@ def encode_roi(
     return roi
 
 
-def _shuffled(image: Path) -> StackDimensions | None:
-    """Dimensions of a hyperstack whose pages ImageJ counts otherwise than the file; else None."""
+def _hyperstack(image: Path) -> StackDimensions | None:
+    """Dimensions of a file whose ROIs need channel, slice and time; None where the page will do.
+
+    In a hyperstack ImageJ takes the number of a page for that of a slice (z): it shows, selects
+    and updates an ROI on another page than its own, or on none. It opens OME-TIFF as a plain stack,
+    where the page is right; other readers count its pages otherwise if they are shuffled.
+    """
     found = stack_dimensions(image) if image.suffix.lower() in (".tif", ".tiff") else None
-    return found if found is not None and found.is_shuffled else None
+    if found is None or math.prod(found[:3]) != n_frames(image):
+        return None
+    has_axes = sum(size > 1 for size in found[:3]) > 1
+    return found if found.is_shuffled or (has_axes and not is_ome(image)) else None
 
 
 def _rois(
     pages: Sequence[ImageInstances],
     is_stack: bool,
     styles: Mapping[int, RoiStyle],
-    shuffled: StackDimensions | None,
+    dimensions: StackDimensions | None,
 ) -> Iterator[tuple[str, roifile.ImagejRoi]]:
     """Wanted name and ROI of each instance that has pixels."""
     for page in pages:
@@ -231,8 +253,8 @@ def _rois(
                 style = RoiStyle(min(page.groups[index], _MOST_GROUPS), style.stroke_rgb)
             name = _name(page, index, position)
             roi = encode_roi(found, name, position, style)
-            if shuffled is not None:  # these win over the slice
-                roi.c_position, roi.z_position, roi.t_position = shuffled.numbers(page.frame)
+            if dimensions is not None:  # these win over the slice
+                roi.c_position, roi.z_position, roi.t_position = dimensions.numbers(page.frame)
             yield name, roi
 
 

@@ -20,7 +20,7 @@ from mito_instance.errors import ImageError
 from mito_instance.io.contrast import stretch_contrast
 from mito_instance.io.dm import DmPages
 from mito_instance.io.dm_tags import is_dm
-from mito_instance.io.mrc import HEADER_BYTES, MrcPages, is_mrc
+from mito_instance.io.mrc import HEADER_BYTES, MRC_SUFFIXES, MrcPages, is_mrc
 from mito_instance.io.raster import RasterPage
 from mito_instance.io.tiff import TiffPages, is_tiff
 
@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mrc", ".rec", ".dm3", ".dm4"}
 )
-SUFFIX_PATTERN = "|".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES | {".ome"}))
+SUFFIX_PATTERN = "|".join(
+    sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES | MRC_SUFFIXES | {".ome"})
+)
 """Endings of image names as a regular expression, without their dot: ``ome.tif`` ends in two."""
 
 _GLOB_SIGNS = frozenset("*?[")

@@ -292,3 +292,11 @@ def test_names_with_folders_are_never_hidden(tmp_path, monkeypatch):
 )
 def test_a_name_that_is_of_another_image_of_the_series(image, partner, expected):
     assert names_another(Path(image), Path(partner)) is expected
+
+
+@pytest.mark.parametrize("suffix", [".st", ".ali", ".mrcs"])
+def test_sets_of_all_mrc_files_are_named_like_them(suffix):
+    """As `mito quantify --rois` names them."""
+    images = [Path(f"a{number}{suffix}") for number in (1, 2)]
+    zips = [Path(f"rois/a{number}.zip") for number in (1, 2)]
+    assert pair_by_name(images, zips).pairs == tuple(zip(images, zips, strict=True))

@@ -178,6 +178,12 @@ def test_an_output_that_cannot_be_written_is_told_first(folders, capsys, monkeyp
     assert capsys.readouterr().err.count("error: ") == 1
 
 
+@pytest.mark.parametrize("place", ["images", "masks"])
+def test_previews_do_not_lie_among_images(folders, capsys, place):
+    assert run(folders, "--preview", str(folders / place)) == 2
+    assert "images or masks lie there, and its pictures" in capsys.readouterr().err
+
+
 def test_a_preview_that_fails_costs_no_json(folders, monkeypatch, capsys):
     def fail(*_):
         raise ConfigError("cuts/0001_a_1.png: cannot write the output")

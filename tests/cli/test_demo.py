@@ -126,6 +126,21 @@ def test_bad_values_are_one_error_line(commands, tmp_path, capsys, arguments, me
     assert message in last
 
 
+@pytest.mark.parametrize("name", ["cell_01.tif", "truth.json"])
+def test_images_of_a_user_are_not_mixed_with_those_drawn(commands, tmp_path, capsys, name):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / name).write_bytes(b"mine")
+    assert demo.main(["-o", str(tmp_path)]) == 2
+    assert f"other files than the demonstration's ({name})" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "images").iterdir()] == [name]
+
+
+def test_a_demonstration_can_be_made_again(commands, tmp_path):
+    for _ in range(2):
+        assert demo.main(["-o", str(tmp_path), "--n-images", "1"]) == 0
+        (tmp_path / "images" / ".DS_Store").touch()
+
+
 def test_output_that_is_a_file_is_refused(commands, tmp_path, capsys):
     (tmp_path / "out").write_text("")
     assert demo.main(["-o", str(tmp_path / "out")]) == 2

@@ -14,6 +14,7 @@ import roifile
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.evaluate import main
+from mito_instance.cli.evaluate_rois import STYLES
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
@@ -85,8 +86,11 @@ def test_rois_carry_their_class(files, tmp_path):
     assert main([*files, "-o", str(tmp_path / "o")]) == 0
     folder = tmp_path / "o" / "rois"
     assert len(list(folder.iterdir())) == 4
-    found = {roi.name: roi.group for roi in roifile.roiread(folder / "a_pred.zip")}
-    assert found == {"split-0001": 2, "split-0002": 2, "merge-0003": 3}
+    found = {roi.name: tuple(roi.stroke_color) for roi in roifile.roiread(folder / "a_pred.zip")}
+    split, merge = ((255, *STYLES[kind].stroke_rgb) for kind in ("split", "merge"))
+    assert found == {"split-0001": split, "split-0002": split, "merge-0003": merge}
+    # ImageJ colours ROIs with a group by that group, whatever colour they have.
+    assert {roi.group for roi in roifile.roiread(folder / "a_pred.zip")} == {0}
     (name,) = folder.glob("_img*_true.zip")
     found = [roi.name for roi in roifile.roiread(name)]
     assert found == ["one-to-one-0001", "missed-0002"]

@@ -94,6 +94,15 @@ def test_errors_are_one_line(folder, capsys):
     assert second == f"error: {folder}/rois: is a file; name a folder for the zips"
 
 
+def test_categories_that_groups_do_not_tell_apart_are_refused(folder, capsys):
+    names = {"category_names": {0: "mitochondrion", 1: "lysosome"}}
+    given = [page(folder, "a.png", square(2), ring(), category_ids=(0, 1), **names)]
+    write_coco(folder / "in.json", given)
+    assert run(folder) == 2
+    assert "categories 0 and 1 would be one ROI group; number the" in capsys.readouterr().err
+    assert not (folder / "rois").exists()
+
+
 def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit) as status:
         export_roi.build_parser().parse_args(["--help"])

@@ -68,6 +68,18 @@ def test_misuse_is_one_line(truth, tmp_path, capsys, words, message):
     assert not (tmp_path / "a.png").exists()
 
 
+def test_an_image_is_not_replaced(truth, capsys):
+    picture = cv2.imread(str(truth.parent / "synthetic_000.tif"), cv2.IMREAD_UNCHANGED)
+    png = truth.parent / "synthetic_000.png"
+    cv2.imwrite(str(png), picture)
+    before = png.read_bytes()
+    document = truth.read_text().replace("synthetic_000.tif", "synthetic_000.png")
+    (truth.parent / "png.json").write_text(document)
+    assert preview(CONFIGS / "mask_rcnn_light.yaml", truth.parent / "png.json", png) == 2
+    assert "is one of the images; name another file" in capsys.readouterr().err
+    assert png.read_bytes() == before
+
+
 def test_another_format_is_refused_before_any_work(tmp_path, capsys):
     assert preview(tmp_path / "no.yaml", tmp_path / "no.json", tmp_path / "sheet.gif") == 2
     assert "sheet.gif: must end in one of .png" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
+from mito_instance.io import imagej_roi_writer
 from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.imagej_roi import read_rois
 from mito_instance.io.imagej_roi_writer import (
@@ -127,6 +128,30 @@ def test_pages_that_imagej_counts_otherwise_are_named_by_channel_and_slice(tmp_p
     assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "numbers"),
+    [
+        pytest.param("ZCYX", (3, 2), (2, 2, 1), id="channels"),
+        pytest.param("TZYX", (2, 3), (1, 1, 2), id="time-points"),
+        pytest.param("ZYX", (6,), (0, 0, 0), id="slices"),
+        pytest.param("TYX", (6,), (0, 0, 0), id="slices-as-time-points"),
+        pytest.param("CYX", (6,), (0, 0, 0), id="channels-alone"),
+    ],
+)
+def test_pages_of_a_hyperstack_are_named_by_channel_slice_and_time(tmp_path, axes, shape, numbers):
+    """ImageJ takes the number of a page for a slice there, but not where one axis is all."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((*shape, 40, 40), np.uint8), imagej=True, metadata={"axes": axes}
+    )
+    fourth = replace(page(square()), image=str(path), frame=3)
+    write_roi_zip(tmp_path / "a.zip", [fourth])
+    (roi,) = entries(tmp_path / "a.zip").values()
+    assert (roi.c_position, roi.z_position, roi.t_position) == numbers
+    (read,) = read_rois(tmp_path / "a.zip")
+    assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
+
+
 def test_own_names_stay_whole_inside(tmp_path):
     names = ("m/1", "Zelle 线 \N{MOUSE}")
     write_roi_zip(tmp_path / "a.zip", [page(square(), ring(), names=names)])
@@ -175,6 +200,12 @@ def test_a_zip_is_written_anew_and_alike(tmp_path):
 def test_nothing_gives_an_empty_zip(tmp_path, pages):
     assert write_roi_zip(tmp_path / "a.zip", pages) == 0
     assert list(read_rois(tmp_path / "a.zip")) == []
+
+
+def test_a_zip_that_readers_would_refuse_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(imagej_roi_writer, "MAX_ENTRIES", 1)
+    write_roi_zip(tmp_path / "a.zip", [page(square(), ring())])
+    assert "a.zip: holds 2 ROIs; commands that read ROIs take 1 of a zip" in caplog.text
 
 
 def test_a_folder_is_no_output(tmp_path):
