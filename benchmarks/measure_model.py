@@ -106,8 +106,8 @@ def keep_listed(pred: Path, truth: Path) -> None:
     write_coco(pred, [image for image in read_coco(pred) if page_of(image) in listed])
 
 
-def write_sizes(path: Path, truth: Path, images: Sequence[Mapping[str, Any]]) -> int:
-    """Write the pixel size of each image file for which the truth states one; their number."""
+def write_sizes(path: Path, truth: Path, images: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Write the pixel size of each image file for which the truth states one; these files."""
     sizes_nm: dict[str, float] = {}
     for image in images:
         if (nm := image.get("pixel_size_nm")) is None:
@@ -117,7 +117,7 @@ def write_sizes(path: Path, truth: Path, images: Sequence[Mapping[str, Any]]) ->
             raise SystemExit(f"{truth}: pages of {file} state two pixel sizes; measure them apart")
     with path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("name", "nm"), *sizes_nm.items()])
-    return len(sizes_nm)
+    return set(sizes_nm)
 
 
 def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
@@ -130,8 +130,9 @@ def measure(folder: Path, truth: Path, scratch: Path) -> dict[str, Any]:
     options: list[object] = ["--weights", folder, "--coco", pred]
     # The truth may know pixel sizes where the image files do not.
     sizes = scratch / "pixel_sizes.csv"
-    if write_sizes(sizes, truth, document["images"]):
+    if sized := write_sizes(sizes, truth, document["images"]):
         options += ["--pixel-size-csv", sizes]
+        images.sort(key=lambda image: image not in sized)  # a table must name one of the images
     some = images[:N_TIMED]
     one = statistics.median(mito("quantify", images[0], *options) for _ in range(3))
     several = mito("quantify", *some, *options)

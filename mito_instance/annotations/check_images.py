@@ -52,6 +52,7 @@ def check_images(
     """
     images: dict[Identifier, ImageEntry] = {}
     pages: dict[tuple[str, int], Identifier] = {}
+    conflicting: set[Identifier] = set()
     sizes: dict[str, list[tuple[int, int]] | tuple[str, str]] = {}
     for position, entry in enumerate(entries):
         where = f"images[{position}]"
@@ -89,7 +90,9 @@ def check_images(
                 former = (images[key].image, images[key].frame)
                 if pages.get(former) == key:
                     del pages[former]
-            elif image.is_usable and not images[key].is_usable:  # the other one states it wrongly
+                conflicting.add(key)
+            elif image.is_usable and not images[key].is_usable and key not in conflicting:
+                # The other entry states it wrongly.
                 images[key] = image
                 pages.setdefault(page, key)
             continue
@@ -101,6 +104,7 @@ def check_images(
                 "left out, with its annotations",
             )
             image = _unusable(image)
+            conflicting.add(key)
         if image.is_usable:
             pages.setdefault(page, key)
         images[key] = image

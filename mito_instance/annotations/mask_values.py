@@ -128,13 +128,15 @@ def read_mask(
             refuse_micrograph(mask, where, len(found.values))
         return _label_reading(mask, found, where, repairs)
     if seen == "labels":
-        refuse_micrograph(mask, where, len(found.values))
+        if np.count_nonzero(mask) > mask.size / 2:  # faded objects on a page are a mask
+            refuse_micrograph(mask, where, len(found.values))
         saw = f"{len(found.values)} values {low:g}-{high:g}"
         ground = None if low == 0 else background_value(mask, found.values, found.counts)
         step = f"every value but {ground or 0} is foreground"
         inside = mask != (ground or 0)
     else:
-        inside, saw, step, noise = _cut(mask, found, where, is_jpeg=is_jpeg)
+        is_told = kind == "binary"
+        inside, saw, step, noise = _cut(mask, found, where, is_jpeg=is_jpeg, is_told=is_told)
         repairs += noise
     steps = (step,) if step else ()
     return _turned(inside, foreground, saw, steps, repairs)
@@ -200,7 +202,7 @@ def _suggested_kind(found: _Values, *, is_jpeg: bool) -> MaskKind:
 
 
 def _cut(
-    mask: npt.NDArray[Any], found: _Values, where: str, *, is_jpeg: bool
+    mask: npt.NDArray[Any], found: _Values, where: str, *, is_jpeg: bool, is_told: bool
 ) -> tuple[BoolMask, str, str, tuple[str, ...]]:
     """Foreground, what was seen, what was decided and what was repaired, of a binary mask."""
     low, high = found.ends
@@ -231,13 +233,14 @@ def _cut(
                 f"{n_high / n_above:.0%} lie near the greatest value {high:g}, at least 50% must; "
                 f"{_NO_JPEG}"
             )
-    if _has_fractions(found) and len(found.values) >= _MANY_VALUES:
+    if not is_told and _has_fractions(found) and len(found.values) >= _MANY_VALUES:
         margin = (high - low) / 4
         n_midway = found.n_px((found.values > low + margin) & (found.values < high - margin))
         if n_midway > _MOST_MIDWAY * mask.size:
             raise AnnotationError(
                 f"{where}: {n_midway / mask.size:.0%} of the pixels lie midway between {low:g} and "
-                f"{high:g}, at most 50% may in a mask of fractions; {_PICTURE}"
+                f"{high:g}, at most 50% may in a mask of fractions; {_PICTURE}, or --instances "
+                "components if it is a map of probabilities"
             )
     n_stray = found.n_px((found.values != low) & (found.values != high))
     saw = f"{len(found.values)} values {low:g}-{high:g}"

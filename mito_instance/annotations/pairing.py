@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,11 @@ def pair_by_order(images: Sequence[Path], partners: Sequence[Path]) -> Pairing:
             "what has no partner"
         )
     return Pairing(tuple(zip(images, partners, strict=True)), (), (), ())
+
+
+def plain_names(paths: Iterable[Path]) -> set[str]:
+    """Names without suffixes, of which case and spelling in Unicode are left out."""
+    return {_stem_any_case(path) for path in paths}
 
 
 def names_only_its_content(path: Path) -> bool:

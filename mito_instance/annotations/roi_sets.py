@@ -12,6 +12,7 @@ from mito_instance.annotations.pairing import (
     names_another,
     names_only_its_content,
     pair_by_name,
+    plain_names,
 )
 from mito_instance.errors import AnnotationError
 from mito_instance.io.imagej_roi import has_overlay
@@ -82,9 +83,10 @@ def pair_roi_sets(images: Sequence[Path], sets: Sequence[RoiSet]) -> RoiPairing:
 
     A file such as ``RoiSet.zip`` that is alone of its kind in its folder goes by the name of the
     folder. A folder of ``.roi`` files that fits no image is taken apart: each file may be named
-    like an image. That comes before a folder's number alone decides. A single set and a single
-    image are paired whatever their names, unless the set has that of another image of a series
-    (``cell_01.zip`` and ``cell_02.tif``), or is a folder of files that all have such names.
+    like an image, by more than a number that only the ROIs have. That comes before a folder's
+    number alone decides. A single set and a single image are paired whatever their names, unless
+    the set has that of another image of a series (``cell_01.zip`` and ``cell_02.tif``), or is a
+    folder of files that all have such names.
 
     Args:
         images: image files.
@@ -140,9 +142,9 @@ def _by_folder_or_file(images: Sequence[Path], whole: dict[Path, RoiSet]) -> dic
 
 
 def _numbers_only(roi_set: RoiSet, images: Sequence[Path]) -> bool:
-    """Whether its files are named by numbers, those of the ROIs, where images have other names."""
-    is_numbered = all(file.stem.isdecimal() for file in roi_set.files)
-    return is_numbered and not all(image.stem.isdecimal() for image in images)
+    """Whether its files are named by numbers, of the ROIs, and no image bears one of these."""
+    names = plain_names(roi_set.files)
+    return all(map(str.isdecimal, names)) and not names & plain_names(images)
 
 
 def _taken_apart(

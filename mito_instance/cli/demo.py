@@ -122,7 +122,8 @@ def _check_ours(folder: Path) -> None:
     from mito_instance.synthetic import TRUTH_NAME
 
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    names = [name for name in names if not name.startswith(".")]  # of the system
+    of_system = {"thumbs.db", "desktop.ini", "icon\r"}
+    names = [n for n in names if not n.startswith(".") and n.casefold() not in of_system]
     others = [name for name in names if not _DRAWN.fullmatch(name) and name != TRUTH_NAME]
     if others or (TRUTH_NAME in names and len(names) == 1):
         raise ConfigError(

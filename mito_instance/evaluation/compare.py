@@ -136,9 +136,9 @@ def _settings(run: Any) -> tuple[float | None, str | None]:
 def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
     """The images that stand in every evaluation, as each of them names them.
 
-    By path and frame; where no path is in all of them, by as many of its last parts as any image
-    has in common, down to the file name: who names ``/data/wt/a.tif`` and who names ``wt/a.tif``
-    means one image, and ``ko/a.tif`` is another.
+    By frame and by the last parts of the path, down to the file name: who names ``/data/wt/a.tif``
+    and who names ``wt/a.tif`` means one image, and ``ko/a.tif`` is another. As many parts count as
+    find the most images, of equal numbers the most parts.
 
     Args:
         evaluations: at least one.
@@ -152,13 +152,16 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
     """
     for evaluation in evaluations[1:]:
         _check_settings(evaluation, evaluations[0])
-    paths = (image for evaluation in evaluations for image, _ in evaluation.counts)
-    for n_parts in range(max((len(PurePath(path).parts) for path in paths), default=0), 0, -1):
-        tables = [_unique(evaluation.counts, n_parts) for evaluation in evaluations]
-        shared = [key for key in tables[0] if all(key in table for table in tables)]
-        if shared:
-            break
-    else:
+    paths = {image for evaluation in evaluations for image, _ in evaluation.counts}
+    most_parts = max((len(PurePath(path).parts) for path in paths), default=0)
+    shared: list[_ShortKey] = []
+    tables: list[dict[_ShortKey, _Key]] = []
+    for n_parts in range(most_parts, 0, -1):
+        found_now = [_unique(evaluation.counts, n_parts) for evaluation in evaluations]
+        in_all = [key for key in found_now[0] if all(key in table for table in found_now)]
+        if len(in_all) > len(shared):
+            shared, tables = in_all, found_now
+    if not shared:
         raise ConfigError(
             f"{evaluations[-1].path}: shares no image with {evaluations[0].path}; "
             "compare evaluations of the same images"

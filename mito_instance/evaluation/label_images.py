@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def read_label_pages(
         values, repair = page.stored, ""
         if page.form == PALETTE:
             values, repair = with_ground_at_0(page.stored)
-        if repair:
+        if repair:  # its numbers hold for this page alone, as those of colours
             notices.append(f"{page.where}: {repair}")
+            page = replace(page, form=COLOURS)
         labels = integer_labels(values, page.where)
         if np.count_nonzero(labels) > labels.size / 2:  # specks on an empty page are labels
             refuse_micrograph(labels, page.where, len(value_counts(page.stored)[0]))

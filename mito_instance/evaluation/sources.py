@@ -72,9 +72,7 @@ def read_source(
     if not path.exists():
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
-    # The images themselves may lie beside their ROIs.
-    may_be_labels = images is not None and images.resolve() != path.resolve()
-    has_labels = may_be_labels and _is_of(path, IMAGE_SUFFIXES, recursive=False)
+    has_labels = _has_labels(path, images)
     if _is_of(path, _ROI_SUFFIXES, recursive=not has_labels):
         line = f"{path}: holds images as well; its ROIs are read"
         return _noted(_read_rois(path, images, images_true), [line] if has_labels else [])
@@ -119,6 +117,13 @@ def _is_of(path: Path, suffixes: Collection[str], *, recursive: bool = True) -> 
             for entry in (path.rglob("*") if recursive else path.iterdir())
         )
     return path.suffix.lower() in suffixes
+
+
+def _has_labels(path: Path, images: Path | None) -> bool:
+    """Whether pictures lie in a folder itself that are not the micrographs, which may lie there."""
+    if images is None or not path.is_dir() or not _is_of(path, IMAGE_SUFFIXES, recursive=False):
+        return False
+    return all(file.resolve().parent != path.resolve() for file in find_images([images]))
 
 
 def _noted(source: Source, lines: Sequence[str]) -> Source:

@@ -140,7 +140,10 @@ def best_look(
 
 
 def _possible(again: float, page: ImageInstances, zoom: float) -> float:
-    """The enlargement of a page that is resized already, or as much of it as `MOST_PX` allows."""
+    """The enlargement of a page that is resized already, or as much of it as `MOST_PX` allows.
+
+    At least 1: that a page is large is no reason to make it smaller.
+    """
     height, width = page.image_hw
     possible = math.sqrt(MOST_PX / (height * width)) / zoom
     if possible >= again:
@@ -155,7 +158,7 @@ def _possible(again: float, page: ImageInstances, zoom: float) -> float:
             again,
             *[int(math.sqrt(MOST_PX) / (zoom * again))] * 2,
         )
-    return possible
+    return max(possible, 1.0)
 
 
 def _shows_as_much(enlarged: Look, before: Look) -> bool:

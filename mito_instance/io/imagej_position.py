@@ -115,7 +115,10 @@ class StackPosition:
         """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""
         position = [max(value, 1) - 1 for value in (self.channel, self.z, self.time)]
         if dimensions is None or _is_of_a_part(n_pages, dimensions):
-            if sum(value > 0 for value in position) > 1:
+            # The index of a place in all axes is that of the page in the whole.
+            is_whole = self.index > 0 and min(self.channel, self.z, self.time) > 0
+            is_of_another = is_whole and self.index != sum(position) + 1
+            if is_of_another or sum(value > 0 for value in position) > 1:
                 raise AnnotationError(
                     f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"
                     f" but the dimensions of its image are unknown ({n_pages} pages); "

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import roifile
 
+from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
 from mito_instance.io.imagej_position import StackDimensions, is_ome, stack_dimensions
@@ -228,10 +229,14 @@ def _hyperstack(image: Path) -> StackDimensions | None:
     where the page is right; other readers count its pages otherwise if they are shuffled.
     """
     found = stack_dimensions(image) if image.suffix.lower() in (".tif", ".tiff") else None
-    if found is None or math.prod(found[:3]) != n_frames(image):
+    if found is None or sum(size > 1 for size in found[:3]) < 2:
         return None
-    has_axes = sum(size > 1 for size in found[:3]) > 1
-    return found if found.is_shuffled or (has_axes and not is_ome(image)) else None
+    if not found.is_shuffled and is_ome(image):
+        return None
+    try:
+        return found if math.prod(found[:3]) == n_frames(image) else None
+    except MitoInstanceError:  # cut off since: the page is what is known
+        return None
 
 
 def _rois(

@@ -26,6 +26,12 @@ _CAFFE2_STD = 10.0
 """Above it a deviation is one of grey levels; Caffe2's networks were trained without."""
 
 
+_DIVIDED = (
+    "MODEL.PIXEL_STD: an encoder of Caffe2's kind (MODEL.RESNETS.STRIDE_IN_1X1 True) knows grey "
+    "levels that are not divided by a deviation; add MODEL.PIXEL_STD '[1.0]'"
+)
+
+
 class SemanticNet(nn.Module):
     """What the semantic networks share: grey levels to logits, in one autocast a forward pass.
 
@@ -132,19 +138,15 @@ class SemanticNet2d(SemanticNet):
         # Norms of Caffe2's files are merged: they scale and shift, and know no statistics.
         self.has_merged_norms = is_caffe2 and bool(cfg.MODEL.WEIGHTS)
         self.needs_statistics = has_bottlenecks and not is_caffe2
-        is_trained = bool(cfg.DATASETS.TRAIN) and self.has_merged_norms
-        if is_trained and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD:
-            raise ConfigError(
-                "MODEL.PIXEL_STD: an encoder of Caffe2's kind (MODEL.RESNETS.STRIDE_IN_1X1 True) "
-                "knows grey levels that are not divided by a deviation; add MODEL.PIXEL_STD "
-                "'[1.0]'"
-            )
+        self.divides_wrongly = is_caffe2 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD
         if self.is_frozen:
             if cfg.DATASETS.TRAIN and not cfg.MODEL.WEIGHTS:
                 raise ConfigError(
                     "MITO.SEMANTIC.FREEZE_ENCODER: random weights would stay as they are; name "
                     "those of a ResNet as MODEL.WEIGHTS"
                 )
+            if cfg.DATASETS.TRAIN and self.divides_wrongly:
+                raise ConfigError(_DIVIDED)
             self.get_submodule(self.encoder_name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> SemanticNet2d:
@@ -155,7 +157,7 @@ class SemanticNet2d(SemanticNet):
             encoder.eval()
         elif self.has_merged_norms:
             for part in encoder.modules():
-                if isinstance(part, nn.BatchNorm2d):
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):  # of several GPUs, too
                     part.eval()
         return self
 
@@ -196,6 +198,8 @@ class SemanticNet2d(SemanticNet):
         if any(name in own for name in weights):
             return dict(weights)
         found = encoder_weights(weights, own, f"{self.encoder_name}.")
+        if self.divides_wrongly:
+            raise WeightsError(_DIVIDED)
         variances = [value for name, value in found.items() if name.endswith(".running_var")]
         if self.needs_statistics and all(bool((value == 1).all()) for value in variances):
             raise WeightsError(

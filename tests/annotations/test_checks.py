@@ -220,6 +220,10 @@ def test_a_mended_polygon_has_the_pixels_of_the_right_form(folder, form):
         pytest.param([image(1.0)], "image-id", 1, id="id-float"),
         pytest.param([image(), image()], "image-id-twice", 1, id="same-entry-twice"),
         pytest.param([image(width=31), image()], "image-id-twice", 1, id="the-second-is-right"),
+        pytest.param([image(), image(2), image(2)], "image-id-twice", 1, id="page-twice-and-again"),
+        pytest.param(
+            [image(), image(name="b.png"), image()], "image-id-twice", 0, id="two-files-and-again"
+        ),
         pytest.param([image(), image(name="b.png")], "image-id-twice", 0, id="id-of-two-files"),
         pytest.param([image(), image(2)], "image-twice", 1, id="page-twice"),
         pytest.param([image(2, frame=-1), image()], "image-frame", 1, id="page-after-an-unusable"),

@@ -161,6 +161,21 @@ def test_a_micrograph_is_no_binary_mask_either(picture, options):
         read(mask if options == {} else mask.astype(np.uint8), **options)
 
 
+def test_an_unsure_map_of_probabilities_is_a_mask_where_that_is_said():
+    unsure = np.full((40, 40), 0.35) + np.random.default_rng(0).uniform(-0.08, 0.08, (40, 40))
+    unsure[5:15, 5:15] = 0.98
+    unsure[0, 0] = 0.02
+    with pytest.raises(AnnotationError, match="or --instances components if it is a map of"):
+        read(unsure)
+    assert read(unsure, kind="binary").foreground.sum() == 100
+
+
+def test_a_faded_object_on_an_empty_page_is_no_micrograph():
+    faded = np.zeros((60, 60), np.uint8)
+    faded[20:33, 20:33] = np.arange(40, 209).reshape(13, 13)
+    assert read(faded, kind="binary").foreground.sum() == 169
+
+
 def test_a_map_of_probabilities_is_a_mask():
     grey = cv2.GaussianBlur(soft(12, (255, 255)).astype(np.float32) / 255, (0, 0), 3)
     assert read(grey).kind == "binary"

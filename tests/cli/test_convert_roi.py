@@ -237,6 +237,22 @@ def test_a_folder_that_is_named_by_a_dot_has_its_name(tmp_path, monkeypatch):
     assert (Path(found.image).name, len(found)) == ("cell_02.png", 2)
 
 
+@pytest.mark.parametrize(
+    "names", [("001.ome.tif", "002.ome.tif"), ("001.png", "002.png", "overview.png")]
+)
+def test_images_may_be_named_by_numbers_as_their_roi_files(tmp_path, names):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "rois").mkdir()
+    for name in names:
+        cv2.imwrite(str(tmp_path / "images" / name), np.zeros((20, 30), np.uint8))
+    for number in (1, 2):
+        roi = roifile.ImagejRoi.frompoints(np.array([[2, 2], [9, 2], [9, 9]]))
+        roi.tofile(tmp_path / "rois" / f"00{number}.roi")
+    words = [str(tmp_path / "rois"), "--images", str(tmp_path / "images")]
+    assert main([*words, "-o", str(tmp_path / "t.json")]) == 0
+    assert [len(image) for image in read_coco(tmp_path / "t.json")] == [1, 1]
+
+
 def test_roi_files_of_numbers_are_not_named_like_images(tmp_path, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "tuesday").mkdir()

@@ -139,6 +139,7 @@ def test_a_demonstration_can_be_made_again(commands, tmp_path):
     for _ in range(2):
         assert demo.main(["-o", str(tmp_path), "--n-images", "1"]) == 0
         (tmp_path / "images" / ".DS_Store").touch()
+        (tmp_path / "images" / "Thumbs.db").touch()
 
 
 def test_output_that_is_a_file_is_refused(commands, tmp_path, capsys):

@@ -103,6 +103,15 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
     assert names[1] == [f"/proj/{name}" for name in names[0]]
 
 
+def test_images_at_several_depths_are_all_found(tmp_path):
+    for name, root in (("a", "em"), ("b", "/x/pics")):
+        pred = [image(f"{root}/{i}.png", 1, np.ones(1)) for i in ("0", "1", "sub/2")]
+        truth = [image(one.image, 5) for one in pred]
+        write_metrics(tmp_path / f"{name}.json", metrics_document(evaluate(truth, pred), {}))
+    evaluations = [read_evaluation(tmp_path / f"{name}.json") for name in "ab"]
+    assert [len(keys) for keys in common_images(evaluations)] == [3, 3]
+
+
 def test_counts_in_the_file_are_those_that_are_read(files):
     document = json.loads(files[0][0].read_text())
     assert tuple(document["images"][0]["counts"]) == TALLY_NAMES

@@ -1,5 +1,7 @@
 """Truths and predictions of every kind, and the regions where they count."""
 
+import shutil
+
 import numpy as np
 import pytest
 import roifile
@@ -261,6 +263,18 @@ def test_rois_in_a_folder_below_label_images_are_not_read(files):
     source = read_source(files / "labels", files / "images")
     assert [len(image) for image in source.images] == [2, 2]
     assert "its label images are read, and not the ROIs in folders below" in source.notices[0]
+
+
+@pytest.mark.parametrize("images", ["a.tif", "*.tif"])
+def test_micrographs_above_their_rois_are_no_label_images(files, images):
+    for name in "ab":
+        shutil.copy(files / "images" / f"{name}.tif", files / "labels")
+    for file in (files / "labels").glob("*_labels.tif"):
+        file.unlink()
+    shutil.move(files / "rois", files / "labels" / "rois")
+    source = read_source(files / "labels", files / "labels" / images)
+    assert len(source.images[0]) == 2
+    assert source.names_pictures
 
 
 @pytest.mark.parametrize("images", ["images", "rois"])

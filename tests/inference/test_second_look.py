@@ -161,6 +161,7 @@ def test_another_error_in_a_further_look_is_one(tmp_path):
     ("most_px", "looks"),
     [
         pytest.param(200_000, [(300, 600)], id="not-at-all"),
+        pytest.param(90_000, [(300, 600)], id="larger-than-that"),
         pytest.param(4 * 180_000, [(300, 600), (600, 1200)], id="less"),
     ],
 )

@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from mito_instance.errors import ConfigError
+from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io import imagej_roi_writer
 from mito_instance.io.imagej_position import stack_dimensions
@@ -150,6 +150,27 @@ def test_pages_of_a_hyperstack_are_named_by_channel_slice_and_time(tmp_path, axe
     assert (roi.c_position, roi.z_position, roi.t_position) == numbers
     (read,) = read_rois(tmp_path / "a.zip")
     assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
+
+
+def test_positions_in_a_copy_without_dimensions_are_no_guess(tmp_path):
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((3, 2, 40, 40), np.uint8)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZCYX"})
+    write_roi_zip(tmp_path / "a.zip", [replace(page(square()), image=str(path), frame=2)])
+    (read,) = read_rois(tmp_path / "a.zip")
+    assert (read.position.channel, read.position.z) == (1, 2)
+    assert read.position.page(6, stack_dimensions(path), "a.zip") == 2
+    with pytest.raises(AnnotationError, match="the dimensions of its image are unknown"):
+        read.position.page(6, None, "a.zip")
+
+
+def test_a_stack_that_was_cut_off_keeps_its_pages(tmp_path):
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((3, 2, 40, 40), np.uint8)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZCYX"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    write_roi_zip(tmp_path / "a.zip", [replace(page(square()), image=str(path), frame=3)])
+    assert [roi.position.index for roi in read_rois(tmp_path / "a.zip")] == [4]
 
 
 def test_own_names_stay_whole_inside(tmp_path):

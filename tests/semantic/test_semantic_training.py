@@ -292,6 +292,12 @@ def test_merged_norms_only_scale_and_shift(tmp_path):
     encoder = network.get_submodule(network.encoder_name)
     norms = [part for part in encoder.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     assert not any(norm.training for norm in norms)
+    # On several GPUs, batch statistics are shared.
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
+    network.train()
+    assert not any(
+        part.training for part in encoder.modules() if isinstance(part, torch.nn.SyncBatchNorm)
+    )
     assert all(parameter.requires_grad for norm in norms for parameter in norm.parameters())
     others = set(network.modules()) - set(encoder.modules())
     assert all(part.training for part in others if isinstance(part, torch.nn.BatchNorm2d))
