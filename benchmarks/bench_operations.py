@@ -294,6 +294,9 @@ def growth_mib(case: str, folder: Path, place: int) -> float:
 
 def own_growth_mib(folder: Path, case: str, place: int) -> float:
     """By how much the largest resident memory of this process grows; 0 if the inputs took more."""
+    import skimage.draw
+    import skimage.measure  # noqa: F401 - the cost of loading it is none of the operation's
+
     given = Inputs(folder)
     n_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     before_kib = n_pages * resource.getpagesize() / 1024

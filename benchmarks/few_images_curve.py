@@ -27,7 +27,7 @@ import numpy as np
 from mito_instance.api import load_model
 from mito_instance.cli import finetune
 from mito_instance.detection.model_card import sha256
-from mito_instance.detection.weights import WEIGHTS_NAME
+from mito_instance.detection.weights import WEIGHTS_NAME, shipped_model
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.inference.pipeline import predict_page
 from mito_instance.instances import ImageInstances
@@ -126,11 +126,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="DIR", help="model folder to start from")
     args, words = parser.parse_known_args()
     pool, truth = read_coco(args.train), read_coco(args.test)
-    start_file = None if args.weights is None else args.weights / WEIGHTS_NAME
+    start_file = (args.weights or shipped_model()) / WEIGHTS_NAME
     of: dict[str, Any] = {
         "train": _content(args.train),
         "test": _content(args.test),
-        "start": "the package's" if start_file is None else _content(start_file),
+        "start": _content(start_file),
         "options": words,
     }
     runs: list[dict[str, Any]] = []

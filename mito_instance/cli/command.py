@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,9 @@ NOTHING_DONE = 2
 
 DEBUG = "MITO_DEBUG"
 """Environment variable; where it is set, an error that nobody foresaw is shown with its course."""
+
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -88,6 +92,19 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def plain(text: str) -> str:
+    """Text without characters that steer a terminal, such as those in a stranger's file names."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class _Plain(logging.Formatter):
+    """Log lines without such characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        return plain(super().formatMessage(record))
+
+
 def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Do a command's work with logs on stderr, and turn its errors into one line.
 
@@ -98,7 +115,9 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
     Returns:
         0 all done, 1 some inputs failed, 2 nothing could be done, 130 interrupted.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of somebody else
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if os.environ.get(DEBUG):
@@ -108,7 +127,7 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         sys.stdout.flush()  # here, where a full disk can still be told
         return status
     except MitoInstanceError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {plain(' '.join(str(error).split()))}", file=sys.stderr)
         return NOTHING_DONE
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -119,7 +138,7 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         return NOTHING_DONE
     except Exception as error:
         logger.debug("what led to the error", exc_info=True)
-        print(f"error: {_unforeseen(error)}", file=sys.stderr)
+        print(f"error: {plain(_unforeseen(error))}", file=sys.stderr)
         _discard_stdout()
         return NOTHING_DONE
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mito_instance.cli.command import plain
 from mito_instance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -103,4 +104,4 @@ def write_conversion(conversion: Conversion, output: Path, command: str) -> int:
 def say_lines(kind: str, lines: Sequence[str]) -> None:
     """One line on stderr for each message."""
     for line in lines:
-        print(f"{kind}: {line}", file=sys.stderr)
+        print(f"{kind}: {plain(line)}", file=sys.stderr)

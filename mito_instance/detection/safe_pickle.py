@@ -12,9 +12,12 @@ import math
 import pickle  # only behind the allow-list of _Unpickler
 import re
 import reprlib
+import struct
+import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +42,27 @@ def load_pickle(file: BinaryIO) -> Any:
     if not isinstance(content, Mapping):
         return content
     return {name: _with_arrays(value) for name, value in content.items()}
+
+
+def check_keys(path: Path) -> None:
+    """Refuse a file of ``torch.save`` whose mappings have keys that are no names.
+
+    Nothing in it is made: whatever it names is a blank.
+
+    Args:
+        path: a zip with a pickle in it, or something else, which is not looked at.
+
+    Raises:
+        pickle.UnpicklingError: for such a key.
+        Exception: what else the unpickler raises on damaged files.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith("data.pkl"):
+                with archive.open(name) as file:
+                    _Blanks(file, encoding="utf-8").load()
 
 
 def _with_arrays(value: Any) -> Any:
@@ -146,8 +170,15 @@ def _load_storage(data: bytes) -> Any:
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
+def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
+    """An ``OrderedDict`` of plain keys."""
+    listed = [tuple(pair) for pair in pairs]
+    _check_keys(key for key, _ in listed)
+    return OrderedDict(listed)
+
+
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
     # `numpy.core` became `numpy._core` in NumPy 2; pickles name either.
@@ -164,7 +195,56 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+_BASE: Any = pickle._Unpickler
+"""That of Python: the memo of the one in C takes as much memory as a file asks for."""
+
+
+class _PlainKeys(_BASE):
+    """Puts only plain keys into mappings and sets: to hash nested tuples may take for ever."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_BASE.dispatch)
+
+    def _setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def _setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def _dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    def _additems(self) -> None:
+        _check_keys(self.stack)
+        super().load_additems()
+
+    def _frozenset(self) -> None:
+        _check_keys(self.stack)
+        super().load_frozenset()
+
+    def _bytearray8(self) -> None:
+        (n_bytes,) = struct.unpack("<Q", self.read(8))
+        if n_bytes >= 1 << 62:
+            raise pickle.UnpicklingError(f"an array of {n_bytes} bytes")
+        self.append(bytearray(self.read(n_bytes)))
+
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.SETITEMS[0]] = _setitems
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.ADDITEMS[0]] = _additems
+    dispatch[pickle.FROZENSET[0]] = _frozenset
+    dispatch[pickle.BYTEARRAY8[0]] = _bytearray8
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    for key in keys:
+        if not isinstance(key, str | bytes | int | float | None):
+            raise pickle.UnpicklingError(f"a {type(key).__name__} is no name")
+
+
+class _Unpickler(_PlainKeys):
     """Knows the allowed globals; every other is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -172,3 +252,39 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
         return _ALLOWED[module, name]
+
+
+class _Blank:
+    """Stands for anything that a pickle names, takes whatever it is given and does nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __call__(self, *_: object, **__: object) -> _Blank:
+        return self
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+    def __setitem__(self, _: object, __: object) -> None:
+        pass
+
+    def append(self, _: object) -> None:
+        """Take an item."""
+
+    def extend(self, _: object) -> None:
+        """Take items."""
+
+
+class _Blanks(_PlainKeys):
+    """Makes a blank of everything that a pickle names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A blank."""
+        del module, name
+        return _Blank
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A blank for a storage."""
+        del pid
+        return _Blank()

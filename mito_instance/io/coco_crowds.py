@@ -14,6 +14,10 @@ from mito_instance.masks import rle as rle_masks
 CVAT_MARKS_THEM = "CVAT marks brush masks as crowd regions"
 
 
+_MOST_PX = 1 << 26
+"""No organelle that somebody painted fills a box of more pixels."""
+
+
 def may_be_brush_mask(segmentation: Any, image_hw: tuple[int, int]) -> bool:
     """Whether a crowd region may be an object that somebody painted: run lengths, in one piece.
 
@@ -32,7 +36,10 @@ def may_be_brush_mask(segmentation: Any, image_hw: tuple[int, int]) -> bool:
         return False
     if rle_masks.area_px(mask) == 0:
         return False
-    inside = rle_masks.crop(mask, rle_masks.box_xywh(mask))
+    box = rle_masks.box_xywh(mask)
+    if box[2] * box[3] > _MOST_PX:
+        return False
+    inside = rle_masks.crop(mask, box)
     return bool(cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)[0] == 2)
 
 

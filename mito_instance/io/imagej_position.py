@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import tifffile
-
 from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.ome import ome_dimensions
+from mito_instance.io.tiff_open import open_tiff
 
 _AXES = "CZT"
 
@@ -156,7 +155,7 @@ def _is_of_a_part(n_pages: int, dimensions: StackDimensions) -> bool:
 def is_ome(path: Path) -> bool:
     """Whether a file is an OME-TIFF; False for what is no TIFF."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with open_tiff(path) as tiff:
             return bool(tiff.is_ome)
     except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
         return False
@@ -165,7 +164,7 @@ def is_ome(path: Path) -> bool:
 def stack_dimensions(path: Path) -> StackDimensions | None:
     """What ImageJ or OME wrote into a TIFF; None when neither did, or OME of other pages."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with open_tiff(path) as tiff:
             if tiff.is_ome:
                 sizes_and_order = ome_dimensions(tiff.pages.first.description, len(tiff.pages))
                 return None if sizes_and_order is None else StackDimensions(*sizes_and_order)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import roifile
-import tifffile
 
 from mito_instance.errors import AnnotationError
 from mito_instance.io.imagej_outline import roi_outline
 from mito_instance.io.imagej_position import StackPosition
+from mito_instance.io.tiff_open import open_tiff
 from mito_instance.io.zip_damage import ZIP_DAMAGE
 from mito_instance.masks.polygons import Ring
 
@@ -25,6 +25,7 @@ MAX_ROI_BYTES = 16 * 1024**2
 MAX_TOTAL_BYTES = 512 * 1024**2
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 16  # zips in zips
+_LISTED = b"PK\x01\x02"  # what each entry begins with in the list of a zip
 NO_ROI_ENTRY = "not an .roi entry"
 """Reason of a `SkippedRoi` that is some other file in a zip."""
 
@@ -235,7 +236,8 @@ def _archive_rois(
     """The ROIs of an open zip; ``inside`` is its place in the file ``path``."""
     # Not entry.is_dir(): it fails on an empty name.
     entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
-    unpacked.add(path, len(entries), 0)
+    if depth == 0:  # those of inner zips are counted before they are listed
+        unpacked.add(path, len(entries), 0)
     for entry in entries:
         name, source = _entry_names(path, inside + entry.filename)
         lower = entry.filename.lower()
@@ -251,6 +253,8 @@ def _archive_rois(
         try:
             with archive.open(entry) as file:
                 data = file.read(limit + 1)
+            if is_zip:
+                unpacked.add(path, data.count(_LISTED), 0)
             inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
         except _ZIP_DAMAGE as error:
             reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
@@ -294,7 +298,7 @@ def _overlay_items(path: Path, *, or_selection: bool = True) -> list[Any]:
         path: the TIFF.
         or_selection: whether a selection stands for an overlay that the file lacks.
     """
-    with tifffile.TiffFile(path) as tiff:
+    with open_tiff(path) as tiff:
         metadata = tiff.imagej_metadata or {}
     overlay = metadata.get("Overlays", metadata.get("ROI", []) if or_selection else [])
     return [overlay] if isinstance(overlay, bytes) else list(overlay)

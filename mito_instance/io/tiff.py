@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ImageError
@@ -20,6 +19,7 @@ from mito_instance.io.grey import to_grey
 from mito_instance.io.limits import check_size
 from mito_instance.io.metadata import tiff_pixel_size, warn_once
 from mito_instance.io.tiff_chain import full_pages
+from mito_instance.io.tiff_open import open_tiff
 from mito_instance.io.tiff_palette import (
     is_inverted,
     is_of_colours,
@@ -80,7 +80,7 @@ class TiffPages:
         try:
             stat = path.stat()
             self._n_bytes = stat.st_size
-            self._tif = tifffile.TiffFile(path)
+            self._tif = open_tiff(path)
         except OSError as error:  # gone or locked since it was listed
             reason = error.strerror or _one_line(error)
             raise ImageError(f"{path}: cannot be read ({reason}); check the path") from error
@@ -255,6 +255,14 @@ class TiffPages:
             raise ImageError(
                 f"{where}: a tile of {page.tilewidth} x {page.tilelength} px is larger than its "
                 "image; the file is damaged, export it again"
+            )
+        if page.is_tiled:
+            check_size(
+                where,
+                int(page.tilewidth),
+                int(page.tilelength),
+                channels=n_bytes * max(1, int(page.samplesperpixel)) * max(1, int(page.tiledepth)),
+                n_bytes=self._n_bytes,
             )
         if int(page.imagedepth) > 1:
             raise ImageError(f"{where}: a page must be one plane, got a volume; save as a stack")

@@ -61,20 +61,26 @@ def check_segments(page: Any, stream: Any, where: str, n_bytes: int) -> None:
         ValueError, IndexError, struct.error: if its header is damaged.
     """
     code = int(page.compression)
+    if code not in {_LZW, *JPEG_COMPRESSIONS, *_JPEG2000_COMPRESSIONS}:
+        return
+    parts = {*zip(page.dataoffsets, page.databytecounts, strict=False)}
+    if sum(count for _, count in parts) > n_bytes:
+        raise ImageError(
+            f"{where}: its strips or tiles share their bytes; the file is damaged, export it again"
+        )
     if code == _LZW:
         n_decoded = math.prod(page.chunks) * int(page.dtype.itemsize)
-        for offset, count in set(zip(page.dataoffsets, page.databytecounts, strict=False)):
+        for offset, count in parts:
             stream.seek(offset)
             data = stream.read(count)
             if page.fillorder == _LOW_BITS_FIRST:
                 eights = np.unpackbits(np.frombuffer(data, np.uint8)).reshape(-1, 8)
                 data = np.packbits(eights[:, ::-1]).tobytes()
             check_lzw(data, n_decoded)
-    if code not in JPEG_COMPRESSIONS | _JPEG2000_COMPRESSIONS:
         return
     size_of = _jpeg_size if code in JPEG_COMPRESSIONS else _jpeg2000_size
     allowed = int(page.tilewidth) if page.is_tiled else int(page.imagewidth)
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+    for offset, count in parts:
         if not count:
             continue
         stream.seek(offset)

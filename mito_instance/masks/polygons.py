@@ -97,8 +97,10 @@ def fill(rings: Sequence[Ring], box: tuple[int, int, int, int]) -> BoolMask:
     # Entry (row, column) is odd when an edge crosses the row's centre line just left of the
     # column's centre; the running parity along the row is the even-odd rule.
     toggles = np.zeros((height, width + 1), dtype=np.uint8)
+    n_crossings = 0
     for ring in rings:
-        _toggle_crossings(toggles, ring - np.array([left, top], dtype=np.float64))
+        in_box = ring - np.array([left, top], dtype=np.float64)
+        n_crossings += _toggle_crossings(toggles, in_box, n_crossings)
     return np.bitwise_xor.accumulate(toggles, axis=1)[:, :width].astype(bool)
 
 
@@ -189,12 +191,16 @@ def _checked_vertices(rings: Sequence[Ring], where: str) -> Ring:
     return vertices
 
 
-def _toggle_crossings(toggles: npt.NDArray[np.uint8], ring: Ring) -> None:
+def _toggle_crossings(toggles: npt.NDArray[np.uint8], ring: Ring, already: int) -> int:
     """Flip, in every row, the column right of which an edge changes inside to outside.
 
     Args:
         toggles: uint8 (height, width + 1) of one box, changed in place.
         ring: outline in the coordinates of the box.
+        already: rows of pixels that other rings of the outline cross.
+
+    Returns:
+        Rows that this one crosses.
     """
     height, columns = toggles.shape
     ends = np.roll(ring, -1, axis=0)
@@ -212,15 +218,16 @@ def _toggle_crossings(toggles: npt.NDArray[np.uint8], ring: Ring) -> None:
     x_at_row_0 = upper[:, 0] + (0.5 - upper[:, 1]) * slope + _EDGE_SHIFT_PX
     flat = toggles.reshape(-1)
     totals = np.cumsum(n_rows)
-    if len(totals) and totals[-1] > _MAX_CROSSINGS:
+    n_all = int(totals[-1]) if len(totals) else 0
+    if already + n_all > _MAX_CROSSINGS:
         raise AnnotationError(
-            f"an outline crosses {totals[-1]:,} rows of pixels, at most {_MAX_CROSSINGS:,} may be; "
-            "draw it anew"
+            f"an outline crosses {already + n_all:,} rows of pixels, at most {_MAX_CROSSINGS:,} "
+            "may be; draw it anew"
         )
     begin = 0
     while begin < len(crosses):
-        already = int(totals[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(totals, already + _CROSSINGS_AT_ONCE, "right")))
+        before = int(totals[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(totals, before + _CROSSINGS_AT_ONCE, "right")))
         part = slice(begin, end)
         edge = np.repeat(np.arange(begin, end), n_rows[part])
         starts = np.cumsum(n_rows[part]) - n_rows[part]
@@ -230,3 +237,4 @@ def _toggle_crossings(toggles: npt.NDArray[np.uint8], ring: Ring) -> None:
         places, n_crossings = np.unique(row * columns + column, return_counts=True)
         flat[places] ^= (n_crossings & 1).astype(np.uint8)
         begin = end
+    return n_all

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from mito_instance.io.tiff_open import open_tiff
 from mito_instance.visualize.overlays import ColourImage
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def descriptions(path: Path) -> tuple[str, ...]:
     texts: list[str] = []
     try:
         n_bytes = path.stat().st_size
-        with tifffile.TiffFile(path) as tif:
+        with open_tiff(path) as tif:
             for entry in tif.pages:
                 page = entry.aspage()
                 ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -132,7 +133,7 @@ def first_description(path: Path, default: str) -> str:
         default: returned for a file that is no TIFF, or too damaged to tell.
     """
     try:
-        with tifffile.TiffFile(path) as tif:
+        with open_tiff(path) as tif:
             return str(tif.pages.first.description)
     except Exception:
         logger.debug("%s: no TIFF", path, exc_info=True)
@@ -146,7 +147,7 @@ def copied_page(path: Path, frame: int) -> EncodedPicture:
         path: a file that `OverlayTiff` wrote.
         frame: 0-based page.
     """
-    with tifffile.TiffFile(path) as tif:
+    with open_tiff(path) as tif:
         page = tif.pages[frame].aspage()
         strips = []
         for offset, n_bytes in zip(page.dataoffsets, page.databytecounts, strict=True):

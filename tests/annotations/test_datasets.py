@@ -154,6 +154,8 @@ def test_an_empty_folder_is_refused_with_the_expected_files(tmp_path, data_set):
 
 def test_parts_of_one_name_are_refused(tmp_path):
     slices(tmp_path / "train", 1)
+    if (tmp_path / "Train").exists():
+        pytest.skip("a file system that does not tell upper from lower case")
     slices(tmp_path / "Train", 1)
     with pytest.raises(AnnotationError, match="must have different names"):
         find_parts(tmp_path, SNEMI)

@@ -36,10 +36,15 @@ from mito_instance.cli import quantify
 from tests.dark_objects import DarkObjects
 quantify._load_model = lambda _args: DarkObjects(float(sys.argv[1]))
 status = quantify.main(sys.argv[2:])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print("peak_kib", peak // 1024 if sys.platform == "darwin" else peak, file=sys.stderr)
+if sys.platform == "linux":  # ru_maxrss has the parent's peak in it
+    lines = open("/proc/self/status").read().splitlines()
+    (peak,) = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print("peak_kib", peak, file=sys.stderr)
 sys.exit(status)
 """
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -301,7 +306,11 @@ def test_a_reader_of_the_counts_that_leaves_is_told_of(images, tmp_path):
     objects = tmp_path / "objects.csv"
     command = [sys.executable, "-c", RUN, "0.5", str(images), "--objects", str(objects)]
     with subprocess.Popen(
-        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as process:
         process.stdout.readline()
         process.stdout.close()
@@ -369,7 +378,7 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(images, capsys, caplo
 def run_in_process(*args, seconds=0.0, **kwargs):
     command = [sys.executable, "-c", RUN, str(seconds), *map(str, args)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **kwargs
     )
 
 
@@ -453,4 +462,4 @@ def test_a_very_large_image_takes_a_few_bytes_a_pixel(tmp_path):
         counts, errors = run_in_process(*args).communicate(timeout=300)
         peaks.append(int(errors.rsplit("peak_kib", 1)[1]) * 1024)
     assert counts.splitlines()[1].split(",")[7] == str((edge // 1000) ** 2)
-    assert (peaks[1] - peaks[0]) / edge**2 < 3.5
+    assert 1 < (peaks[1] - peaks[0]) / edge**2 < 3.5

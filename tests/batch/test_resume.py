@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ from tests.dark_objects import DarkObjects
 quantify._load_model = lambda _args: DarkObjects(0.05, sys.argv[1])
 sys.exit(quantify.main(sys.argv[2:]))
 """
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_killed_at_any_moment_the_tables_are_those_of_an_undisturbed_run(
     command += arguments(images, killed, "--resume", str(resume), "--workers", workers)
 
     def undisturbed():
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
         assert done.returncode == 1, done.stderr
         assert tables(killed, done.stdout.decode()) == expected
 
@@ -111,7 +113,8 @@ def test_killed_at_any_moment_the_tables_are_those_of_an_undisturbed_run(
             shutil.rmtree(killed)
             calls_before_round = n_calls(calls)
         before = n_calls(calls)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, **pipes, cwd=ROOT) as process:
             if n_kills % 2:  # at work on a page
                 wanted = before + int(rng.integers(1, 4))
                 while n_calls(calls) < wanted and process.poll() is None:
@@ -147,7 +150,7 @@ def test_ctrl_c_saves_what_is_done(images, tmp_path, capsys, monkeypatch, worker
     command = [sys.executable, "-c", RUN, str(calls)]
     command += arguments(images, out, "--resume", str(tmp_path / "resume"), "--workers", workers)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
+    with subprocess.Popen(command, **pipes, cwd=ROOT) as process:
         while n_calls(calls) < 4 and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
@@ -162,7 +165,7 @@ def test_ctrl_c_saves_what_is_done(images, tmp_path, capsys, monkeypatch, worker
     assert dict(expected[1:])["objects.csv"].decode().startswith(saved)
     assert len(json.loads((out / "pred.json").read_text())["images"]) == saved_images(counts)
     assert not list(out.rglob(".*"))  # no temporary files
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    done = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     assert tables(out, done.stdout) == expected
 

@@ -84,3 +84,26 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_the_course_of_an_unforeseen_error_is_shown_where_asked_for(monkeypatch, debug):
+    monkeypatch.setenv("MITO_DEBUG", debug)
+    code = PRINT.replace("int(sys.argv[1])", "{}['nobody foresaw this']")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nobody foresaw this" in done.stderr.splitlines()[-1]
+    assert ("Traceback" in done.stderr) == bool(debug)
+
+
+def test_nothing_that_steers_a_terminal_is_printed():
+    name = "\x1b]52;c;cm0=\x07\x1b[2Jx.png"
+    code = PRINT.replace("print(number)", "logging.warning(args.x); raise ConfigError(args.x)")
+    code = code.replace("argparse.Namespace()", "argparse.Namespace(x=sys.argv[2])")
+    code = f"import logging\nfrom mito_instance.errors import ConfigError{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "1", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("]52;c;cm0=") == 2
+    assert not {"\x1b", "\x07"} & set(done.stderr)

@@ -197,3 +197,26 @@ def test_starts_without_torch():
     code = "import sys, mito_instance.cli.convert_masks; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def n_instances(folder, mask, *options):
+    save(folder / "masks" / "a_mask.png", mask)
+    assert run(folder, *options) == 0
+    document = json.loads((folder / "out.json").read_text())
+    areas = [entry["area"] for entry in document["annotations"]]
+    return len(areas), sum(areas)
+
+
+def test_options_of_masks_do_what_they_say(folders):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:8, 2:8] = mask[8:14, 8:14] = 255  # two that touch at a corner
+    mask[4, 4] = 0  # a pinhole
+    assert n_instances(folders, mask, "--connectivity", "8") == (1, 71)
+    assert n_instances(folders, mask, "--connectivity", "4") == (2, 71)
+    assert n_instances(folders, mask, "--connectivity", "4", "--fill-pinholes", "4") == (2, 72)
+    bright = np.full((20, 30), 255, np.uint8)
+    bright[5:9, 5:9] = 0
+    assert n_instances(folders, bright) == (1, 16)
+    assert n_instances(folders, bright, "--foreground", "bright") == (1, 600 - 16)
+    (folders / "masks" / "b_mask.png").rename(folders / "masks" / "z.png")
+    assert n_instances(folders, bright, "--pair-by", "order") == (1, 16)

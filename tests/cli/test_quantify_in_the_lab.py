@@ -346,9 +346,11 @@ def test_workers_hide_reading_and_drawing(tmp_path, capsys, monkeypatch):
     slow = DarkObjects(0.15)
     slow.tile_px = 4096
     monkeypatch.setattr(quantify, "_load_model", lambda _args: slow)
-    seconds = []
-    for workers in (1, 2):
-        start = time.perf_counter()
-        run(capsys, tmp_path, "--workers", workers, "--overlays", tmp_path / f"o{workers}")
-        seconds.append(time.perf_counter() - start)
-    assert seconds[1] < 0.95 * seconds[0]
+    seconds = {1: [], 2: []}
+    for repeat in range(3):  # the first loads libraries
+        for workers in (1, 2):
+            start = time.perf_counter()
+            folder = tmp_path / f"o{workers}{repeat}"
+            run(capsys, tmp_path, "--workers", workers, "--overlays", folder)
+            seconds[workers].append(time.perf_counter() - start)
+    assert min(seconds[2][1:]) < 0.95 * min(seconds[1][1:])

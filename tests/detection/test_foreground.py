@@ -6,6 +6,7 @@ pytest.importorskip("detectron2")
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.events import EventStorage
 
 from mito_instance.detection.config import load_config
 from mito_instance.detection.foreground import ForegroundHead
@@ -157,6 +158,21 @@ def test_network_with_the_head_trains_and_predicts(light_config, tiny_overrides,
     network = build_network(cfg)
     network.roi_heads.box_predictor.test_score_thresh = 0.0
     batch = [{"image": torch.rand(3, 64, 96) * 255, "height": 64, "width": 96}]
+    shown = Instances((64, 96))
+    shown.gt_boxes = Boxes(torch.tensor([[20.0, 16.0, 60.0, 48.0]]))
+    shown.gt_classes = torch.zeros(1, dtype=torch.int64)
+    mask = torch.zeros((1, 64, 96), dtype=torch.bool)
+    mask[:, 16:48, 20:60] = True
+    shown.gt_masks = BitMasks(mask)
+    with EventStorage():
+        losses = network([{**batch[0], "instances": shown}])
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    coarse = network.foreground.coarse
+    assert (coarse is not None) == (share != "0.0")
+    moved = [network.foreground, *([coarse] if coarse is not None else [])]
+    for part in moved:
+        assert any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
     network.eval()
     with torch.inference_mode():
         (raw,) = network.inference(batch, do_postprocess=False)

@@ -14,6 +14,7 @@ pytest.importorskip("detectron2")
 from detectron2.engine import launch  # noqa: E402
 from detectron2.utils import comm  # noqa: E402
 
+from mito_instance.detection import processes  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.processes import (  # noqa: E402
     check_same_start,
@@ -159,3 +160,36 @@ def test_a_validation_may_take_days(monkeypatch):
     patient_group()
     patient_group.cache_clear()
     assert asked == {"backend": "gloo", "timeout": timedelta(days=7)}
+
+
+def test_machines_and_gpus_reach_the_launcher(monkeypatch):
+    called = []
+    monkeypatch.setattr(processes, "launch", lambda *args, **more: called.append((args, more)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    more = {"num_machines": 2, "machine_rank": 1, "dist_url": "tcp://10.0.0.1:5000"}
+    processes.launch_processes(print, ("a",), device="cuda", num_gpus=4, **more)
+    assert called == [((print, 4), {**more, "args": ("a",)})]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_gpus": 8}, "--num-gpus 8: this machine has 4; ask for that many"),
+        ({"num_gpus": 4, "num_machines": 2}, "--dist-url auto works on one machine only"),
+        ({"num_gpus": 1, "machine_rank": 1}, r"--machine-rank 1: must be below --num-machines \(1"),
+    ],
+)
+def test_numbers_of_devices_that_cannot_be_are_one_line(monkeypatch, options, message):
+    monkeypatch.setattr(processes, "launch", lambda *_, **__: pytest.fail("launched"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(ConfigError, match=message):
+        processes.launch_processes(print, (), device="cuda", **options)
+
+
+def test_a_process_that_fails_is_one_line(monkeypatch):
+    def fail(*_, **__):
+        raise processes.ProcessException("-- Process 1 terminated\n\nValueError: no", 1, 7)
+
+    monkeypatch.setattr(processes, "launch", fail)
+    with pytest.raises(ConfigError, match=r"^--num-gpus 1: a process failed: ValueError: no$"):
+        processes.launch_processes(print, (), device="cpu", num_gpus=1)

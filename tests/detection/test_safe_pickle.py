@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
+import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from mito_instance.detection.safe_pickle import load_pickle
+from mito_instance.detection.safe_pickle import check_keys, load_pickle  # noqa: E402
 
 ARRAYS = {
     "f2": np.arange(6, dtype=np.float16).reshape(2, 3),
@@ -106,3 +109,49 @@ def test_a_state_that_does_not_fit_is_refused(value, message):
 
 def test_a_pickle_that_is_no_mapping_is_returned_as_it_is():
     assert load_pickle(io.BytesIO(pickle.dumps([1, "a"]))) == [1, "a"]
+
+
+NESTED = b"\x80\x02})" + b"2\x86" * 64 + b"K\x01s."
+"""A mapping of one entry, whose key are tuples of shared tuples: 2^64 visits to hash it."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(NESTED, id="item"),
+        pytest.param(b"\x80\x02}()" + b"2\x86" * 64 + b"K\x01u.", id="items"),
+        pytest.param(b"\x80\x02()" + b"2\x86" * 64 + b"K\x01d.", id="mapping"),
+        pytest.param(b"\x80\x04\x8f()" + b"2\x86" * 64 + b"\x90.", id="set"),
+        pytest.param(b"\x80\x04()" + b"2\x86" * 64 + b"\x91.", id="frozen-set"),
+        pytest.param(
+            b"\x80\x02ccollections\nOrderedDict\n]])" + b"2\x86" * 64 + b"aK\x01aa\x85R.",
+            id="ordered",
+        ),
+    ],
+)
+def test_keys_that_take_for_ever_to_hash_are_refused(data):
+    with pytest.raises(pickle.UnpicklingError, match="a tuple is no name"):
+        load_pickle(io.BytesIO(data))
+
+
+def test_so_are_those_of_a_file_of_torch(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model": OrderedDict(a=torch.ones(2)), "step": 3}, path)
+    check_keys(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, NESTED if name.endswith("data.pkl") else content)
+    with pytest.raises(pickle.UnpicklingError, match="a tuple is no name"):
+        check_keys(path)
+
+
+def test_a_place_in_the_memo_takes_no_memory_of_its_size():
+    assert load_pickle(io.BytesIO(b"\x80\x02Nr\x00\x00\x00\x20.")) is None
+
+
+def test_an_array_of_bytes_that_the_file_lacks_takes_no_memory():
+    data = b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"abc."
+    with pytest.raises(Exception):  # noqa: B017, PT011 - of the unpickler: the file is cut off
+        load_pickle(io.BytesIO(data))

@@ -1,5 +1,6 @@
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +23,13 @@ from mito_instance.errors import WeightsError  # noqa: E402
 
 
 class Exploit:
-    def __reduce__(self):
-        import pathlib
+    """Its pickle makes a file."""
 
-        return pathlib.Path.touch, (pathlib.Path("/tmp/should-never-exist"),)
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 def small_network():
@@ -34,16 +38,20 @@ def small_network():
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):
     path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps({"model": Exploit()}))
+    path.write_bytes(pickle.dumps({"model": Exploit(tmp_path / "it-ran")}))
     with pytest.raises(WeightsError, match=r"model.pkl: not a weights file that is safe to load"):
         read_weights_file(path)
+    assert not (tmp_path / "it-ran").exists()
+    pickle.loads(path.read_bytes())  # where nothing restricts it, it does
+    assert (tmp_path / "it-ran").exists()
 
 
 def test_a_torch_file_that_runs_code_is_refused(tmp_path):
     path = tmp_path / "model.pth"
-    torch.save({"model": Exploit()}, path)
+    torch.save({"model": Exploit(tmp_path / "it-ran")}, path)
     with pytest.raises(WeightsError, match="safe to load"):
         read_weights_file(path)
+    assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize("name", ["noise.pkl", "noise.pth", "noise.safetensors"])
@@ -142,9 +150,10 @@ def test_what_torch_saved_may_be_called_a_pickle(tmp_path):
     path = tmp_path / "w.pkl"
     torch.save({"a.weight": torch.ones(2)}, path)
     assert list(read_weights_file(path)["model"]) == ["a.weight"]
-    torch.save({"model": Exploit()}, path)
+    torch.save({"model": Exploit(tmp_path / "it-ran")}, path)
     with pytest.raises(WeightsError, match="safe to load"):
         read_weights_file(path)
+    assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize("wrapped", [{}, {"model": None}, {"state_dict": None}])

@@ -603,6 +603,8 @@ def test_a_json_whose_images_have_moved_takes_those_that_are_given(files):
     assert [image.image for image in found] == [str(files / "images" / f"{n}.tif") for n in "ab"]
     found = read_source(files / "moved.json").images
     assert all("elsewhere" in image.image for image in found)
+    if (files / "images" / "A.TIF").exists():
+        return  # a file system that does not tell upper from lower case
     (files / "images" / "A.TIF").write_bytes(b"")
     found = read_source(files / "moved.json", files / "images").images
     assert "elsewhere" in found[0].image  # which of two it is nobody knows

@@ -14,6 +14,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
+from mito_instance.io.coco_crowds import may_be_brush_mask
 from mito_instance.masks import rle
 
 HW = (12, 20)
@@ -353,3 +354,8 @@ def test_track_ids_are_kept(tmp_path):
     (back,) = read_coco(tmp_path / "a.json")
     assert back.track_ids == (7, 2)
     assert back.select([1]).track_ids == (2,)
+
+
+def test_a_crowd_region_of_billions_of_pixels_takes_none_of_their_memory():
+    edge = 60_000
+    assert not may_be_brush_mask({"size": [edge, edge], "counts": [0, edge * edge]}, (edge, edge))

@@ -596,3 +596,18 @@ def test_positions_in_an_ome_hyperstack(tmp_path, axes, order, page):
     assert StackPosition(channel=1, z=3, time=1).page(math.prod(found), dimensions, "r") == page
     assert dimensions.numbers(page) == (1, 3, 1)
     assert dimensions.is_shuffled == (axes == "CZYX")
+
+
+def test_entries_of_an_inner_zip_are_counted_before_they_are_listed(tmp_path, monkeypatch):
+    listed = imagej_roi._LISTED + bytes(42)
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 65535, 65535, 300_000 * 46, 0, 0)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.zip", listed * 300_000 + end)
+    opened = []
+    real = zipfile.ZipFile
+    monkeypatch.setattr(
+        imagej_roi.zipfile, "ZipFile", lambda file, *_: opened.append(file) or real(file)
+    )
+    with pytest.raises(AnnotationError, match="a zip may hold 200000 ROIs"):
+        list(read_rois(tmp_path / "a.zip"))
+    assert len(opened) == 1

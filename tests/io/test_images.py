@@ -17,7 +17,14 @@ from PIL import Image, TiffImagePlugin
 from mito_instance.errors import ImageError
 from mito_instance.io import tiff_chain
 from mito_instance.io.grey import to_grey
-from mito_instance.io.images import find_images, n_frames, read_page, read_pages, to_uint8
+from mito_instance.io.images import (
+    find_images,
+    n_frames,
+    page_headers,
+    read_page,
+    read_pages,
+    to_uint8,
+)
 from mito_instance.io.limits import check_size
 from mito_instance.io.tiff import TiffPages
 
@@ -605,6 +612,61 @@ def test_a_page_with_missing_strips_is_damaged(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(ImageError, match="cut off"):
         read_page(path)
+
+
+@pytest.mark.parametrize(("n_directories", "back_to"), [(101, 100), (3, 0), (150, 120)])
+def test_directories_that_lead_back_never_end_a_batch(tmp_path, n_directories, back_to):
+    """tifffile looks for circles once, at the hundredth directory."""
+    data = b"II*\0" + struct.pack("<I", 8)
+    for number in range(n_directories):
+        following = number + 1 if number + 1 < n_directories else back_to
+        data += struct.pack("<HHHIII", 1, 256, 3, 1, 1, 8 + 18 * following)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(ImageError, match="directories lead back to one before"):
+        page_headers(tmp_path / "a.tif")
+
+
+def test_tiles_of_many_samples_are_refused_before_memory_is_given(tmp_path):
+    path = tmp_path / "a.tif"
+    tile = np.zeros((64, 64, 128), np.float64)
+    tifffile.imwrite(
+        path,
+        tile,
+        tile=(64, 64),
+        planarconfig="contig",
+        photometric="minisblack",
+        compression="zlib",
+    )
+    with tifffile.TiffFile(path) as tif:
+        places = {tag.name: tag.valueoffset for tag in tif.pages[0].tags.values()}
+    data = bytearray(path.read_bytes())
+    for name, value in (("TileWidth", 4096), ("TileLength", 4096)):
+        data[places[name] : places[name] + 2] = struct.pack("<H", value)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ImageError, match=r"cannot hold an image of 4096 x 4096 px|is larger than"):
+        list(read_pages(path))
+
+
+@pytest.mark.parametrize("compression", [5, 7])
+def test_strips_that_share_their_bytes_are_refused(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    name = {5: "lzw", 7: "jpeg"}[compression]
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), rowsperstrip=8, compression=name)
+    with tifffile.TiffFile(path) as tif:
+        tags = tif.pages[0].tags
+        offsets, counts = tags["StripOffsets"], tags["StripByteCounts"]
+        first = min(offsets.value)
+        form, size = {3: ("<H", 2), 4: ("<I", 4)}[counts.dtype], 0
+        size = form[1]
+    data = bytearray(path.read_bytes())
+    of_offsets = {3: "<H", 4: "<I"}[offsets.dtype]
+    step = struct.calcsize(of_offsets)
+    for number in range(8):
+        struct.pack_into(of_offsets, data, offsets.valueoffset + step * number, first)
+        struct.pack_into(form[0], data, counts.valueoffset + size * number, len(data) // 3 - number)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ImageError, match="strips or tiles share their bytes"):
+        list(read_pages(path))
 
 
 def test_a_tile_far_larger_than_its_image_is_refused(tmp_path):
