@@ -46,7 +46,8 @@ $(SETUP): setup.py constraints.txt $(DETECTRON2) | $(BIN)/python
 demo: setup ## find, count and measure mitochondria in example images; writes demo_output/
 	$(BIN)/mito demo $(if $(IMAGES),--images "$(IMAGES)") -o demo_output
 
-test: export PYTHONUTF8 := 1 # tests read what was written, whatever the locale
+# Tests read what was written, whatever the locale.
+test: export PYTHONUTF8 := 1
 test: lint type ## lint, types, the fast tests, then the slow ones
 	$(BIN)/pytest -n auto -m "not slow and not acceptance and not gpu"
 	$(BIN)/pytest -m "slow or acceptance or gpu"

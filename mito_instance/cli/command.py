@@ -105,6 +105,13 @@ class _Plain(logging.Formatter):
         return plain(super().formatMessage(record))
 
 
+def log_to_stderr(level: int) -> None:
+    """Send log lines of this process to stderr, unless they go somewhere already."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
 def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Do a command's work with logs on stderr, and turn its errors into one line.
 
@@ -115,9 +122,7 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
     Returns:
         0 all done, 1 some inputs failed, 2 nothing could be done, 130 interrupted.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain("%(levelname)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to_stderr(logging.INFO)
     with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of somebody else
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if os.environ.get(DEBUG):

@@ -86,7 +86,7 @@ def write_conversion(conversion: Conversion, output: Path, command: str) -> int:
     if not conversion.images:
         reason = conversion.failures[0] if conversion.failures else "no image was converted"
         say_lines("failed", conversion.failures[1:])
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {plain(reason)}", file=sys.stderr)
         return 2
     say_lines("failed", conversion.failures)
     write_coco(output, conversion.images, info={"description": f"converted by {command}"})

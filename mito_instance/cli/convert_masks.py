@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
-from mito_instance.cli.command import NOTHING_DONE, OK, SOME_FAILED, CommandParser, run
+from mito_instance.cli.command import NOTHING_DONE, OK, SOME_FAILED, CommandParser, plain, run
 from mito_instance.cli.conversion_report import check_outputs, say_lines, write_conversion
 from mito_instance.errors import ConfigError
 from mito_instance.io.files import make_folder
@@ -178,7 +178,7 @@ def _convert(args: argparse.Namespace) -> int:
             "file an instance: in a folder named like the image), or give --pair-by order"
         )
     for line in mask_table(conversion.reports, args.masks):
-        print(line, file=sys.stderr)
+        print(plain(line), file=sys.stderr)
     if args.dry_run:
         return _report_only(conversion)
     status = write_conversion(conversion, args.output, "convert_masks")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mito_instance.calibration import MAX_NM, MIN_NM, PixelSize
-from mito_instance.cli.command import CommandParser, checked_number, run
+from mito_instance.cli.command import CommandParser, checked_number, plain, run
 from mito_instance.cli.conversion_report import (
     check_outputs,
     say_lines,
@@ -129,7 +129,7 @@ def _convert(args: argparse.Namespace) -> int:
     if args.strict and (conversion.skipped or conversion.failures):
         say_lines("failed", conversion.failures)
         lines = [_line(roi) for roi in conversion.skipped] or conversion.failures
-        print(f"error: --strict: nothing written, because of {lines[0]}", file=sys.stderr)
+        print(f"error: --strict: nothing written, because of {plain(lines[0])}", file=sys.stderr)
         return 2
     return write_conversion(conversion, args.output, "convert_roi")
 

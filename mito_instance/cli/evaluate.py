@@ -14,6 +14,7 @@ from mito_instance.cli.command import (
     SOME_FAILED,
     CommandParser,
     checked_number,
+    plain,
     run,
     whole_number,
 )
@@ -198,7 +199,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     for image in differing_pixel_sizes(metrics):
         print(
-            f"warning: {image}: truth and prediction state two pixel sizes; the truth's is used",
+            f"warning: {plain(image)}: truth and prediction state two pixel sizes; the truth's is "
+            "used",
             file=sys.stderr,
         )
     groups = [group_of(image.image) for image in metrics.images]
@@ -208,10 +210,10 @@ def _evaluate(args: argparse.Namespace) -> int:
         write_outputs(args, metrics, intervals, n_distinct(groups), pictures)
     print(tables.format_table(metrics.summary(), intervals))
     for line in (*truth.notices, *pred.notices, *_cut_scores(metrics)):
-        print(f"notice: {line}", file=sys.stderr)
+        print(f"notice: {plain(line)}", file=sys.stderr)
     failures = (*truth.failures, *pred.failures, *without_region)
     for line in failures:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {plain(line)}", file=sys.stderr)
     return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)
 
 
@@ -284,7 +286,8 @@ def _report_unpaired(metrics: Metrics) -> int:
 
 
 def _page(image: str, frame: int) -> str:
-    return f"{image} (frame {frame})" if frame else image
+    name = plain(image)
+    return f"{name} (frame {frame})" if frame else name
 
 
 def _score(text: str) -> float:

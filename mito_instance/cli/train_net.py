@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mito_instance.cli.command import OK, CommandParser, run, whole_number
+from mito_instance.cli.command import OK, CommandParser, log_to_stderr, run, whole_number
 from mito_instance.cli.validation import validation_of
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.io.files import make_folder, write_text_atomic
@@ -175,7 +174,7 @@ def _worker(args: argparse.Namespace) -> None:
     from mito_instance.detection.trainer import Trainer, seed_everything
 
     level = logging.INFO if comm.is_main_process() else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s: %(message)s")
+    log_to_stderr(level)
     logging.getLogger("detectron2").setLevel(level)
     cfg = _config(args)
     truth = load_records(cfg.DATASETS.TEST, cfg) if cfg.DATASETS.TEST else []

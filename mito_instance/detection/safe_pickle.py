@@ -15,8 +15,8 @@ import reprlib
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
@@ -25,6 +25,9 @@ import torch
 
 _DTYPE = re.compile(r"[<>|=]?(?:[biuf][1248]|\?)")
 _MAX_DIMENSIONS = 16
+_MAX_VISITS = 10_000
+_N_OLD_PICKLES = 5
+"""Without a zip: a number, a version, the machine, the object and the names of its storages."""
 
 
 def load_pickle(file: BinaryIO) -> Any:
@@ -44,25 +47,28 @@ def load_pickle(file: BinaryIO) -> Any:
     return {name: _with_arrays(value) for name, value in content.items()}
 
 
-def check_keys(path: Path) -> None:
-    """Refuse a file of ``torch.save`` whose mappings have keys that are no names.
+def check_tuples(file: BinaryIO) -> None:
+    """Refuse a file of ``torch.save`` with tuples that take for ever to hash.
 
     Nothing in it is made: whatever it names is a blank.
 
     Args:
-        path: a zip with a pickle in it, or something else, which is not looked at.
+        file: opened for reading bytes; read again from its beginning afterwards.
 
     Raises:
-        pickle.UnpicklingError: for such a key.
+        pickle.UnpicklingError: for such a tuple.
         Exception: what else the unpickler raises on damaged files.
     """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("data.pkl"):
-                with archive.open(name) as file:
-                    _Blanks(file, encoding="utf-8").load()
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        # torch's own reader: of two entries of one name, it takes the one that torch takes.
+        data = io.BytesIO(torch._C.PyTorchFileReader(file).get_record("data.pkl"))
+        _Blanks(data, encoding="utf-8").load()
+    else:
+        file.seek(0)
+        for _ in range(_N_OLD_PICKLES):
+            _Blanks(file, encoding="latin1").load()
+    file.seek(0)
 
 
 def _with_arrays(value: Any) -> Any:
@@ -167,18 +173,12 @@ def _no_bytes() -> bytes:
 
 
 def _load_storage(data: bytes) -> Any:
+    check_tuples(io.BytesIO(data))
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
-def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
-    """An ``OrderedDict`` of plain keys."""
-    listed = [tuple(pair) for pair in pairs]
-    _check_keys(key for key, _ in listed)
-    return OrderedDict(listed)
-
-
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): _ordered,
+    ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
     # `numpy.core` became `numpy._core` in NumPy 2; pickles name either.
@@ -199,30 +199,28 @@ _BASE: Any = pickle._Unpickler
 """That of Python: the memo of the one in C takes as much memory as a file asks for."""
 
 
-class _PlainKeys(_BASE):
-    """Puts only plain keys into mappings and sets: to hash nested tuples may take for ever."""
+class _ShallowTuples(_BASE):
+    """Makes no tuples of shared tuples of shared tuples: to hash such a key may take for ever."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_BASE.dispatch)
 
-    def _setitem(self) -> None:
-        _check_keys(self.stack[-2:-1])
-        super().load_setitem()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._visits: dict[int, int] = {}
+        self._kept: list[tuple[Any, ...]] = []
 
-    def _setitems(self) -> None:
-        _check_keys(self.stack[::2])
-        super().load_setitems()
-
-    def _dict(self) -> None:
-        _check_keys(self.stack[::2])
-        super().load_dict()
-
-    def _additems(self) -> None:
-        _check_keys(self.stack)
-        super().load_additems()
-
-    def _frozenset(self) -> None:
-        _check_keys(self.stack)
-        super().load_frozenset()
+    def _tuple(self, n_items: int | None) -> None:
+        """Make the tuple, and count what must be visited to hash it."""
+        if n_items is None:
+            super().load_tuple()
+        else:
+            getattr(super(), f"load_tuple{n_items}")()
+        made = self.stack[-1]
+        inner = sum(self._visits.get(id(item), 1) for item in made if type(item) is tuple)
+        if inner > _MAX_VISITS:
+            raise pickle.UnpicklingError(f"a tuple of tuples with more than {_MAX_VISITS} items")
+        self._visits[id(made)] = inner + len(made)
+        self._kept.append(made)  # an address is that of one tuple alone
 
     def _bytearray8(self) -> None:
         (n_bytes,) = struct.unpack("<Q", self.read(8))
@@ -230,21 +228,14 @@ class _PlainKeys(_BASE):
             raise pickle.UnpicklingError(f"an array of {n_bytes} bytes")
         self.append(bytearray(self.read(n_bytes)))
 
-    dispatch[pickle.SETITEM[0]] = _setitem
-    dispatch[pickle.SETITEMS[0]] = _setitems
-    dispatch[pickle.DICT[0]] = _dict
-    dispatch[pickle.ADDITEMS[0]] = _additems
-    dispatch[pickle.FROZENSET[0]] = _frozenset
+    dispatch[pickle.TUPLE[0]] = partial(_tuple, n_items=None)
+    dispatch[pickle.TUPLE1[0]] = partial(_tuple, n_items=1)
+    dispatch[pickle.TUPLE2[0]] = partial(_tuple, n_items=2)
+    dispatch[pickle.TUPLE3[0]] = partial(_tuple, n_items=3)
     dispatch[pickle.BYTEARRAY8[0]] = _bytearray8
 
 
-def _check_keys(keys: Iterable[Any]) -> None:
-    for key in keys:
-        if not isinstance(key, str | bytes | int | float | None):
-            raise pickle.UnpicklingError(f"a {type(key).__name__} is no name")
-
-
-class _Unpickler(_PlainKeys):
+class _Unpickler(_ShallowTuples):
     """Knows the allowed globals; every other is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -276,7 +267,7 @@ class _Blank:
         """Take items."""
 
 
-class _Blanks(_PlainKeys):
+class _Blanks(_ShallowTuples):
     """Makes a blank of everything that a pickle names."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mito_instance.detection.safe_pickle import check_keys, load_pickle
+from mito_instance.detection.safe_pickle import check_tuples, load_pickle
 from mito_instance.detection.torchvision_layout import (
     TORCHVISION,
     check_network_input,
@@ -115,7 +115,8 @@ def _content(path: Path) -> Any:
             return load_pickle(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of protocols; what fails is an error
-        check_keys(path)
+        with path.open("rb") as file:
+            check_tuples(file)
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -137,8 +137,8 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
     """The images that stand in every evaluation, as each of them names them.
 
     By frame and by the last parts of the path, down to the file name: who names ``/data/wt/a.tif``
-    and who names ``wt/a.tif`` means one image, and ``ko/a.tif`` is another. As many parts count as
-    find the most images, of equal numbers the most parts.
+    and who names ``wt/a.tif`` means one image, and ``ko/a.tif`` is another. Fewer parts count where
+    they find more images, all of those before among them, and these have the same truth.
 
     Args:
         evaluations: at least one.
@@ -154,19 +154,21 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
         _check_settings(evaluation, evaluations[0])
     paths = {image for evaluation in evaluations for image, _ in evaluation.counts}
     most_parts = max((len(PurePath(path).parts) for path in paths), default=0)
-    shared: list[_ShortKey] = []
-    tables: list[dict[_ShortKey, _Key]] = []
+    shared: list[tuple[_Key, ...]] = []
     for n_parts in range(most_parts, 0, -1):
-        found_now = [_unique(evaluation.counts, n_parts) for evaluation in evaluations]
-        in_all = [key for key in found_now[0] if all(key in table for table in found_now)]
-        if len(in_all) > len(shared):
-            shared, tables = in_all, found_now
+        tables = [_unique(evaluation.counts, n_parts) for evaluation in evaluations]
+        in_all = (key for key in tables[0] if all(key in table for table in tables))
+        pairs = [tuple(table[key] for table in tables) for key in in_all]
+        added = set(pairs) - set(shared)
+        is_sure = set(shared) <= set(pairs) and all(_agree(evaluations, pair) for pair in added)
+        if pairs and (not shared or is_sure):
+            shared = pairs
     if not shared:
         raise ConfigError(
             f"{evaluations[-1].path}: shares no image with {evaluations[0].path}; "
             "compare evaluations of the same images"
         )
-    found = [[table[key] for key in shared] for table in tables]
+    found = [[pair[number] for pair in shared] for number in range(len(evaluations))]
     for evaluation, keys in zip(evaluations, found, strict=True):
         for base_key, key in zip(found[0], keys, strict=True):
             expected = evaluations[0].counts[base_key]["n_true"]
@@ -186,6 +188,15 @@ def common_images(evaluations: Sequence[Evaluation]) -> list[list[_Key]]:
                     f"{expected_px:g} px in {evaluations[0].path}; {_REMEDY}"
                 )
     return found
+
+
+def _agree(evaluations: Sequence[Evaluation], keys: Sequence[_Key]) -> bool:
+    """Whether what was to be found in an image is the same in all evaluations."""
+    truths = set()
+    for evaluation, key in zip(evaluations, keys, strict=True):
+        counts = evaluation.counts[key]
+        truths.add((counts["n_true"], counts["foreground_tp"] + counts["foreground_fn"]))
+    return len(truths) == 1
 
 
 def _check_settings(evaluation: Evaluation, base: Evaluation) -> None:

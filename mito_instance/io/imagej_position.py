@@ -116,7 +116,7 @@ class StackPosition:
         if dimensions is None or _is_of_a_part(n_pages, dimensions):
             # The index of a place in all axes is that of the page in the whole.
             is_whole = self.index > 0 and min(self.channel, self.z, self.time) > 0
-            is_of_another = is_whole and self.index != sum(position) + 1
+            is_of_another = dimensions is None and is_whole and self.index != sum(position) + 1
             if is_of_another or sum(value > 0 for value in position) > 1:
                 raise AnnotationError(
                     f"{where}: position is channel {self.channel}, slice {self.z}, time {self.time}"

@@ -96,6 +96,18 @@ def test_the_course_of_an_unforeseen_error_is_shown_where_asked_for(monkeypatch,
     assert ("Traceback" in done.stderr) == bool(debug)
 
 
+def test_the_name_of_a_damaged_image_does_not_steer_the_terminal(tmp_path):
+    """As those of other inputs that fail."""
+    for name in ("good", "\x1b]52;c;cm0=\x07"):
+        (tmp_path / f"{name}.png").write_bytes(b"no image")
+    code = "from mito_instance.cli.quantify import main; import sys; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "]52;c;cm0=" in done.stderr
+    assert not {"\x1b", "\x07"} & set(done.stderr)
+
+
 def test_nothing_that_steers_a_terminal_is_printed():
     name = "\x1b]52;c;cm0=\x07\x1b[2Jx.png"
     code = PRINT.replace("print(number)", "logging.warning(args.x); raise ConfigError(args.x)")

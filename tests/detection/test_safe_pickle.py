@@ -13,7 +13,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mito_instance.detection.safe_pickle import check_keys, load_pickle  # noqa: E402
+from mito_instance.detection import safe_pickle  # noqa: E402
+from mito_instance.detection.safe_pickle import load_pickle  # noqa: E402
+from mito_instance.detection.weights import read_weights_file  # noqa: E402
+from mito_instance.errors import WeightsError  # noqa: E402
 
 ARRAYS = {
     "f2": np.arange(6, dtype=np.float16).reshape(2, 3),
@@ -111,47 +114,64 @@ def test_a_pickle_that_is_no_mapping_is_returned_as_it_is():
     assert load_pickle(io.BytesIO(pickle.dumps([1, "a"]))) == [1, "a"]
 
 
-NESTED = b"\x80\x02})" + b"2\x86" * 64 + b"K\x01s."
-"""A mapping of one entry, whose key are tuples of shared tuples: 2^64 visits to hash it."""
+NESTED = b")q\0" + b"h\0h\0\x86q\0" * 64
+"""A tuple of shared tuples: 2^64 visits to hash it."""
+
+HOSTILE = [
+    pytest.param(b"\x80\x02}" + NESTED + b"K\x01s.", id="key"),
+    pytest.param(b"\x80\x02}(" + NESTED + b"K\x01u.", id="keys"),
+    pytest.param(
+        b"\x80\x02ccollections\nOrderedDict\n]]" + NESTED + b"aK\x01aa\x85R.", id="reduced"
+    ),
+    pytest.param(b"\x80\x02ccollections\nOrderedDict\n)R}" + NESTED + b"K\x01sb.", id="state"),
+    pytest.param(b"\x80\x02(X\x07\0\0\0storageX\x01\0\0\0a" + NESTED + b"tQ.", id="place"),
+]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(NESTED, id="item"),
-        pytest.param(b"\x80\x02}()" + b"2\x86" * 64 + b"K\x01u.", id="items"),
-        pytest.param(b"\x80\x02()" + b"2\x86" * 64 + b"K\x01d.", id="mapping"),
-        pytest.param(b"\x80\x04\x8f()" + b"2\x86" * 64 + b"\x90.", id="set"),
-        pytest.param(b"\x80\x04()" + b"2\x86" * 64 + b"\x91.", id="frozen-set"),
-        pytest.param(
-            b"\x80\x02ccollections\nOrderedDict\n]])" + b"2\x86" * 64 + b"aK\x01aa\x85R.",
-            id="ordered",
-        ),
-    ],
-)
-def test_keys_that_take_for_ever_to_hash_are_refused(data):
-    with pytest.raises(pickle.UnpicklingError, match="a tuple is no name"):
+@pytest.mark.parametrize("data", HOSTILE)
+def test_tuples_that_take_for_ever_to_hash_are_refused(data):
+    with pytest.raises(pickle.UnpicklingError, match="a tuple of tuples with more than"):
         load_pickle(io.BytesIO(data))
 
 
-def test_so_are_those_of_a_file_of_torch(tmp_path):
+@pytest.mark.parametrize("data", HOSTILE)
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_so_are_those_of_a_file_of_torch(tmp_path, data, is_zip):
     path = tmp_path / "w.pth"
-    torch.save({"model": OrderedDict(a=torch.ones(2)), "step": 3}, path)
-    check_keys(path)
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(name, NESTED if name.endswith("data.pkl") else content)
-    with pytest.raises(pickle.UnpicklingError, match="a tuple is no name"):
-        check_keys(path)
+    content = {"model": OrderedDict(a=torch.ones(2)), ("plain", 3): {0.5: (1, (2, 3))}}
+    torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+    read_weights_file(path)
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, held in entries.items():
+                archive.writestr(name, data if name.endswith("data.pkl") else held)
+    else:
+        path.write_bytes(data)
+    with pytest.raises(WeightsError, match="a tuple of tuples with more than"):
+        read_weights_file(path)
+
+
+def test_a_storage_in_a_pickle_is_looked_at_too():
+    hostile = b"\x80\x02}" + NESTED + b"K\x01s."
+    data = b"\x80\x04ctorch.storage\n_load_from_bytes\nB" + struct.pack("<I", len(hostile))
+    with pytest.raises(pickle.UnpicklingError, match="a tuple of tuples with more than"):
+        load_pickle(io.BytesIO(data + hostile + b"\x85R."))
+
+
+def test_keys_may_be_numbers_of_numpy_and_tuples():
+    content = {np.int64(3): 1, ("a", 2): 2, (1, (2, (3,))): 3}
+    assert load_pickle(io.BytesIO(pickle.dumps(content, 2))) == content
 
 
 def test_a_place_in_the_memo_takes_no_memory_of_its_size():
+    """That of C makes room for all places before it."""
+    assert issubclass(safe_pickle._Unpickler, pickle._Unpickler)
     assert load_pickle(io.BytesIO(b"\x80\x02Nr\x00\x00\x00\x20.")) is None
 
 
 def test_an_array_of_bytes_that_the_file_lacks_takes_no_memory():
     data = b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"abc."
-    with pytest.raises(Exception):  # noqa: B017, PT011 - of the unpickler: the file is cut off
+    with pytest.raises(EOFError):
         load_pickle(io.BytesIO(data))

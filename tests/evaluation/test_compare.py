@@ -112,6 +112,18 @@ def test_images_at_several_depths_are_all_found(tmp_path):
     assert [len(keys) for keys in common_images(evaluations)] == [3, 3]
 
 
+def test_images_of_another_folder_are_no_others_for_their_names(tmp_path):
+    """Running numbers: het/2 is not ko/2."""
+    for name, other, n_true in (("a", "het", 4), ("b", "ko", 3)):
+        pred = [
+            image(f"{of}/{i}.png", 1, np.ones(1)) for of, i in (("wt", 0), ("wt", 1), (other, 2))
+        ]
+        truth = [image(one.image, 5 if one.image.startswith("wt") else n_true) for one in pred]
+        write_metrics(tmp_path / f"{name}.json", metrics_document(evaluate(truth, pred), {}))
+    evaluations = [read_evaluation(tmp_path / f"{name}.json") for name in "ab"]
+    assert [len(keys) for keys in common_images(evaluations)] == [2, 2]
+
+
 def test_counts_in_the_file_are_those_that_are_read(files):
     document = json.loads(files[0][0].read_text())
     assert tuple(document["images"][0]["counts"]) == TALLY_NAMES

@@ -529,6 +529,7 @@ def test_positions(fields, name, expected):
         pytest.param(StackPosition(channel=2, z=3, time=1), 12, (2, 6, 1), 5, id="c-then-z"),
         pytest.param(StackPosition(channel=1, z=2, time=2), 12, (2, 3, 2), 8, id="c-z-t"),
         pytest.param(StackPosition(channel=1, z=3), 20, (2, 20, 1), 2, id="a-channel-alone"),
+        pytest.param(StackPosition(3, 1, 2, 1), 3, (2, 3, 1), 1, id="a-channel-alone-of-ours"),
         pytest.param(StackPosition(channel=1, z=5), 15, (2, 10, 1), 8, id="cut-off"),
     ],
 )
