@@ -135,8 +135,6 @@ class SemanticNet2d(SemanticNet):
         self.is_frozen = bool(cfg.MITO.SEMANTIC.FREEZE_ENCODER)
         has_bottlenecks = any(isinstance(part, Bottleneck) for part in network.modules())
         is_caffe2 = bool(cfg.MODEL.RESNETS.STRIDE_IN_1X1) and has_bottlenecks
-        # Norms of Caffe2's files are merged: they scale and shift, and know no statistics.
-        self.has_merged_norms = is_caffe2 and bool(cfg.MODEL.WEIGHTS)
         self.needs_statistics = has_bottlenecks and not is_caffe2
         self.divides_wrongly = is_caffe2 and max(cfg.MODEL.PIXEL_STD) > _CAFFE2_STD
         if self.is_frozen:
@@ -150,15 +148,10 @@ class SemanticNet2d(SemanticNet):
             self.get_submodule(self.encoder_name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> SemanticNet2d:
-        """Training or evaluation mode; frozen encoders and merged norms keep their statistics."""
+        """Training or evaluation mode; a frozen encoder keeps its batch statistics."""
         super().train(mode)
-        encoder = self.get_submodule(self.encoder_name)
         if self.is_frozen:
-            encoder.eval()
-        elif self.has_merged_norms:
-            for part in encoder.modules():
-                if isinstance(part, nn.modules.batchnorm._BatchNorm):  # of several GPUs, too
-                    part.eval()
+            self.get_submodule(self.encoder_name).eval()
         return self
 
     def forward(self, batched_inputs: Sequence[Mapping[str, Any]]) -> Any:

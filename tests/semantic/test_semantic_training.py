@@ -272,38 +272,31 @@ def test_an_encoder_starts_from_a_resnet(tmp_path, prefix):
         assert torch.allclose(encoder.eval()(grey)[2], expected, atol=1e-4)
 
 
-def test_merged_norms_only_scale_and_shift(tmp_path):
+def test_norms_without_statistics_need_the_keys_of_their_kind(tmp_path):
     import torchvision
 
     from mito_instance.detection.torchvision_layout import torchvision_to_detectron2
 
-    resnet = torchvision.models.resnet50()
-    merged = torchvision_to_detectron2(resnet.state_dict())
+    merged = torchvision_to_detectron2(torchvision.models.resnet50().state_dict())
     for name, value in merged.items():
         if name.endswith("running_mean"):
             value.zero_()
         if name.endswith("running_var"):
             value.fill_(1.0)
     torch.save(merged, tmp_path / "merged.pth")
-    words = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", str(tmp_path / "merged.pth")]
-    caffe2 = ["MODEL.RESNETS.STRIDE_IN_1X1", "True", "MODEL.PIXEL_STD", "[1.0]"]
-    network = build_network(load_config(CONFIGS / "fcn_resnet50.yaml", [*words, *caffe2])).train()
-    SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
-    encoder = network.get_submodule(network.encoder_name)
-    norms = [part for part in encoder.modules() if isinstance(part, torch.nn.BatchNorm2d)]
-    assert not any(norm.training for norm in norms)
-    # On several GPUs, batch statistics are shared.
-    torch.nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
-    network.train()
-    assert not any(
-        part.training for part in encoder.modules() if isinstance(part, torch.nn.SyncBatchNorm)
-    )
-    assert all(parameter.requires_grad for norm in norms for parameter in norm.parameters())
-    others = set(network.modules()) - set(encoder.modules())
-    assert all(part.training for part in others if isinstance(part, torch.nn.BatchNorm2d))
-    network = build_network(load_config(CONFIGS / "fcn_resnet50.yaml", words))
-    with pytest.raises(WeightsError, match="norms without statistics"):
-        SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
+    stride, std = ["MODEL.RESNETS.STRIDE_IN_1X1", "True"], ["MODEL.PIXEL_STD", "[1.0]"]
+    for words, message in (
+        ([], "norms without statistics"),
+        (stride, "grey levels that are not divided"),
+        ([*stride, *std], None),
+    ):
+        cfg = load_config(CONFIGS / "fcn_resnet50.yaml", ["MODEL.DEVICE", "cpu", *words])
+        network = build_network(cfg)
+        if message is None:
+            SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
+        else:
+            with pytest.raises(WeightsError, match=message):
+                SafeCheckpointer(network).load(str(tmp_path / "merged.pth"))
 
 
 def caffe2_names(weights):
