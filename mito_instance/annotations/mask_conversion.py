@@ -18,7 +18,7 @@ from mito_instance.annotations.mask_values import MaskReading, read_mask, sugges
 from mito_instance.annotations.watershed import watershed_parts
 from mito_instance.errors import AnnotationError
 from mito_instance.io.images import IMAGE_SUFFIXES, find_images
-from mito_instance.io.mask_pages import COLOURS, PALETTE, MaskPage, read_mask_pages
+from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import LabelImage
 from mito_instance.masks.rle import RLE
@@ -178,22 +178,17 @@ def read_mask_page(
     Raises:
         AnnotationError: as `read_mask`.
     """
+    page, repair = with_ground_at_0(page)
     by_stored = page.is_inverted and (
         foreground == "auto" or kind == "labels" or suggests_labels(page.stored)
     )
 
-    if page.form == PALETTE:
-        values, repair = with_ground_at_0(page.values)
-        if repair:
-            numbered = replace(page, values=values, form=COLOURS)
-            reading = read_mask_page(numbered, foreground, kind)
-            return replace(reading, repairs=(repair, *reading.repairs))
-
     def read(values: npt.NDArray[Any]) -> MaskReading:
-        return read_mask(
+        reading = read_mask(
             values, page.where, is_jpeg=page.is_jpeg, is_colours=page.form == COLOURS,
             foreground=foreground, kind=kind,
         )  # fmt: skip
+        return replace(reading, repairs=(repair, *reading.repairs)) if repair else reading
 
     if by_stored and not (stored := read(page.stored)).is_turned:
         return stored

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.io.mask_pages import COLOURS, PALETTE, MaskPage
 from mito_instance.masks.rle import BoolMask
 
 Foreground = Literal["auto", "bright", "dark"]
@@ -39,26 +41,31 @@ def is_surrounding(side: BoolMask) -> bool:
     return largest >= _MIN_CONNECTED_SHARE * int(side.sum())
 
 
-def with_ground_at_0(indices: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], str]:
-    """Indices of a palette with 0 for the colour that surrounds all others.
+def with_ground_at_0(page: MaskPage) -> tuple[MaskPage, str]:
+    """A page with a palette of colours, with 0 for the colour that surrounds all others.
 
     Programs number the colours of a picture as they like; label images that were made with a
     palette have their background at 0 already.
 
     Args:
-        indices: (H, W).
+        page: of any form.
 
     Returns:
-        The indices (H, W), and the repair in words; empty if they are as they were.
+        The page, its numbers of this page alone as those of colours, and the repair in words; the
+        page as it was and no words where it needs none.
     """
+    if page.form != PALETTE:
+        return page, ""
+    indices = page.values
     counts = np.bincount(indices.ravel(), minlength=1)
     ground = int(np.argmax(counts))
     is_drawing = ground > 0 and counts[0] and np.count_nonzero(counts) > 2
     if not is_drawing or not is_surrounding(indices == ground):
-        return indices, ""
+        return page, ""
     numbers = indices.astype(np.int64) + 1
     numbers[indices == ground] = 0
-    return numbers, f"colour {ground} of the palette, which surrounds the rest, is background"
+    repair = f"colour {ground} of the palette, which surrounds the rest, is background"
+    return replace(page, values=numbers, form=COLOURS), repair
 
 
 def background_value(

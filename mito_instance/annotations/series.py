@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.instances import ImageInstances
+from mito_instance.io.hyperstacks import hyperstack, place_in
 from mito_instance.io.imagej_position import StackDimensions
 from mito_instance.io.images import SUFFIX_PATTERN
 

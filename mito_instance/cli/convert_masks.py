@@ -153,13 +153,10 @@ def _convert(args: argparse.Namespace) -> int:
 
     pairing = pair_masks(args.images, args.masks, args.pair_by)
     output = None if args.dry_run else args.output
-    check_outputs({"-o": output}, [file for pair in pairing.pairs for file in pair])
+    files = [file for pair in pairing.pairs for file in pair]
+    check_outputs({"-o": output}, files)
     if args.preview is not None and not args.dry_run:
-        read = {
-            (file if file.is_dir() else file.parent).resolve()
-            for pair in pairing.pairs
-            for file in pair
-        }
+        read = {(file if file.is_dir() else file.parent).resolve() for file in files}
         if args.preview.resolve() in read:
             raise ConfigError(
                 f"--preview {args.preview}: images or masks lie there, and its pictures would be "

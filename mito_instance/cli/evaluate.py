@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
-    from mito_instance.cli.conversion_report import check_outputs
+    from mito_instance.cli.conversion_report import check_outputs, say_lines
     from mito_instance.cli.evaluate_outputs import OUTPUT_NAMES, check_folder, write_outputs
     from mito_instance.evaluation import tables
     from mito_instance.evaluation.bootstrap import n_distinct
@@ -198,22 +198,17 @@ def _evaluate(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     for image in differing_pixel_sizes(metrics):
-        print(
-            f"warning: {plain(image)}: truth and prediction state two pixel sizes; the truth's is "
-            "used",
-            file=sys.stderr,
-        )
+        line = f"{image}: truth and prediction state two pixel sizes; the truth's is used"
+        say_lines("warning", [line])
     groups = [group_of(image.image) for image in metrics.images]
     intervals = _intervals(metrics, groups, args)
     if args.output is not None:
         pictures = truth.names_pictures, pred.names_pictures
         write_outputs(args, metrics, intervals, n_distinct(groups), pictures)
     print(tables.format_table(metrics.summary(), intervals))
-    for line in (*truth.notices, *pred.notices, *_cut_scores(metrics)):
-        print(f"notice: {plain(line)}", file=sys.stderr)
+    say_lines("notice", [*truth.notices, *pred.notices, *_cut_scores(metrics)])
     failures = (*truth.failures, *pred.failures, *without_region)
-    for line in failures:
-        print(f"error: {plain(line)}", file=sys.stderr)
+    say_lines("error", failures)
     return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)
 
 

@@ -29,6 +29,7 @@ STYLES: Mapping[Kind, RoiStyle] = {
 the colour that ImageJ gives to that group."""
 
 _NUMBERS: Mapping[Kind, int] = {kind: number for number, kind in enumerate(STYLES, start=1)}
+_STYLES = {_NUMBERS[kind]: style for kind, style in STYLES.items()}
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,6 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
             _classed(metrics.pairs[position][1], metrics.images[position].pred, metrics)
             for position in positions
         ]
-        styles = {_NUMBERS[kind]: style for kind, style in STYLES.items()}
         for side, pages in (("true", truth), ("pred", pred)):
             path = folder / f"{name}_{side}.zip"
             if path.exists() and not is_untouched(path):
@@ -85,7 +85,7 @@ def write_error_rois(folder: Path, metrics: Metrics) -> None:
                 )
             else:
                 is_stack = is_of_stack(Path(image), pages[0].frame)
-                write_roi_zip(path, pages, styles=styles, is_stack=is_stack)
+                write_roi_zip(path, pages, styles=_STYLES, is_stack=is_stack)
 
 
 def _classed(image: ImageInstances, side: SideResult, metrics: Metrics) -> ImageInstances:

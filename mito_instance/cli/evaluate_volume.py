@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mito_instance.cli.command import OK, plain
+from mito_instance.cli.command import OK
+from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.evaluate_outputs import run_record
 from mito_instance.cli.image_groups import DEFAULT_RESAMPLES
 from mito_instance.errors import ConfigError
@@ -102,8 +103,7 @@ def evaluate_volume(args: argparse.Namespace) -> int:
     for name, value in summary.items():
         shown = f"{value}" if isinstance(value, int) else f"{value:.4f}"
         print(f"{name:<22}{shown.replace('nan', 'undefined'):>12}")
-    for line in notices:
-        print(f"notice: {plain(line)}", file=sys.stderr)
+    say_lines("notice", notices)
     return OK
 
 

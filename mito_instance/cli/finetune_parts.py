@@ -6,13 +6,13 @@ import argparse
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from mito_instance.annotations.cropping import crop_image, rectangle_of
 from mito_instance.annotations.holdout import hold_out
-from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.annotations.image_files import match_files, page_of
 from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
@@ -23,6 +23,7 @@ from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import make_folder
+from mito_instance.io.hyperstacks import hyperstack, place_in
 from mito_instance.io.images import n_frames
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def cut_to_regions(
     regions = Regions(region, list(dict.fromkeys(Path(image.image) for image in images)))
     folders: dict[tuple[object, ...], Path] = {}
     parts, sources, failures = [], [], []
+    sizes_of = cache(hyperstack)  # asked for each page
     for image in images:
         path = Path(image.image)
         try:
@@ -108,7 +110,7 @@ def cut_to_regions(
             stack: tuple[object, ...] = (path.parent, path.suffix)
             page = ""
             if n_pages > 1:
-                sizes = hyperstack(path, n_pages)
+                sizes = sizes_of(path, n_pages)
                 run, number = place_in(sizes, image.frame)
                 stack = (path, run)
                 page = f"_{number + (sizes is None):04d}"

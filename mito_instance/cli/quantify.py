@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mito_instance.calibration import PixelSize
-from mito_instance.cli.command import OK, SOME_FAILED, plain, run
+from mito_instance.cli.command import OK, SOME_FAILED, run
+from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.quantify_options import build_parser
 from mito_instance.errors import ConfigError, ImageError
 
@@ -154,8 +155,7 @@ def exit_code(n_done: int, failures: Sequence[str]) -> int:
         others = len(failures) - 1
         more = f" (and {others} more, each with its reason in the table)" if others else ""
         raise ImageError(f"{failures[0]}{more}")
-    for failure in failures:
-        print(f"failed: {plain(failure)}", file=sys.stderr)
+    say_lines("failed", failures)
     return SOME_FAILED
 
 

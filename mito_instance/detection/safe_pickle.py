@@ -15,7 +15,7 @@ import reprlib
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, BinaryIO, ClassVar
 
@@ -206,21 +206,18 @@ class _ShallowTuples(_BASE):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._visits: dict[int, int] = {}
-        self._kept: list[tuple[Any, ...]] = []
+        # By address: how many items must be visited to hash a tuple, and the tuple itself, so that
+        # its address remains its own.
+        self._made: dict[int, tuple[int, tuple[Any, ...]]] = {}
 
-    def _tuple(self, n_items: int | None) -> None:
-        """Make the tuple, and count what must be visited to hash it."""
-        if n_items is None:
-            super().load_tuple()
-        else:
-            getattr(super(), f"load_tuple{n_items}")()
+    def _tuple(self, make: Callable[[Any], None]) -> None:
+        """Make a tuple, and count what must be visited to hash it."""
+        make(self)
         made = self.stack[-1]
-        inner = sum(self._visits.get(id(item), 1) for item in made if type(item) is tuple)
+        inner = sum(self._made.get(id(item), (1,))[0] for item in made if type(item) is tuple)
         if inner > _MAX_VISITS:
             raise pickle.UnpicklingError(f"a tuple of tuples with more than {_MAX_VISITS} items")
-        self._visits[id(made)] = inner + len(made)
-        self._kept.append(made)  # an address is that of one tuple alone
+        self._made[id(made)] = inner + len(made), made
 
     def _bytearray8(self) -> None:
         (n_bytes,) = struct.unpack("<Q", self.read(8))
@@ -228,10 +225,10 @@ class _ShallowTuples(_BASE):
             raise pickle.UnpicklingError(f"an array of {n_bytes} bytes")
         self.append(bytearray(self.read(n_bytes)))
 
-    dispatch[pickle.TUPLE[0]] = partial(_tuple, n_items=None)
-    dispatch[pickle.TUPLE1[0]] = partial(_tuple, n_items=1)
-    dispatch[pickle.TUPLE2[0]] = partial(_tuple, n_items=2)
-    dispatch[pickle.TUPLE3[0]] = partial(_tuple, n_items=3)
+    dispatch[pickle.TUPLE[0]] = partial(_tuple, make=_BASE.load_tuple)
+    dispatch[pickle.TUPLE1[0]] = partial(_tuple, make=_BASE.load_tuple1)
+    dispatch[pickle.TUPLE2[0]] = partial(_tuple, make=_BASE.load_tuple2)
+    dispatch[pickle.TUPLE3[0]] = partial(_tuple, make=_BASE.load_tuple3)
     dispatch[pickle.BYTEARRAY8[0]] = _bytearray8
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from mito_instance.annotations.mask_polarity import background_value, with_ground_at_0
 from mito_instance.annotations.mask_values import integer_labels, refuse_micrograph
 from mito_instance.errors import AnnotationError
-from mito_instance.io.mask_pages import COLOURS, PALETTE, MaskPage, read_mask_pages
+from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks.histogram import value_counts
 
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -52,13 +51,10 @@ def read_label_pages(
     for page in read_mask_pages(path):
         if page.is_jpeg:
             raise _changed_by_jpeg(page.where)
-        values, repair = page.stored, ""
-        if page.form == PALETTE:
-            values, repair = with_ground_at_0(page.stored)
-        if repair:  # its numbers hold for this page alone, as those of colours
+        page, repair = with_ground_at_0(page)
+        if repair:
             notices.append(f"{page.where}: {repair}")
-            page = replace(page, form=COLOURS)
-        labels = integer_labels(values, page.where)
+        labels = integer_labels(page.stored, page.where)
         if np.count_nonzero(labels) > labels.size / 2:  # specks on an empty page are labels
             refuse_micrograph(labels, page.where, len(value_counts(page.stored)[0]))
         if page.form == COLOURS:

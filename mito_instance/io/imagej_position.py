@@ -17,6 +17,8 @@ _AXES = "CZT"
 # ImageJ names ROIs slice-y-x ("0003-0102-0045") when they are drawn on a stack.
 _SLICE_IN_NAME = re.compile(r"(\d{4,})-\d{4,}-\d{4,}(?:-\d+)?")
 
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
+
 
 class StackDimensions(NamedTuple):
     """How the pages of a hyperstack are counted.
@@ -157,7 +159,7 @@ def is_ome(path: Path) -> bool:
     try:
         with open_tiff(path) as tiff:
             return bool(tiff.is_ome)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
+    except _DAMAGE:
         return False
 
 
@@ -170,7 +172,7 @@ def stack_dimensions(path: Path) -> StackDimensions | None:
                 return None if sizes_and_order is None else StackDimensions(*sizes_and_order)
             metadata = tiff.imagej_metadata or {}
             sizes = [int(metadata.get(key, 1)) for key in ("channels", "slices", "frames")]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):
+    except _DAMAGE:
         return None
     if not metadata or min(sizes) < 1:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 import re
 import zipfile
@@ -16,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import roifile
 
-from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import atomic_path
-from mito_instance.io.imagej_position import StackDimensions, is_ome, stack_dimensions
+from mito_instance.io.hyperstacks import hyperstack
+from mito_instance.io.imagej_position import StackDimensions, is_ome
 from mito_instance.io.imagej_roi import MAX_ENTRIES
-from mito_instance.io.images import n_frames
 from mito_instance.masks.contours import Outline, rle_outlines
 
 logger = logging.getLogger(__name__)
@@ -107,7 +105,7 @@ def write_roi_zip(
     n_written = 0
     image = Path(pages[0].image) if pages else Path()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        dimensions = _hyperstack(image) if is_stack else None
+        dimensions = _needed_dimensions(image) if is_stack else None
         for name, roi in _rois(pages, is_stack, styles or {}, dimensions):
             roi.name, entry = names.add(name)
             information = zipfile.ZipInfo(f"{entry}.roi", _ZIP_DATE)
@@ -221,22 +219,15 @@ def encode_roi(
     return roi
 
 
-def _hyperstack(image: Path) -> StackDimensions | None:
+def _needed_dimensions(image: Path) -> StackDimensions | None:
     """Dimensions of a file whose ROIs need channel, slice and time; None where the page will do.
 
     In a hyperstack ImageJ takes the number of a page for that of a slice (z): it shows, selects
     and updates an ROI on another page than its own, or on none. It opens OME-TIFF as a plain stack,
     where the page is right; other readers count its pages otherwise if they are shuffled.
     """
-    found = stack_dimensions(image) if image.suffix.lower() in (".tif", ".tiff") else None
-    if found is None or sum(size > 1 for size in found[:3]) < 2:
-        return None
-    if not found.is_shuffled and is_ome(image):
-        return None
-    try:
-        return found if math.prod(found[:3]) == n_frames(image) else None
-    except MitoInstanceError:  # cut off since: the page is what is known
-        return None
+    found = hyperstack(image) if image.suffix.lower() in (".tif", ".tiff") else None
+    return found if found is not None and (found.is_shuffled or not is_ome(image)) else None
 
 
 def _rois(

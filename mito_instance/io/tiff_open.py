@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import struct
-import threading
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 
 import tifffile
 
 from mito_instance.io.files import is_settled
 
-MAX_REMEMBERED = 64
 _FORMS = {
     b"II*\0": ("<", 4, "I", "H", 12),
     b"MM\0*": (">", 4, "I", "H", 12),
@@ -19,9 +17,6 @@ _FORMS = {
     b"MM\0+": (">", 8, "Q", "Q", 20),
 }
 """Of each beginning: byte order, place and form of offsets, form of counts, bytes of an entry."""
-
-_lock = threading.Lock()
-_sound: OrderedDict[tuple[str, int, int], None] = OrderedDict()
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
@@ -35,24 +30,24 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         OSError: if the file cannot be read.
     """
     stat = path.stat()
-    key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns)
-    with _lock:
-        is_known = key in _sound
-    if not is_known:
-        _check_ends(path)
-        if is_settled(stat.st_mtime_ns):
-            with _lock:
-                _sound[key] = None
-                while len(_sound) > MAX_REMEMBERED:
-                    _sound.popitem(last=False)
+    # A stack is opened for each of its pages; a file that is being written may change unseen.
+    check = _check_ends if is_settled(stat.st_mtime_ns) else _check_ends.__wrapped__
+    check(path.absolute(), stat.st_size, stat.st_mtime_ns)
     return tifffile.TiffFile(path)
 
 
-def _check_ends(path: Path) -> None:
+@lru_cache(maxsize=64)
+def _check_ends(path: Path, n_bytes: int, changed_ns: int) -> None:
     """Refuse a chain of directories that is a circle; what breaks off is tifffile's to tell.
+
+    Args:
+        path: the file.
+        n_bytes: its size, which with the time tells whether it is known already.
+        changed_ns: its time of change.
 
     Source: TIFF 6.0, image file directory: count, entries, offset of the next or 0.
     """
+    del n_bytes, changed_ns
     with path.open("rb") as stream:
         form = _FORMS.get(stream.read(4))
         if form is None:

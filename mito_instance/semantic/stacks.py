@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mito_instance.annotations.hyperstacks import hyperstack, place_in
 from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.files import is_settled
+from mito_instance.io.hyperstacks import hyperstack, place_in
 from mito_instance.io.images import IMAGE_SUFFIXES, Page, read_page
 
 logger = logging.getLogger(__name__)

@@ -115,17 +115,22 @@ def test_many_equal_names_cost_one_look_each(monkeypatch):
     assert looks < 3000
 
 
+def position_of_the_fourth(path):
+    """Channel, slice and time in the ROI of the fourth of six pages, which is read back there."""
+    zipped = path.with_suffix(".zip")
+    write_roi_zip(zipped, [replace(page(square()), image=str(path), frame=3)])
+    (roi,) = entries(zipped).values()
+    (read,) = read_rois(zipped)
+    assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
+    return roi.c_position, roi.z_position, roi.t_position
+
+
 @pytest.mark.parametrize(("axes", "numbers"), [("CZYX", (2, 1, 1)), ("ZCYX", (0, 0, 0))])
 def test_pages_that_imagej_counts_otherwise_are_named_by_channel_and_slice(tmp_path, axes, numbers):
     path = tmp_path / "a.ome.tif"
     shape = (2, 3) if axes == "CZYX" else (3, 2)
     tifffile.imwrite(path, np.zeros((*shape, 40, 40), np.uint8), metadata={"axes": axes})
-    fourth = replace(page(square()), image=str(path), frame=3)
-    write_roi_zip(tmp_path / "a.zip", [fourth])
-    (roi,) = entries(tmp_path / "a.zip").values()
-    assert (roi.c_position, roi.z_position, roi.t_position) == numbers
-    (read,) = read_rois(tmp_path / "a.zip")
-    assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
+    assert position_of_the_fourth(path) == numbers
 
 
 @pytest.mark.parametrize(
@@ -144,12 +149,7 @@ def test_pages_of_a_hyperstack_are_named_by_channel_slice_and_time(tmp_path, axe
     tifffile.imwrite(
         path, np.zeros((*shape, 40, 40), np.uint8), imagej=True, metadata={"axes": axes}
     )
-    fourth = replace(page(square()), image=str(path), frame=3)
-    write_roi_zip(tmp_path / "a.zip", [fourth])
-    (roi,) = entries(tmp_path / "a.zip").values()
-    assert (roi.c_position, roi.z_position, roi.t_position) == numbers
-    (read,) = read_rois(tmp_path / "a.zip")
-    assert read.position.page(6, stack_dimensions(path), "a.zip") == 3
+    assert position_of_the_fourth(path) == numbers
 
 
 def test_positions_in_a_copy_without_dimensions_are_no_guess(tmp_path):
