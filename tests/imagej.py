@@ -47,9 +47,17 @@ def require_imagej():
         pytest.skip("no ImageJ; run: apt-get install libij-java bsh")
 
 
-def run_script(name, *arguments):
-    """Run one of the scripts in the golden folder in ImageJ."""
-    command = ["java", "-Djava.awt.headless=true", "-cp", ":".join(map(str, JARS))]
+def require_windows():
+    """Skip the test where ImageJ's windows have no virtual display to open on."""
+    require_imagej()
+    if shutil.which("xvfb-run") is None:
+        pytest.skip("no virtual display; run: apt-get install xvfb")
+
+
+def run_script(name, *arguments, windows=False):
+    """Run one of the scripts in the golden folder in ImageJ, with windows if it opens some."""
+    command = ["xvfb-run", "-a", "java"] if windows else ["java", "-Djava.awt.headless=true"]
+    command += ["-cp", ":".join(map(str, JARS))]
     command += ["bsh.Interpreter", str(GOLDEN / name), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ from mito_instance.io.imagej_roi_writer import (
 )
 from mito_instance.masks import rle
 from mito_instance.masks.polygons import rasterise
-from tests.imagej import imagej_masks, require_imagej, run_script
+from tests.imagej import imagej_masks, require_imagej, require_windows, run_script
 
 HW = (20, 30)
 
@@ -133,16 +133,16 @@ def test_pages_that_imagej_counts_otherwise_are_named_by_channel_and_slice(tmp_p
     assert position_of_the_fourth(path) == numbers
 
 
-@pytest.mark.parametrize(
-    ("axes", "shape", "numbers"),
-    [
-        pytest.param("ZCYX", (3, 2), (2, 2, 1), id="channels"),
-        pytest.param("TZYX", (2, 3), (1, 1, 2), id="time-points"),
-        pytest.param("ZYX", (6,), (0, 0, 0), id="slices"),
-        pytest.param("TYX", (6,), (0, 0, 0), id="slices-as-time-points"),
-        pytest.param("CYX", (6,), (0, 0, 0), id="channels-alone"),
-    ],
-)
+STACKS = [
+    pytest.param("ZCYX", (3, 2), (2, 2, 1), id="channels"),
+    pytest.param("TZYX", (2, 3), (1, 1, 2), id="time-points"),
+    pytest.param("ZYX", (6,), (0, 0, 0), id="slices"),
+    pytest.param("TYX", (6,), (0, 0, 0), id="slices-as-time-points"),
+    pytest.param("CYX", (6,), (0, 0, 0), id="channels-alone"),
+]
+
+
+@pytest.mark.parametrize(("axes", "shape", "numbers"), STACKS)
 def test_pages_of_a_hyperstack_are_named_by_channel_slice_and_time(tmp_path, axes, shape, numbers):
     """ImageJ takes the number of a page for a slice there, but not where one axis is all."""
     path = tmp_path / "a.tif"
@@ -150,6 +150,25 @@ def test_pages_of_a_hyperstack_are_named_by_channel_slice_and_time(tmp_path, axe
         path, np.zeros((*shape, 40, 40), np.uint8), imagej=True, metadata={"axes": axes}
     )
     assert position_of_the_fourth(path) == numbers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("axes", "shape", "numbers"), STACKS)
+def test_imagej_shows_the_page_of_an_roi_that_is_selected_and_updates_it_there(
+    tmp_path, axes, shape, numbers
+):
+    require_windows()
+    path, zipped, saved = (tmp_path / name for name in ("a.tif", "a.zip", "saved.zip"))
+    pixels = np.zeros((6, 40, 40), np.uint8)
+    pixels[:] = np.arange(6)[:, None, None]
+    tifffile.imwrite(path, pixels.reshape(*shape, 40, 40), imagej=True, metadata={"axes": axes})
+    order = [3, 0, 5, 1]
+    write_roi_zip(zipped, [replace(page(square()), image=str(path), frame=at) for at in order])
+    run_script("imagej_select.bsh", path, zipped, tmp_path / "seen", saved, windows=True)
+    assert list(map(int, (tmp_path / "seen").read_text().split())) == order
+    dimensions = stack_dimensions(path)
+    kept = [roi.position.page(6, dimensions, "saved.zip") for roi in read_rois(saved)]
+    assert kept == order
 
 
 def test_positions_in_a_copy_without_dimensions_are_no_guess(tmp_path):
