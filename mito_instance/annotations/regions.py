@@ -45,6 +45,13 @@ class Regions:
             self._sets = dict(pairing.pairs)
         else:
             self._sets = dict.fromkeys(images, sets[0])
+            if len(images) > 1:
+                logger.info(
+                    "%s: holds for all %d images; for regions of their own give a folder with a "
+                    "file for each, by name",
+                    path,
+                    len(images),
+                )
         self._rois: dict[Path, list[ImageJRoi]] = {}
         self._failures: dict[Path, str] = {}
         self._said: set[Path] = set()

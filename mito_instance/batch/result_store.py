@@ -55,7 +55,8 @@ class ResultStore:
 
     Args:
         folder: made if absent.
-        settings: JSON values that stand for the model and how it is used.
+        settings: JSON values that stand for the model and how it is used. Of devices only the kind
+            tells results apart: a run goes on with another GPU, or more of them.
 
     Raises:
         ConfigError: if the folder cannot be made or written.
@@ -64,6 +65,9 @@ class ResultStore:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self._settings = dict(settings)
+        if "device" in settings:
+            kinds = {name.partition(":")[0] for name in str(settings["device"]).split(",")}
+            self._settings["device"] = ",".join(sorted(kinds))
         make_folder(folder)
 
     def key(

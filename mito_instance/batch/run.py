@@ -123,7 +123,8 @@ class Batch:
             tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
             pages_at_once(self.predictor),
         )  # fmt: skip
-        is_outlined, n_left_out = isinstance(self.predictor, OutlinedPages), 0
+        is_outlined = isinstance(self.predictor, OutlinedPages)
+        n_left_out = n_stored = 0
         is_measured: dict[Path, bool] = {}
         last_frames = {task.path: task.frame for task in tasks}
         with (
@@ -143,13 +144,14 @@ class Batch:
 
             @held_interrupt()
             def take(task: PageTask, outcome: Done | Exception) -> None:
-                nonlocal n_left_out, log
+                nonlocal n_left_out, n_stored, log
                 progress.update()
                 if isinstance(outcome, PageLeftOut):
                     stacks.add_failed(task.path)
                     end_of_file(task)
                     n_left_out += 1
                     return
+                n_stored += isinstance(outcome, Done) and outcome.is_stored
                 row = self._take(task, outcome, rois, stacks, results)
                 is_measured[task.path] = is_measured.get(task.path, False) or row["status"] == "ok"
                 on_row(row)
@@ -178,6 +180,8 @@ class Batch:
                 for task, outcome in outcomes:
                     take(task, outcome)
                 raise
+        if n_stored:
+            logger.info("%d of %d pages were done already (%s)", n_stored, len(tasks), self.resume)
         if n_left_out:
             logger.warning("%d pages are not among the outlined ones; left out", n_left_out)
         failed = [path for path, measured in is_measured.items() if not measured]

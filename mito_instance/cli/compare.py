@@ -31,7 +31,7 @@ whose interval leaves out 0; with many figures, some do so by chance."""
 
 _EXAMPLE = """\
 example:
-  tools/compare.py old/metrics.json new/metrics.json -o comparison
+  mito compare old/metrics.json new/metrics.json -o comparison
 
 exit status: 0 compared, 2 nothing could be compared"""
 

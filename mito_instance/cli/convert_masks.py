@@ -35,8 +35,8 @@ half; a mask whose bright side surrounds the rest is inverted; NaN is background
 
 _EXAMPLE = """\
 example:
-  tools/convert_masks.py --images data/images --masks data/masks -o truth.json
-  tools/convert_masks.py --images data/images --masks data/masks --instances watershed \\
+  mito convert-masks --images data/images --masks data/masks -o truth.json
+  mito convert-masks --images data/images --masks data/masks --instances watershed \\
       --preview cuts -o truth.json
 
 exit status: 0 if every image and mask was converted, 1 if some were not (each is named), 2 if

@@ -34,9 +34,9 @@ Lines, points, angles and text are never instances; they are skipped and listed.
 
 _EPILOG = """\
 example:
-  tools/convert_roi.py rois/ --images images/ -o truth.json --report skipped.csv
-  tools/convert_roi.py RoiSet.zip --image cell_01.tif -o truth.json
-  tools/convert_roi.py --pairs pairs.csv -o truth.json
+  mito convert-roi rois/ --images images/ -o truth.json --report skipped.csv
+  mito convert-roi RoiSet.zip --image cell_01.tif -o truth.json
+  mito convert-roi --pairs pairs.csv -o truth.json
 
 exit status: 0 if every area ROI was converted, 1 if some were not (each is named), 2 if nothing
 could be converted or, with --strict, if an ROI was skipped or anything failed"""
@@ -54,7 +54,11 @@ def build_parser() -> CommandParser:
     )
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of images, paired by name; or one image"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder of images, one image, or a pattern in quotes for several folders "
+        "('images/*/*.tif'); paired by name",
     )
     images.add_argument(
         "--image", type=Path, metavar="FILE", help="the image that all the ROIs belong to"

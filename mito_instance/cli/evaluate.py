@@ -49,7 +49,7 @@ JSON and an empty cell in CSV. Square brackets hold 95 % confidence intervals.""
 
 _EXAMPLE = """\
 example:
-  tools/evaluate.py truth.json pred.json -o results
+  mito evaluate truth.json pred.json -o results
 
 exit status: 0 if every predicted image has a truth, 1 if some have none or a file could not be
 read (each is named), 2 if nothing could be evaluated"""

@@ -17,9 +17,9 @@ ROIs keep the names of the annotations, or are named by number and score (0001-0
 
 _EXAMPLE = """\
 example:
-  tools/export_roi.py pred.json -o rois/
+  mito export-roi pred.json -o rois/
   (correct rois/cell_01.zip in Fiji's ROI Manager, save it in corrected/, then:)
-  tools/convert_roi.py corrected/ --images images/ -o corrected.json
+  mito convert-roi corrected/ --images images/ -o corrected.json
 
 exit status: 0 all done, 2 nothing could be done"""
 

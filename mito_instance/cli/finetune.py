@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 _DESCRIPTION = """\
 Adapts a model to your tissue and microscope from a few images whose mitochondria are outlined:
 ImageJ ROIs drawn by hand, or those of `mito quantify --rois` corrected in Fiji, or a COCO JSON.
-Takes minutes on a CPU. The output folder is a model for `mito quantify --weights`.
+Takes minutes to half an hour on a CPU for three images, and cannot be resumed. The output folder
+is a model for `mito quantify --weights`.
 
 Every mitochondrion in every image given must be outlined: what is not outlined is learned as
 background. Where only a part of an image is outlined, --region gives that part. An ROI set without

@@ -17,7 +17,7 @@ config, files and seed starts with these examples."""
 
 _EXAMPLE = """\
 example:
-  tools/preview.py --config-file configs/mask_rcnn_light.yaml --train train.json -o sheet.png
+  mito preview --config-file configs/mask_rcnn_light.yaml --train train.json -o sheet.png
   … MITO.AUGMENT.ELASTIC_PX 8   the same with an elastic deformation"""
 
 _MAX_SIDE = 30

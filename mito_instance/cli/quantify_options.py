@@ -15,7 +15,7 @@ reason."""
 
 _EXAMPLE = """\
 example:
-  tools/quantify.py images/ --objects objects.csv --overlays overlays/ > counts.csv
+  mito quantify images/ --objects objects.csv --overlays overlays/ > counts.csv
 
 exit status: 0 all images done, 1 some failed (a row says why; files that could not be
 written are named on stderr), 2 none could be done"""
@@ -46,7 +46,8 @@ def build_parser() -> CommandParser:
         "--resume",
         type=Path,
         metavar="DIR",
-        help="keep finished pages in DIR, and take from there what is done already",
+        help="keep finished pages in DIR, and take from there what is done already "
+        "(same image paths, model, settings and kind of device)",
     )
     add_workers(work)
     work.add_argument(
@@ -134,7 +135,8 @@ def add_results(results: argparse._ArgumentGroup) -> None:
 
 def add_workers(
     work: argparse._ArgumentGroup,
-    what: str = "all but one read, measure and draw beside the network",
+    what: str = "all but one read, measure and draw beside the network; with "
+    "several GPUs give some for each",
 ) -> None:
     """How many threads there are, and what they do."""
     work.add_argument(

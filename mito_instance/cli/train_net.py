@@ -31,7 +31,7 @@ its own thresholds, as `mito quantify` uses them."""
 
 _EXAMPLE = """\
 example:
-  tools/train_net.py --config-file configs/mask_rcnn_R_50_FPN.yaml \\
+  mito train-net --config-file configs/mask_rcnn_R_50_FPN.yaml \\
       --train train.json --val val.json OUTPUT_DIR runs/first SOLVER.MAX_ITER 3000"""
 
 

@@ -174,15 +174,17 @@ def saved_images(counts):
     return counts.count(",ok,")
 
 
-def test_finished_pages_are_not_predicted_again(images, tmp_path, capsys, monkeypatch):
+def test_finished_pages_are_not_predicted_again(images, tmp_path, capsys, monkeypatch, caplog):
     out, calls = tmp_path / "out", tmp_path / "calls"
     more = ("--resume", tmp_path / "resume")
     first = run(capsys, monkeypatch, DarkObjects(calls=calls), *arguments(images, out, *more))
     expected = tables(out, first[1])
     assert n_calls(calls) == 11
+    caplog.set_level("INFO")
     pictures = {file: file.stat().st_mtime_ns for file in (out / "overlays").iterdir()}
     again = run(capsys, monkeypatch, DarkObjects(calls=calls), *arguments(images, out, *more))
     assert n_calls(calls) == 11
+    assert f"11 of 12 pages were done already ({tmp_path / 'resume'})" in caplog.text
     assert tables(out, again[1]) == expected
     assert {file: file.stat().st_mtime_ns for file in (out / "overlays").iterdir()} == pictures
     assert len(pictures) == 9  # one for the three pages of the stack
@@ -337,6 +339,24 @@ def test_a_stored_result_is_the_same_result(tmp_path, boxes):
     assert repr(loaded.shapes) == repr(result.shapes)  # NaN and all types
     assert loaded.found.image == str(tmp_path / "a.tif")
     assert loaded.found.pixel_size == result.found.pixel_size
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        pytest.param("cuda", "cuda:0,cuda:1", True, id="more-gpus"),
+        pytest.param("cuda:3", "cuda:0", True, id="another-gpu"),
+        pytest.param("cuda", "cpu", False, id="without-a-gpu"),
+        pytest.param("cuda:0,cpu", "cuda", False, id="of-two-kinds"),
+    ],
+)
+def test_a_run_goes_on_with_other_devices_of_the_kind(tmp_path, first, second, is_same):
+    (tmp_path / "a.tif").write_text("x")
+    keys = [
+        ResultStore(tmp_path, {"device": device}).key(tmp_path / "a.tif", 0).file_name
+        for device in (first, second)
+    ]
+    assert (keys[0] == keys[1]) == is_same
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit) as status:
         build_parser().parse_args(["--help"])
     assert status.value.code == 0
-    assert "example:\n  tools/convert_masks.py" in capsys.readouterr().out
+    assert "example:\n  mito convert-masks" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(folders, capsys):

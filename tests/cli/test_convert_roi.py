@@ -269,7 +269,7 @@ def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit) as status:
         build_parser().parse_args(["--help"])
     assert status.value.code == 0
-    assert "example:\n  tools/convert_roi.py" in capsys.readouterr().out
+    assert "example:\n  mito convert-roi" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["-o", "--report"])

@@ -107,7 +107,7 @@ def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit) as status:
         export_roi.build_parser().parse_args(["--help"])
     assert status.value.code == 0
-    assert "example:\n  tools/export_roi.py" in capsys.readouterr().out
+    assert "example:\n  mito export-roi" in capsys.readouterr().out
 
 
 def test_corrected_zips_are_not_replaced(folder, capsys):

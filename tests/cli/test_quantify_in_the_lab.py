@@ -95,7 +95,8 @@ def test_a_summary_without_groups_is_one_row(folder, capsys):
     assert (row["group"], row["n_images"]) == ("all", "2")
 
 
-def test_one_region_for_all_images(folder, capsys):
+def test_one_region_for_all_images(folder, capsys, caplog):
+    caplog.set_level("INFO")
     region = outline(folder / "cell.roi", 0, 0, 50, 50)
     objects = folder / "objects.csv"
     status, rows, _ = run(
@@ -109,6 +110,7 @@ def test_one_region_for_all_images(folder, capsys):
     assert [row["region_area_px"] for row in rows] == ["2500", "2500"]
     assert float(rows[0]["density_per_um2"]) == pytest.approx(1 / 0.25)
     assert [row["area_px"] for row in rows_of(objects.read_text())] == ["400", "900"]
+    assert "cell.roi: holds for all 2 images" in caplog.text
 
 
 def test_an_outline_outside_an_image_leaves_the_others(folder, capsys, caplog):
