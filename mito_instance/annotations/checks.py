@@ -120,7 +120,8 @@ def check_coco(
     )
     if new_ids:
         # A class that nobody used must not take the id that a used one gets.
-        unused = {key: name for key, name in category_names.items() if key not in new_ids}
+        taken = {*new_ids, *new_ids.values()}
+        unused = {key: name for key, name in category_names.items() if key not in taken}
         renamed = {new_ids[key]: category_names[key] for key in new_ids if key in category_names}
         category_names = unused | renamed
     repaired = [

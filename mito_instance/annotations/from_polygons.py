@@ -90,9 +90,14 @@ def convert_polygon_pairs(
         pairs: image and polygon file.
         labels: Labelme labels or YOLO class numbers that are mitochondria; None for all.
         pixel_size: of all images, in place of what the files say.
+
+    Raises:
+        AnnotationError: if no shape at all has one of the labels.
     """
     conversion = Conversion()
     skipped: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    n_unread = 0
     used: Counter[str] = Counter()
     for image, file in pairs:
         try:
@@ -108,14 +113,20 @@ def convert_polygon_pairs(
             conversion.failures.append(str(error))
             continue
         skipped.update(found.skipped)
+        conversion.failures.extend(shape.reason for shape in found.failures)
         n_failures = len(conversion.failures)
-        conversion.failures.extend(found.failures)
         shapes = [shape for shape in found.shapes if labels is None or shape.label in labels]
         skipped.update({"of other labels": len(found.shapes) - len(shapes)})
+        seen.update(shape.label for shape in found.shapes)
         used.update(shape.label for shape in shapes)
         masks = tuple(_masks(shapes, image_hw, conversion))
-        is_lost = len(conversion.failures) > n_failures and not masks
-        if is_lost and (shapes or not found.shapes):
+        unread = [
+            shape
+            for shape in found.failures
+            if labels is None or shape.label is None or shape.label in labels
+        ]
+        n_unread += len(unread)
+        if not masks and (unread or len(conversion.failures) > n_failures):
             continue  # every shape failed and is named; that is not an image without instances
         conversion.images.append(
             ImageInstances(
@@ -124,6 +135,11 @@ def convert_polygon_pairs(
                 masks=masks,
                 pixel_size=pixel_size or page.pixel_size,
             )
+        )
+    if labels is not None and seen and not used and not n_unread:
+        raise AnnotationError(
+            f"no shape has the label {' or '.join(sorted(labels))}; there are {_counts(seen)}: "
+            "choose with --labels"
         )
     conversion.notices[:0] = [*_label_notice(used), *_skipped_notice(skipped)]
     return conversion
@@ -166,8 +182,13 @@ def _label_notice(used: Counter[str]) -> list[str]:
     """Say so when several labels were taken as mitochondria."""
     if len(used) < 2:
         return []
-    text = ", ".join(f"{label} ({count})" for label, count in sorted(used.items())[:10])
-    return [f"shapes of several labels are taken as mitochondria: {text}; choose with --labels"]
+    return [
+        f"shapes of several labels are taken as mitochondria: {_counts(used)}; choose with --labels"
+    ]
+
+
+def _counts(labels: Counter[str]) -> str:
+    return ", ".join(f"{label} ({count})" for label, count in sorted(labels.items())[:10])
 
 
 def _skipped_notice(skipped: Counter[str]) -> list[str]:

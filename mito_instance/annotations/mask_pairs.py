@@ -92,7 +92,13 @@ def _by_folder(
 
 def _pictures(folder: Path) -> list[Path]:
     """The image files that lie in a folder itself."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+    ]
 
 
 def _with_loose(named: Pairing, mask_paths: Sequence[Path]) -> Pairing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,18 @@ class Shape:
     ring: Ring
 
 
+class FailedShape(NamedTuple):
+    """A shape that cannot be used.
+
+    Args:
+        label: its class; None where it is not known.
+        reason: file, shape and why.
+    """
+
+    label: str | None
+    reason: str
+
+
 @dataclass(slots=True)
 class Shapes:
     """What one file holds.
@@ -46,13 +58,13 @@ class Shapes:
         shapes: the areas.
         image_hw: height and width in pixels that the file states, or None.
         skipped: number of shapes that are no area, by type.
-        failures: one line for each shape that cannot be used.
+        failures: the shapes that cannot be used.
     """
 
     shapes: list[Shape] = field(default_factory=list)
     image_hw: tuple[int, int] | None = None
     skipped: dict[str, int] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    failures: list[FailedShape] = field(default_factory=list)
 
 
 def read_labelme(path: Path) -> Shapes:
@@ -75,12 +87,14 @@ def read_labelme(path: Path) -> Shapes:
     for position, entry in enumerate(entries):
         where = f"{path}: shapes[{position}]"
         if not isinstance(entry, dict):
-            found.failures.append(f"{where}: must be an object, got {printable(entry, 40)}")
+            reason = f"{where}: must be an object, got {printable(entry, 40)}"
+            found.failures.append(FailedShape(None, reason))
             continue
         kind = "polygon" if entry.get("shape_type") is None else entry["shape_type"]
         if kind in _OTHER_TYPES:
             found.skipped[kind] = found.skipped.get(kind, 0) + 1
             continue
+        label = printable(entry.get("label"))
         try:
             if kind not in _AREA_TYPES:
                 raise AnnotationError(
@@ -88,10 +102,9 @@ def read_labelme(path: Path) -> Shapes:
                 )
             ring = _labelme_ring(kind, entry.get("points"), where)
         except AnnotationError as error:
-            found.failures.append(str(error))
+            found.failures.append(FailedShape(label, str(error)))
             continue
         group = entry.get("group_id")
-        label = printable(entry.get("label"))
         found.shapes.append(
             Shape(where, label, "" if group is None else f"{label} {printable(group)}", ring)
         )
@@ -124,14 +137,23 @@ def read_yolo(path: Path, image_hw: tuple[int, int]) -> Shapes:
         words = line.split()
         if not words:
             continue
-        where = f"{path}: line {number}"
+        where, label = f"{path}: line {number}", _class_number(words[0])
         try:
             ring = _yolo_ring(words[1:], image_hw, where)
         except AnnotationError as error:
-            found.failures.append(str(error))
+            found.failures.append(FailedShape(label, str(error)))
             continue
-        found.shapes.append(Shape(where, printable(words[0]), "", ring))
+        found.shapes.append(Shape(where, label, "", ring))
     return found
+
+
+def _class_number(word: str) -> str:
+    """A class of YOLO, which some programs write as ``0.0`` or ``0.000000e+00``."""
+    try:
+        value = float(word)
+    except ValueError:
+        return printable(word)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e9 else printable(word)
 
 
 def _labelme_ring(kind: str, points: Any, where: str) -> Ring:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mito_instance.annotations.roi_sets import RoiSet, find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.imagej_position import stack_dimensions
-from mito_instance.io.imagej_roi import ImageJRoi, read_rois
+from mito_instance.io.imagej_roi import NO_AREA, ImageJRoi, read_rois
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.polygons import rasterise
 from mito_instance.masks.rle import RLE
@@ -82,11 +82,15 @@ class Regions:
         if name in self._failures:
             raise AnnotationError(f"{path}: its region cannot be read: {self._failures[name]}")
         dimensions = stack_dimensions(path) if n_frames > 1 else None
+        if n_frames == 1:
+            self._warn_of_slices(name, path)
         masks, outside, beyond = [], [], []
         for roi in self._rois[name]:
             where = f"{roi.source} (ROI {roi.name!r})"
             try:
-                if roi.position.is_set and roi.position.page(n_frames, dimensions, where) != frame:
+                if roi.position.is_set and not roi.position.is_on(
+                    frame, n_frames, dimensions, where
+                ):
                     continue
             except OutsideError as error:
                 if not self._is_for_all:
@@ -109,16 +113,39 @@ class Regions:
             )
         return rle_masks.union(masks, image_hw)
 
+    def _warn_of_slices(self, name: Path, path: Path) -> None:
+        """Say once that outlines of several slices are one region of a single image."""
+        slices = {roi.position for roi in self._rois[name] if roi.position.is_set}
+        if len(slices) > 1 and name not in self._said:
+            self._said.add(name)
+            logger.warning(
+                "%s: has one page but the outlines of %s carry %d slice positions; all of them "
+                "are its region; give a file for each image, by name",
+                path,
+                name,
+                len(slices),
+            )
+
 
 def _outlines(roi_set: RoiSet) -> list[ImageJRoi]:
     """The area ROIs of a set; one that is damaged must not silently make the region smaller."""
-    rois = []
+    rois, lines = [], []
     for file in roi_set.files:
         for roi in read_rois(file):
             if isinstance(roi, ImageJRoi):
                 rois.append(roi)
             elif roi.is_damaged:
                 raise AnnotationError(f"{roi.source}: {roi.reason}")
+            elif roi.reason.endswith(NO_AREA):
+                lines.append(roi)
     if not rois:
         raise AnnotationError(f"{roi_set.name}: holds no area ROI; outline the region in Fiji")
+    if lines:
+        logger.warning(
+            "%s: %d ROIs are no part of the region, first %s: %s; draw areas in Fiji",
+            roi_set.name,
+            len(lines),
+            lines[0].name,
+            lines[0].reason,
+        )
     return rois

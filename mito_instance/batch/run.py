@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -28,6 +30,7 @@ from mito_instance.batch.threads import in_three_steps
 from mito_instance.errors import ConfigError, DiskFullError, reason_of
 from mito_instance.inference.predictor import MaskPredictor, StackPredictor, pages_at_once
 from mito_instance.instances import ImageInstances
+from mito_instance.io.imagej_position import stack_dimensions
 from mito_instance.io.images import n_frames
 from mito_instance.measure.groups import PageFigures
 from mito_instance.measure.summary import Row, failed_row
@@ -119,6 +122,7 @@ class Batch:
         with_pictures = self.on_page is not None
         work = PageWork(self.predictor, self.settings, overlays, store, with_pictures)
         tasks = list(_tasks(self.paths))
+        _warn_of_channels(tasks)
         outcomes = in_three_steps(
             tasks, lambda task: _load(work, task), work.predict, work.finish, self.n_threads,
             pages_at_once(self.predictor),
@@ -257,6 +261,28 @@ def _tasks(paths: Sequence[Path]) -> Iterator[PageTask]:
             continue
         for frame in range(count):
             yield PageTask(path, frame)
+
+
+def _warn_of_channels(tasks: Sequence[PageTask]) -> None:
+    """Say that channels are pages, which count each for itself."""
+    n_pages = Counter(task.path for task in tasks)
+    found = [
+        (path, sizes.channels)
+        for path, count in n_pages.items()
+        if count > 1
+        and (sizes := stack_dimensions(path)) is not None
+        and sizes.channels > 1
+        and math.prod(sizes[:3]) == count
+    ]
+    if found:
+        path, n_channels = found[0]
+        logger.warning(
+            "%s%s: has %d channels, and each page of each is counted for itself; keep the one to "
+            "be counted (Fiji: Image > Duplicate)",
+            path,
+            f" and {len(found) - 1} more files" if len(found) > 1 else "",
+            n_channels,
+        )
 
 
 def _load(work: PageWork, task: PageTask) -> Any:

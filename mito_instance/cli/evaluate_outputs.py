@@ -18,6 +18,7 @@ from mito_instance.cli.evaluate_rois import write_error_rois
 from mito_instance.errors import ConfigError
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
+from mito_instance.evaluation.sources import ROI_SUFFIXES
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
 from mito_instance.io.json_file import MARK_OF_EVALUATION
@@ -27,6 +28,8 @@ OUTPUT_NAMES = ("metrics.json", "per_image.csv", "associations.csv", "false.json
 
 ROIS = "rois"
 """The folder of these, in that of the evaluation."""
+
+_MARK_OF_FALSE = "false detections of mito evaluate"
 
 _LIBRARIES = ("numpy", "scipy", "pycocotools", "faster-coco-eval")
 
@@ -54,14 +57,23 @@ def check_folder(folder: Path, read: Sequence[Path]) -> None:
                 f"-o {folder}: {path}, which is read, lies where this writes ROIs; name another "
                 "folder"
             )
-    if not (folder / "metrics.json").exists() and any((folder / ROIS).glob("*")):
+    is_evaluated = (folder / "metrics.json").exists()
+    if not is_evaluated and any((folder / ROIS).glob("*")):
         raise ConfigError(
             f"-o {folder}: its {ROIS} folder is not of mito evaluate, and would be written to; "
             "name another folder"
         )
-    for name, mark in (("metrics.json", MARK_OF_EVALUATION), ("report.html", TITLE)):
+    marks = {
+        "metrics.json": MARK_OF_EVALUATION,
+        "report.html": TITLE,
+        "false.json": _MARK_OF_FALSE,  # one that was corrected is a person's
+    }
+    for name in OUTPUT_NAMES:
         file = folder / name
-        if file.is_file() and mark.encode() not in file.read_bytes():
+        is_marked = name not in marks or (
+            file.is_file() and marks[name].encode() in file.read_bytes()
+        )
+        if file.is_file() and not (is_evaluated and is_marked):
             raise ConfigError(
                 f"-o {folder}: its {name} is not of mito evaluate, and is not replaced; name "
                 "another folder"
@@ -130,7 +142,7 @@ def write_false(path: Path, metrics: Metrics, pictures: tuple[bool, bool]) -> No
         image = truth.image if pictures[0] else pred.image
         # A training shows look-alikes at its own scale.
         images.append(replace(false, image=image, pixel_size=truth.pixel_size or pred.pixel_size))
-    write_coco(path, images)
+    write_coco(path, images, info={"description": _MARK_OF_FALSE})
 
 
 def run_record(args: argparse.Namespace) -> dict[str, Any]:
@@ -161,13 +173,27 @@ def run_record(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    """Digest of a file, or of the names and contents of all files of a folder."""
+    """Digest of a file, or of the names and contents of the files of a folder and ROIs below it.
+
+    A file that cannot be read was named before; its name alone counts.
+    """
     digest = hashlib.sha256()
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    for file in files:
+    for file in _files_of(path) if path.is_dir() else [path]:
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode("utf-8", "backslashreplace") + b"\0")
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+        try:
+            with file.open("rb") as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+        except OSError:
+            digest.update(b"unreadable\0")
     return digest.hexdigest()
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """What is read of a folder: what lies in it, and ROIs of any depth."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and (file.parent == folder or file.suffix.lower() in ROI_SUFFIXES)
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from mito_instance.errors import AnnotationError
 from mito_instance.instances import ImageInstances
+from mito_instance.io import coco_values
 from mito_instance.io.coco import read_coco
 from mito_instance.io.json_file import read_json
 from mito_instance.masks import rle
@@ -41,13 +41,14 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     for position, entry in enumerate(read_json(path_pred, "COCO results list")):
         where = f"{path_pred}: result {position}"
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
-        if not isinstance(image_id, (int, str)) or image_id not in by_id:
+        is_id = isinstance(image_id, (int, str)) and not isinstance(image_id, bool)
+        if not is_id or image_id not in by_id:
             raise AnnotationError(
                 f"{where}: must be an object whose image_id is one of the {len(by_id)} of "
                 f"{path_true}; give the truth that the results were made for"
             )
         mask = rle.check(entry.get("segmentation"), by_id[image_id].image_hw, where)
-        score = _score(entry.get("score"), where)
+        score = coco_values.score(entry.get("score"), where)
         if rle.area_px(mask):  # as in a COCO JSON: a mask without pixels is no instance
             masks[image_id].append(mask)
             scores[image_id].append(score)
@@ -68,12 +69,3 @@ def is_results_list(path: Path) -> bool:
             return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     except OSError:
         return False
-
-
-def _score(value: Any, where: str) -> float:
-    """A score in [0, 1]."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= 1:
-        shown = repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__
-        raise AnnotationError(f"{where}: score must be a number in [0, 1], got {shown}; correct it")
-    return float(value)

@@ -20,7 +20,7 @@ from mito_instance.io.coco import read_coco
 from mito_instance.io.images import IMAGE_SUFFIXES, find_images, page_headers, page_pixel_sizes
 from mito_instance.masks.labels import label_rles
 
-_ROI_SUFFIXES = frozenset({".zip", ".roi"})
+ROI_SUFFIXES = frozenset({".zip", ".roi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ def read_source(
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
     has_labels = _has_labels(path, images)
-    if _is_of(path, _ROI_SUFFIXES, recursive=not has_labels):
+    if _is_of(path, ROI_SUFFIXES, recursive=not has_labels):
         line = f"{path}: holds images as well; its ROIs are read"
         return _noted(_read_rois(path, images, images_true), [line] if has_labels else [])
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         line = f"{path}: its label images are read, and not the ROIs in folders below"
-        return _noted(_read_labels(path, images), [line] if _is_of(path, _ROI_SUFFIXES) else [])
+        return _noted(_read_labels(path, images), [line] if _is_of(path, ROI_SUFFIXES) else [])
     if truth is not None and is_results_list(path):
         if truth.is_dir() or truth.suffix.lower() != ".json":
             raise ConfigError(
@@ -121,9 +121,11 @@ def _is_of(path: Path, suffixes: Collection[str], *, recursive: bool = True) -> 
 
 def _has_labels(path: Path, images: Path | None) -> bool:
     """Whether pictures lie in a folder itself that are not the micrographs, which may lie there."""
-    if images is None or not path.is_dir() or not _is_of(path, IMAGE_SUFFIXES, recursive=False):
+    if not path.is_dir() or not _is_of(path, IMAGE_SUFFIXES, recursive=False):
         return False
-    return all(file.resolve().parent != path.resolve() for file in find_images([images]))
+    return images is None or all(
+        file.resolve().parent != path.resolve() for file in find_images([images])
+    )
 
 
 def _noted(source: Source, lines: Sequence[str]) -> Source:

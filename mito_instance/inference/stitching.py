@@ -151,9 +151,9 @@ def stitch(
     ordered = _with_best_view(detections, tiles, image.image_hw)
     whole = _without_duplicates(d for d in ordered if d.complete)
     places = _Neighbourhood(whole)
-    pieces = [
+    pieces = _without_twins(
         piece for piece in ordered if not piece.complete and not _is_seen_complete(piece, places)
-    ]
+    )
     objects = _without_duplicates(
         sorted([*whole, *_join(pieces)], key=lambda d: (-d.score, d.y, d.x))
     )
@@ -264,6 +264,25 @@ def _without_duplicates(ordered: Iterable[Detection]) -> list[Detection]:
         if not any(_is_duplicate(detection, other) for _, other in places.near(detection)):
             kept.append(detection)
             places.add(detection)
+    return kept
+
+
+def _without_twins(pieces: Iterable[Detection]) -> list[Detection]:
+    """Drop pieces that better ones of their tile mostly cover: two in one, or one once more.
+
+    They would join what these show apart. One that contains a small one alone is no such piece.
+    """
+    kept: list[Detection] = []
+    places = _Neighbourhood()
+    for piece in pieces:
+        covered = sum(
+            _intersection(piece, other)
+            for _, other in places.near(piece)
+            if other.tile == piece.tile and other.category_id == piece.category_id
+        )
+        if covered < SAME_OBJECT * piece.area_px:
+            kept.append(piece)
+            places.add(piece)
     return kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -111,6 +112,28 @@ class StackPosition:
                 "check that this ROI set belongs to this image"
             )
         return page
+
+    def is_on(
+        self, page: int, n_pages: int, dimensions: StackDimensions | None, where: str
+    ) -> bool:
+        """Whether it lies on a 0-based page; one without a channel lies on all of its slice.
+
+        ImageJ leaves the channel open where all of them are shown together.
+
+        Args:
+            page: of the image.
+            n_pages: as of `page`.
+            dimensions: as of `page`.
+            where: as of `page`.
+
+        Raises:
+            AnnotationError: as `page`.
+        """
+        found = self.page(n_pages, dimensions, where)
+        is_of_all = self.channel == 0 and max(self.z, self.time) > 0 and 0 <= found < n_pages
+        if not is_of_all or dimensions is None or math.prod(dimensions[:3]) != n_pages:
+            return found == page
+        return dimensions.numbers(found)[1:] == dimensions.numbers(page)[1:]
 
     def _hyperstack_page(self, n_pages: int, dimensions: StackDimensions | None, where: str) -> int:
         """0-based page from channel, slice and time; -1 or >= n_pages when out of range."""

@@ -103,8 +103,15 @@ class SkippedRoi:
     is_damaged: bool
 
 
+NO_AREA = "selection has no area"
+"""How the reason ends of lines, points and texts."""
+
 _SCALE_BAR = "|SB|"
 """Name of all that Analyze › Tools › Scale Bar draws. Source: ImageJ, ``ScaleBar``."""
+
+
+MAX_VERTICES = 20_000_000
+"""Of all outlines of a file: a few bytes stand for an ellipse of millions of corners."""
 
 
 def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
@@ -117,8 +124,22 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         path: a ``.roi``, a zip of them, or a TIFF with an ImageJ overlay.
 
     Raises:
-        AnnotationError: if the file cannot be read or is none of these.
+        AnnotationError: if the file cannot be read, is none of these, or its outlines have more
+            than `MAX_VERTICES` corners.
     """
+    n_vertices = 0
+    for roi in _rois_of(path):
+        if isinstance(roi, ImageJRoi):
+            n_vertices += sum(map(len, roi.rings))
+            if n_vertices > MAX_VERTICES:
+                raise AnnotationError(
+                    f"{path}: outlines must have {MAX_VERTICES} corners at most; split the ROI set"
+                )
+        yield roi
+
+
+def _rois_of(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
+    """The ROIs of a file, however many corners they have."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -170,7 +191,7 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
             position = StackPosition.from_name(name)
         kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
         if kind is not None:
-            return SkippedRoi(name, source, f"{kind} selection has no area", is_damaged=False)
+            return SkippedRoi(name, source, f"{kind} {NO_AREA}", is_damaged=False)
         if name == _SCALE_BAR:
             return SkippedRoi(name, source, "scale bar of ImageJ, no outline", is_damaged=False)
         with np.errstate(all="ignore"):  # a NaN is refused when the outline is filled
@@ -246,7 +267,8 @@ def _archive_rois(
             reason = f"zips may lie {MAX_DEPTH} deep in each other, this one lies deeper; unpack it"
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue
-        if not (lower.endswith(".roi") or is_zip) or "__MACOSX" in entry.filename:
+        is_left_behind = "__MACOSX" in entry.filename or name.startswith(".")
+        if not (lower.endswith(".roi") or is_zip) or is_left_behind:
             yield SkippedRoi(name, source, NO_ROI_ENTRY, is_damaged=False)
             continue
         limit = MAX_TOTAL_BYTES - unpacked.n_bytes if is_zip else MAX_ROI_BYTES

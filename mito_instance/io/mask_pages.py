@@ -143,7 +143,8 @@ def _tiff_page(pages: TiffPages, frame: int, path: Path) -> MaskPage:
         return MaskPage(path, frame, len(pages), values, form)
     values = pages.pixels(frame)  # the photometric sense counts for grey pages only
     is_inverted = _is_turned(values, channels)
-    return MaskPage(path, frame, len(pages), values, _depth(values), is_inverted=is_inverted)
+    form = PALETTE if pages.is_of_colours(frame) else _depth(values)
+    return MaskPage(path, frame, len(pages), values, form, is_inverted=is_inverted)
 
 
 def _is_turned(values: npt.NDArray[Any], stored: npt.NDArray[Any]) -> bool:
@@ -202,6 +203,8 @@ def _with_soft_edges(
     if len(colours) < 3:
         return None
     ground, ink = np.argsort(-counts, kind="stable")[:2]
+    if not colours[ink].any():  # black is the ground, however much of it is drawn on
+        ground, ink = ink, ground
     way = (colours[ink] - colours[ground]).astype(float)
     share = ((colours - colours[ground]) @ way) / (way @ way)
     off = np.abs(colours - colours[ground] - share[:, None] * way).max(axis=1)

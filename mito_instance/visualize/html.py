@@ -193,10 +193,13 @@ def image(picture: npt.NDArray[np.uint8] | Jpeg, description: str) -> Html:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """A number for a reader; a dash for None and NaN."""
+    """A number for a reader, small ones by their first digits; a dash for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    return f"{value:d}" if isinstance(value, int) else f"{value:.{digits}f}"
+    if isinstance(value, int):
+        return f"{value:d}"
+    is_small = 0 < abs(value) < 0.5 * 10**-digits
+    return f"{value:.2g}" if is_small else f"{value:.{digits}f}"
 
 
 def short_number(value: float) -> str:

@@ -337,6 +337,13 @@ def test_the_name_of_a_renumbered_category_is_kept(folder):
     assert check(folder, content).images[0].category_names == {1: "mito"}
 
 
+def test_an_unused_category_1_does_not_name_an_unknown_one(folder):
+    content = document(annotation(category_id=2), categories=[{"id": 1, "name": "nucleus"}])
+    image = check(folder, content).images[0]
+    assert image.category_ids == (1,)
+    assert "nucleus" not in image.category_names.values()
+
+
 @pytest.mark.parametrize("number", [0, 2])
 def test_an_unused_category_does_not_take_the_place_of_the_used_one(folder, number):
     categories = [{"id": number, "name": "mito"}, {"id": 1, "name": "nucleus"}]

@@ -140,6 +140,14 @@ def test_a_folder_with_one_file_an_instance(tmp_path, image):
     assert pair_masks(tmp_path / "images", tmp_path / "masks").pairs == ((image, folder),)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a"])
+def test_folders_of_masks_named_like_images_and_hidden_files_are_no_masks(tmp_path, image, name):
+    folder = tmp_path / "masks" / name
+    save(folder / "0.png", two_squares())
+    (tmp_path / "masks" / "._old.png").write_bytes(b"\0\5\x16\7")
+    assert pair_masks(tmp_path / "images", tmp_path / "masks").pairs == ((image, folder),)
+
+
 def test_an_empty_folder_is_an_image_without_instances(tmp_path, image):
     (tmp_path / "masks" / "a").mkdir(parents=True)
     conversion = convert_mask_pairs([(image, tmp_path / "masks" / "a")], MaskOptions())
@@ -291,12 +299,13 @@ def test_colours_are_labels_on_any_ground(tmp_path, n_labels, ground):
 
 
 @pytest.mark.parametrize("options", [{}, {"instances": "components"}])
-def test_the_ground_of_a_palette_may_have_any_index(tmp_path, options):
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_ground_of_a_palette_may_have_any_index(tmp_path, options, suffix):
     """As programs number colours that save an RGB picture with a palette."""
     image = save(tmp_path / "images" / "a.png", np.full((20, 100), 90, np.uint8))
     indices = (labels_of(7) + 3) % 8  # ground 3, one of the labels 0
     palette = np.random.default_rng(0).permutation(250)[: 3 * 8].reshape(8, 3)
-    path = tmp_path / "a.png"
+    path = tmp_path / f"a{suffix}"
     picture = Image.fromarray(indices.astype(np.uint8), mode="P")
     picture.putpalette(palette.ravel().tolist())
     picture.save(path)
@@ -323,6 +332,15 @@ def test_soft_edges_of_one_colour_are_no_labels(tmp_path, ground, ink):
     conversion = convert(save(tmp_path / "m" / "a.png", drawn), image)
     assert len(conversion.images[0]) == 3
     assert sorted(areas(conversion)) == pytest.approx([284, 491, 1320], rel=0.03)
+
+
+def test_soft_edges_on_black_are_no_ground_however_much_is_drawn(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((90, 120), 90, np.uint8))
+    drawn = np.zeros((90, 120, 3), np.uint8)
+    for x, y in ((30, 45), (90, 45)):
+        cv2.ellipse(drawn, (x, y), (26, 42), 0, 0, 360, (0, 0, 255), -1, cv2.LINE_AA)
+    conversion = convert(save(tmp_path / "m" / "a.png", drawn), image)
+    assert areas(conversion) == pytest.approx([3540, 3540], rel=0.03)
 
 
 def test_labels_in_shades_of_one_colour_are_labels(tmp_path):

@@ -260,9 +260,50 @@ def test_an_image_all_of_whose_shapes_failed_is_none_without_mitochondria(image,
     assert len(convert(image, yolo(image.parent, "")).images) == 1
 
 
+@pytest.mark.parametrize("kind", ["labelme", "yolo"])
+def test_an_image_all_of_whose_wanted_shapes_failed_is_none_beside_others_either(image, kind):
+    other = [[2, 2], [9, 2], [9, 9]]
+    if kind == "labelme":
+        failed = {**shape([[2, 2], [9, 9]]), "shape_type": "mask"}
+        file = labelme(image.parent, failed, shape(other, label="nucleus"))
+        conversion = convert(image, file, labels={"mito"})
+    else:
+        file = yolo(image.parent, "0 0.5 0.5 0.1 0.1\n1 0.1 0.1 0.5 0.1 0.5 0.5")
+        conversion = convert(image, file, labels={"0"})
+    assert not conversion.images
+    assert len(conversion.failures) == 1
+
+
+def test_labels_that_no_shape_has_are_refused(image):
+    """Each image would be one without mitochondria."""
+    file = labelme(image.parent, shape([[2, 2], [9, 2], [9, 9]]))
+    with pytest.raises(
+        AnnotationError, match=r"no shape has the label mitos; there are mito \(1\)"
+    ):
+        convert(image, file, labels={"mitos"})
+
+
+@pytest.mark.parametrize("word", ["0", "0.0", "0.000000e+00"])
+def test_classes_of_yolo_are_numbers_however_they_are_written(image, word):
+    text = f"{word} 0.1 0.1 0.5 0.1 0.5 0.5\n1.0 0.1 0.1 0.5 0.1 0.5 0.5"
+    (found,) = convert(image, yolo(image.parent, text), labels={"0"}).images
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "1e300", "0.5", "mito"])
+def test_odd_classes_of_yolo_keep_their_words(image, word):
+    text = f"{word} 0.1 0.1 0.5 0.1 0.5 0.5"
+    assert len(convert(image, yolo(image.parent, text), labels={word}).images[0]) == 1
+
+
 def test_shapes_of_other_labels_that_fail_leave_an_image_without_mitochondria(image):
     nuclei = [shape([[2, 2], [9, 2], [9, 9]], label="nucleus")]
     nuclei.append({**shape([[2, 2], [9, 9]], label="nucleus"), "shape_type": "mask"})
-    conversion = convert(image, labelme(image.parent, *nuclei), labels={"mito"})
-    assert [len(found) for found in conversion.images] == [0]
+    other = image.with_name("b.png")
+    other.write_bytes(image.read_bytes())
+    (image.parent / "of_b").mkdir()
+    beside = labelme(image.parent / "of_b", shape([[2, 2], [9, 2], [9, 9]]))
+    pairs = [(image, labelme(image.parent, *nuclei)), (other, beside)]
+    conversion = convert_polygon_pairs(pairs, labels={"mito"})
+    assert [len(found) for found in conversion.images] == [0, 1]
     assert len(conversion.failures) == 1

@@ -17,6 +17,7 @@ from mito_instance.cli.evaluate import main
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.io.imagej_roi_writer import write_roi_zip
+from mito_instance.io.json_file import MARK_OF_EVALUATION
 from mito_instance.masks import rle
 
 HW = (40, 60)
@@ -182,7 +183,8 @@ def test_look_alikes_name_the_micrographs(tmp_path, capsys, side, named):
             sides[name] = str(tmp_path / name / "a.tif")
     path = tmp_path / "o" / "false.json"
     path.parent.mkdir()
-    path.write_text("of an earlier evaluation")
+    (path.parent / "metrics.json").write_text(MARK_OF_EVALUATION)
+    path.write_text("false detections of mito evaluate, of an earlier one")
     assert main([sides["truth"], sides["pred"], "-o", str(tmp_path / "o")]) == 0
     if named is None:
         assert not path.exists()
@@ -471,6 +473,8 @@ def test_an_evaluation_does_not_replace_what_it_reads(files, tmp_path, capsys):
     [
         ("metrics.json", '{"iteration": 19, "total_loss": 1.5}\n'),
         ("report.html", "<h1>Counts</h1>"),
+        ("false.json", '{"info": {"description": "converted by convert_roi"}}'),
+        ("per_image.csv", "image,count\n"),
     ],
 )
 def test_an_evaluation_does_not_replace_files_of_others(files, tmp_path, capsys, name, content):
@@ -481,6 +485,37 @@ def test_an_evaluation_does_not_replace_files_of_others(files, tmp_path, capsys,
     assert f"its {name} is not of mito evaluate" in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == [name]
     assert (folder / name).read_text() == content
+
+
+def test_look_alikes_that_were_corrected_are_not_replaced(files, tmp_path, capsys):
+    folder = tmp_path / "o"
+    assert main([*files, "-o", str(folder)]) == 0
+    corrected = '{"info": {"description": "converted by convert_roi"}}'
+    (folder / "false.json").write_text(corrected)
+    assert main([*files, "-o", str(folder), "--truth-incomplete"]) == 2
+    assert "its false.json is not of mito evaluate" in capsys.readouterr().err
+    assert (folder / "false.json").read_text() == corrected
+
+
+def test_a_file_that_cannot_be_opened_any_more_costs_no_evaluation(tmp_path, monkeypatch):
+    pixels = np.zeros((20, 30), np.uint8)
+    pixels[4:9, 5:20] = 1
+    for folder in ("truth", "pred"):
+        (tmp_path / folder / "raw").mkdir(parents=True)
+        for name in ("a.png", "b.png", "raw/c.png"):
+            Image.fromarray(pixels).save(tmp_path / folder / name)
+    opened, is_gone = Path.open, tmp_path / "truth" / "b.png"
+
+    def refusing(self, *args, **kwargs):
+        assert self.parent.name != "raw"  # what is not evaluated is not read either
+        if self == is_gone:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    folder = tmp_path / "o"
+    assert main([str(tmp_path / "truth"), str(tmp_path / "pred"), "-o", str(folder)]) == 1
+    assert json.loads((folder / "metrics.json").read_text())["run"]["inputs"]["truth"]["sha256"]
 
 
 def test_an_evaluation_is_not_written_among_rois_of_others(files, tmp_path, capsys):

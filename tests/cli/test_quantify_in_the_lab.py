@@ -162,6 +162,48 @@ def test_regions_of_a_stack(tmp_path, capsys):
     assert "is for page 1" in rows[0]["message"]
 
 
+def test_a_region_without_a_channel_holds_for_all_channels(tmp_path, capsys):
+    """As ImageJ leaves it open where a composite shows all of them."""
+    stack = np.stack([[micrograph((5, 5, 10), (60, 60, 10))] * 2] * 3)
+    tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+    roi = roifile.roiread(outline(tmp_path / "second.roi", 0, 0, 100, 100))
+    roi.z_position, roi.t_position = 2, 1
+    roi.tofile(tmp_path / "second.roi")
+    _, rows, _ = run(capsys, tmp_path / "s.tif", "--region", tmp_path / "second.roi")
+    assert [row["count"] for row in rows] == ["", "", "2", "2", "", ""]
+
+
+def test_channels_that_count_each_for_itself_are_said(tmp_path, capsys, caplog):
+    stack = np.stack([[micrograph((5, 5, 10))] * 2] * 3)
+    for name in "ab":
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZCYX"})
+    tifffile.imwrite(tmp_path / "z.tif", stack[:, 0], imagej=True, metadata={"axes": "ZYX"})
+    _, rows, _ = run(capsys, tmp_path)
+    assert len(rows) == 15
+    assert f"{tmp_path / 'a.tif'} and 1 more files: has 2 channels" in caplog.text
+    caplog.clear()
+    run(capsys, tmp_path / "z.tif")
+    assert "channels" not in caplog.text
+
+
+def test_outlines_of_slices_on_a_single_image_are_said(folder, capsys, caplog):
+    rois = [outline(folder / f"{page}.roi", 0, 0, 20, 20, position=page) for page in (1, 2)]
+    roifile.roiwrite(folder / "cells.zip", [roifile.roiread(roi) for roi in rois])
+    run(capsys, folder / "ko", "--region", folder / "cells.zip")
+    assert caplog.text.count("carry 2 slice positions; all of them are its region") == 1
+
+
+def test_lines_that_are_no_part_of_a_region_are_said(folder, capsys, caplog):
+    cell = roifile.roiread(outline(folder / "cell.roi", 0, 0, 50, 50))
+    line = roifile.roiread(outline(folder / "line.roi", 0, 0, 90, 90))
+    line.roitype, line.name = roifile.ROI_TYPE.POLYLINE, "cell 2"
+    roifile.roiwrite(folder / "cells.zip", [cell, line])
+    _, rows, _ = run(capsys, folder / "ko" / "a.png", "--region", folder / "cells.zip")
+    assert rows[0]["region_area_px"] == "2500"
+    assert "1 ROIs are no part of the region, first cell 2: segmented line" in caplog.text
+
+
 def test_one_region_file_may_be_of_a_longer_stack(tmp_path, capsys, caplog):
     stack = np.stack([micrograph((5, 5, 10), (60, 60, 10))] * 2)
     tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "ZYX"})

@@ -57,10 +57,12 @@ def test_coco_json_is_read_as_such(tmp_path, truth):
         pytest.param([3], "result 0: must be an object", id="no-object"),
         pytest.param([result(), {"image_id": 1}], "result 1: an RLE needs", id="no-mask"),
         pytest.param(
-            [result(score=1.5)], r"score must be a number in \[0, 1\], got 1.5", id="score"
+            [result(score=1.5)], r"result 0: score must lie in \[0, 1\], got 1.5", id="score"
         ),
-        pytest.param([result(score=None)], "score must be .* got NoneType", id="no-score"),
-        pytest.param([result(score=float("nan"))], "score must be .* got nan", id="nan"),
+        pytest.param([result(score=None)], "score: must be a number, got None", id="no-score"),
+        pytest.param([result(score=float("nan"))], "score must lie .* got nan", id="nan"),
+        pytest.param([result(score=10**400)], "score: must be a number", id="huge-score"),
+        pytest.param([result(image_id=True)], "result 0: .* image_id", id="id-is-true"),
         pytest.param([result(segmentation={"size": [9, 9], "counts": "1"})], "9, 9", id="size"),
     ],
 )

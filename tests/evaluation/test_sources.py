@@ -265,6 +265,12 @@ def test_rois_in_a_folder_below_label_images_are_not_read(files):
     assert "its label images are read, and not the ROIs in folders below" in source.notices[0]
 
 
+def test_label_images_with_rois_below_need_no_micrographs(files):
+    (files / "labels" / "old").mkdir()
+    write_rois(files / "labels" / "old" / "a.zip", BOXES[:1])
+    assert [len(image) for image in read_source(files / "labels").images] == [2, 2]
+
+
 @pytest.mark.parametrize("images", ["a.tif", "*.tif"])
 def test_micrographs_above_their_rois_are_no_label_images(files, images):
     for name in "ab":

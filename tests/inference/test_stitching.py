@@ -350,6 +350,25 @@ def test_a_speck_inside_a_long_object_does_not_replace_it(speck_x, tmp_path):
     assert boxes_found(script, tmp_path) == [(300, 290, 1200, 350, 0.95)]
 
 
+@pytest.mark.parametrize("score", [0.34, 0.93])
+def test_two_in_one_at_a_seam_do_not_join_what_their_tile_shows_apart(score, tmp_path):
+    upper, lower = (300, 290, EDGE, 350, 0.95), (300, 352, EDGE, 410, 0.94)
+    script = {
+        (0, 0): [upper, lower, (300, 290, EDGE, 410, score)],
+        (START, 0): [(START, 290, 1200, 350, 0.95), (START, 352, 1200, 410, 0.94)],
+    }
+    expected = [(300, 290, 1200, 350, 0.95), (300, 352, 1200, 410, 0.94)]
+    assert boxes_found(script, tmp_path) == expected
+
+
+def test_a_better_speck_at_the_seam_does_not_take_the_long_one_from_its_tile(tmp_path):
+    script = {
+        (0, 0): [(300, 290, EDGE, 350, 0.9), (EDGE - 30, 300, EDGE, 340, 0.95)],
+        (START, 0): [(START, 290, 1200, 350, 0.9)],
+    }
+    assert [box[:4] for box in boxes_found(script, tmp_path)] == [(300, 290, 1200, 350)]
+
+
 def test_the_tip_of_a_neighbour_does_not_replace_a_piece(tmp_path):
     neighbour = (EDGE - 4, 330, 1000, 340, 0.9)  # the left tile sees 4 px of it
     script = {

@@ -317,6 +317,21 @@ def test_other_entries_of_a_zip_are_listed(tmp_path):
     assert isinstance(third, ImageJRoi)
 
 
+def test_what_macos_leaves_beside_rois_in_a_zip_is_none(tmp_path):
+    entries = [("rois/m.roi", roi_bytes()), ("rois/._m.roi", b"\0\5\x16\7")]
+    first, second = read_rois(write_zip(tmp_path / "set.zip", entries))
+    assert isinstance(first, ImageJRoi)
+    assert (second.reason, second.is_damaged) == ("not an .roi entry", False)
+
+
+def test_a_few_bytes_do_not_become_outlines_without_end(tmp_path):
+    oval = roifile.ImagejRoi.frombytes(box_bytes(roifile.ROI_TYPE.OVAL, 0, 0, 9, 30_000)).tobytes()
+    path = write_zip(tmp_path / "set.zip", [(f"{n}.roi", oval) for n in range(400)])
+    with pytest.raises(AnnotationError, match=r"set\.zip: outlines must have 20000000 corners"):
+        for _ in read_rois(path):
+            pass
+
+
 def test_a_damaged_entry_leaves_the_others(tmp_path):
     path = write_zip(tmp_path / "set.zip", [("a.roi", roi_bytes()), ("b.roi", roi_bytes())])
     data = bytearray(path.read_bytes())

@@ -27,6 +27,22 @@ def test_escape(text, expected):
     assert html.escape(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(0.00042, "0.00042", id="small"),
+        pytest.param(-0.0004, "-0.0004", id="small-negative"),
+        pytest.param(0.0005, "0.001", id="shown"),
+        pytest.param(0.0, "0.000", id="none"),
+        pytest.param(12.3456, "12.346", id="large"),
+        pytest.param(3, "3", id="whole"),
+        pytest.param(math.nan, "–", id="unknown"),
+    ],
+)
+def test_a_small_number_is_not_0(value, expected):
+    assert html.number(value) == expected
+
+
 def test_elements_escape_content_and_attributes():
     found = html.element("p", "a < b", html.element("b", "c"), title='x" onclick="y', class_="k")
     assert found == ('<p title="x&quot; onclick=&quot;y" class="k">a &lt; b<b>c</b></p>')
