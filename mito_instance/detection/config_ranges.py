@@ -43,7 +43,9 @@ _OF_TRAINING: Limits = {
     "MITO.HARD_BOX_FRACTION": (_ABOVE, 0, 1),
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
 }
-_SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+# Detectron2's third one, WarmupStepWithFixedGammaLR, fails in the last step.
+_SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR")
+_MASK_RCNN = "MitoMaskRCNN"
 _WARMUPS = ("constant", "linear")
 _CLIP_TYPES = ("value", "norm")
 # Detectron2's keys that nothing here reads, and what does it instead.
@@ -161,6 +163,13 @@ def check_training(cfg: CfgNode) -> None:
         )
     if cfg.SEED >= 0:
         raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")
+    classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    if classes > 1 and cfg.MODEL.META_ARCHITECTURE != _MASK_RCNN:
+        raise ConfigError(
+            "MODEL.ROI_HEADS.NUM_CLASSES: must be 1, got "
+            f"{classes}: a semantic network learns one foreground; give a file with the "
+            "mitochondria alone"
+        )
     if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d":
         if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
             raise ConfigError(
@@ -226,7 +235,7 @@ def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
         logger.warning("keys of Detectron2 that are not read here: %s", ", ".join(idle))
     for key, ours in _PARTS.items():
         name = _value(cfg, key)
-        if cfg.MODEL.META_ARCHITECTURE == "MitoMaskRCNN" and name not in ours:
+        if cfg.MODEL.META_ARCHITECTURE == _MASK_RCNN and name not in ours:
             logger.warning(
                 "%s %s: knows none of our keys (MITO.HARD_BOX_FRACTION, MITO.MIN_OBJECTNESS, …); "
                 "take %s",
@@ -243,7 +252,7 @@ def warn_of_frozen_noise(cfg: CfgNode) -> None:
         cfg: with all overrides.
     """
     stages = cfg.MODEL.BACKBONE.FREEZE_AT
-    if stages and not cfg.MODEL.WEIGHTS and cfg.MODEL.META_ARCHITECTURE == "MitoMaskRCNN":
+    if stages and not cfg.MODEL.WEIGHTS and cfg.MODEL.META_ARCHITECTURE == _MASK_RCNN:
         logger.warning(
             "MODEL.WEIGHTS '': the first layers are random and, with MODEL.BACKBONE.FREEZE_AT %d, "
             "stay so; set it to 0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -49,6 +49,11 @@ def launch_processes(
             f"--num-gpus {num_gpus}: this training runs on the CPU (MODEL.DEVICE {device}); "
             "leave --num-gpus out, one process uses all cores"
         )
+    if num_gpus > 1 and ":" in device:
+        raise ConfigError(
+            f"--num-gpus {num_gpus}: MODEL.DEVICE {device} names one GPU; use cuda, and choose "
+            "GPUs by CUDA_VISIBLE_DEVICES"
+        )
     if num_gpus > 1 and num_gpus > torch.cuda.device_count():
         raise ConfigError(
             f"--num-gpus {num_gpus}: this machine has {torch.cuda.device_count()}; "
@@ -66,7 +71,7 @@ def launch_processes(
         )
     try:
         launch(
-            worker,
+            partial(and_leave, worker),
             num_gpus,
             num_machines=num_machines,
             machine_rank=machine_rank,
@@ -76,6 +81,16 @@ def launch_processes(
     except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
         raise ConfigError(f"--num-gpus {num_gpus}: a process failed: {last}") from error
+
+
+def and_leave(worker: Callable[..., None], *args: Any) -> None:
+    """Run ``worker(*args)`` and end the threads of the process group, if there is one.
+
+    A process that exits with them running is aborted now and then, after all is done.
+    """
+    worker(*args)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def share_batch_statistics(network: nn.Module, device: str) -> nn.Module:

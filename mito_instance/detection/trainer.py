@@ -87,6 +87,7 @@ class Trainer(DefaultTrainer):
         if comm.is_main_process():
             warn_of_idle_keys(cfg, has_validation=validate is not None)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        check_training(cfg)  # another number of GPUs has another rate and other steps
         self.cfg = cfg
         self.seed = seed
         self.notes = notes

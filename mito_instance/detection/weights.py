@@ -173,7 +173,10 @@ class SafeCheckpointer(DetectionCheckpointer):
         self._by_heuristics = False
         if not path:
             return super().load(path, *args, **kwargs)
-        return super().load(self._local(path), *args, **kwargs)
+        local = self._local(path)
+        if "?" in local:  # Detectron2 would cut the path off there
+            raise WeightsError(f"{local}: paths with a ? cannot be loaded; rename the folder")
+        return super().load(local, *args, **kwargs)
 
     def _local(self, path: str) -> str:
         """The file on this computer; that of an address is fetched if it is not there yet."""

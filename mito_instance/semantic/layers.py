@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
+from mito_instance.detection.config_ranges import LEAST_TILE_PX
 from mito_instance.errors import ConfigError
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -136,6 +137,13 @@ def build_3d(cfg: CfgNode) -> nn.Module:
                 f"{name}: must be a multiple of {stride}, and at least twice that (all of "
                 f"MITO.SEMANTIC.STRIDES_3D together), got {size}"
             )
+    least_px = {
+        "MITO.SEMANTIC.WINDOW_PX": (int(keys.WINDOW_PX), LEAST_TILE_PX),
+        "MITO.SEMANTIC.WINDOW_OVERLAP_PX": (int(keys.WINDOW_OVERLAP_PX), 0),
+    }
+    for name, (size, least) in least_px.items():
+        if size < least:
+            raise ConfigError(f"{name}: must be at least {least}, got {size}")
     if int(keys.BLOCK_SLICES) < int(keys.PATCH_SLICES):
         raise ConfigError(
             f"MITO.SEMANTIC.BLOCK_SLICES: must not be less than PATCH_SLICES {keys.PATCH_SLICES}, "

@@ -10,6 +10,7 @@ from mito_instance.detection.config_ranges import (
     warn_of_idle_keys,
 )
 from mito_instance.detection.precision import Precision, choose_device
+from mito_instance.detection.trainer import Trainer
 from mito_instance.errors import ConfigError
 from mito_instance.inference import tiling
 
@@ -305,6 +306,27 @@ def test_crops_for_another_number_of_gpus_are_one_line(light_config):
     check_training(load_config(light_config, [*words, "2"]))
     with pytest.raises(ConfigError, match=r"^SOLVER\.REFERENCE_WORLD_SIZE: must be 0, or divide"):
         check_training(load_config(light_config, [*words, "8"]))
+
+
+def test_rates_are_checked_as_this_number_of_gpus_has_them(light_config):
+    words = ["SOLVER.BASE_LR", "0.02", "SOLVER.BASE_LR_END", "0.005", "MODEL.DEVICE", "cpu"]
+    words += ["SOLVER.IMS_PER_BATCH", "16", "SOLVER.REFERENCE_WORLD_SIZE", "8"]
+    with pytest.raises(ConfigError, match=r"at most SOLVER\.BASE_LR \(0\.0025\), got 0\.005"):
+        Trainer(load_config(light_config, words), None, 0)
+
+
+def test_a_schedule_whose_last_step_fails_is_refused(light_config):
+    words = ["SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"]
+    with pytest.raises(ConfigError, match=r"^SOLVER\.LR_SCHEDULER_NAME: must be one of"):
+        check_training(load_config(light_config, words))
+
+
+@pytest.mark.parametrize("name", ["unet2d", "unet3d"])
+def test_a_semantic_network_learns_one_class(light_config, name):
+    """It would learn and count all of them as mitochondria."""
+    config = light_config.with_name("semantic") / f"{name}.yaml"
+    with pytest.raises(ConfigError, match=r"^MODEL\.ROI_HEADS\.NUM_CLASSES: must be 1, got 2"):
+        check_training(load_config(config, ["MODEL.ROI_HEADS.NUM_CLASSES", "2"]))
 
 
 def test_a_3d_network_pastes_nothing_and_says_so(light_config):

@@ -17,6 +17,7 @@ from detectron2.utils import comm  # noqa: E402
 from mito_instance.detection import processes  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.processes import (  # noqa: E402
+    and_leave,
     check_same_start,
     patient_group,
     share_batch_statistics,
@@ -91,7 +92,7 @@ def test_two_processes_equal_one(tiny, light_config, one_box_each, tmp_path):
     words = [*tiny, *(str(word) for pair in keys.items() for word in pair)]
     arguments = (light_config, words, tmp_path)
     train_and_store(*arguments)
-    launch(train_and_store, 2, dist_url="auto", args=arguments)
+    launch(and_leave, 2, dist_url="auto", args=(train_and_store, *arguments))
     alone, first, second = (
         torch.load(tmp_path / name, weights_only=True) for name in ("1_0.pt", "2_0.pt", "2_1.pt")
     )
@@ -117,7 +118,7 @@ def start_iteration_of_rank(output):
 
 
 def test_processes_that_would_go_on_from_different_steps_are_refused(tmp_path):
-    launch(start_iteration_of_rank, 2, dist_url="auto", args=(tmp_path,))
+    launch(and_leave, 2, dist_url="auto", args=(start_iteration_of_rank, tmp_path))
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
     assert said[0] == said[1]
     assert said[0].startswith("runs/a: processes would go on from different steps (0 to 5); put")
@@ -145,7 +146,7 @@ def what_main_measured(output):
 
 
 def test_all_processes_wait_for_what_the_first_one_measures(tmp_path):
-    launch(what_main_measured, 2, dist_url="auto", args=(tmp_path,))
+    launch(and_leave, 2, dist_url="auto", args=(what_main_measured, tmp_path))
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [
         {"ap": 0.5}
     ] * 2
@@ -168,7 +169,9 @@ def test_machines_and_gpus_reach_the_launcher(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     more = {"num_machines": 2, "machine_rank": 1, "dist_url": "tcp://10.0.0.1:5000"}
     processes.launch_processes(print, ("a",), device="cuda", num_gpus=4, **more)
-    assert called == [((print, 4), {**more, "args": ("a",)})]
+    (((worker, n), options),) = called
+    assert (worker.func, worker.args, n) == (and_leave, (print,), 4)
+    assert options == {**more, "args": ("a",)}
 
 
 @pytest.mark.parametrize(
@@ -184,6 +187,12 @@ def test_numbers_of_devices_that_cannot_be_are_one_line(monkeypatch, options, me
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     with pytest.raises(ConfigError, match=message):
         processes.launch_processes(print, (), device="cuda", **options)
+
+
+def test_a_single_gpu_is_not_that_of_several_processes(monkeypatch):
+    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(ConfigError, match=r"MODEL\.DEVICE cuda:1 names one GPU; use cuda"):
+        processes.launch_processes(print, (), device="cuda:1", num_gpus=2)
 
 
 def test_a_process_that_fails_is_one_line(monkeypatch):

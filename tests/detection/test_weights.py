@@ -124,6 +124,14 @@ def test_saved_matrices_are_half_and_vectors_full_precision(tmp_path):
     torch.testing.assert_close(other[0].weight, network[0].weight, atol=1e-3, rtol=1e-3)
 
 
+def test_a_path_with_a_question_mark_is_refused(tmp_path):
+    path = tmp_path / "lr0.01?" / "model.safetensors"
+    path.parent.mkdir()
+    save_model(small_network(), path)
+    with pytest.raises(WeightsError, match=r"paths with a \? cannot be loaded; rename the folder"):
+        SafeCheckpointer(small_network()).load(str(path))
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     save_model(small_network(), tmp_path / "m.safetensors")
     with pytest.raises(WeightsError, match=r"1 of 2 tensors are missing and 1 have another shape"):

@@ -12,6 +12,7 @@ pytest.importorskip("monai")
 from mito_instance.detection.architectures import build_predictor  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.errors import ConfigError  # noqa: E402
 from mito_instance.inference.augmentation import with_augmentation  # noqa: E402
 from mito_instance.inference.pipeline import predict_page  # noqa: E402
 from mito_instance.io.images import read_page  # noqa: E402
@@ -45,6 +46,20 @@ def files(volume, tmp_path_factory):
         cv2.imwrite(str(folder / f"z{number + 5}.png"), grey)
     tifffile.imwrite(folder / "stack.tif", volume)
     return folder
+
+
+def test_an_overlap_as_large_as_the_windows_is_halved(files):
+    cfg = load_config(CONFIG, [*SMALL, "MITO.SEMANTIC.WINDOW_OVERLAP_PX", "64"])
+    torch.manual_seed(0)
+    predictor = build_predictor(cfg, build_network(cfg))
+    assert predictor.prepare_page(read_page(files / "stack.tif", 3)).shape == (70, 40)
+
+
+@pytest.mark.parametrize(("key", "value"), [("WINDOW_PX", "32"), ("WINDOW_OVERLAP_PX", "-8")])
+def test_windows_that_no_page_can_be_cut_into_are_found_at_the_start(key, value):
+    cfg = load_config(CONFIG, [*SMALL, f"MITO.SEMANTIC.{key}", value])
+    with pytest.raises(ConfigError, match=f"{key}: must be at least"):
+        build_network(cfg)
 
 
 def test_pages_and_numbered_files_give_the_same_maps_in_any_order(build, files):
