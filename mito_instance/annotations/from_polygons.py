@@ -8,7 +8,13 @@ from pathlib import Path
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.pairing import Pairing, pair_by_name
-from mito_instance.annotations.polygon_files import Shape, Shapes, read_labelme, read_yolo
+from mito_instance.annotations.polygon_files import (
+    Shape,
+    Shapes,
+    class_number,
+    read_labelme,
+    read_yolo,
+)
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
@@ -92,8 +98,9 @@ def convert_polygon_pairs(
         pixel_size: of all images, in place of what the files say.
 
     Raises:
-        AnnotationError: if no shape at all has one of the labels.
+        AnnotationError: if no shape at all has one of the labels, though all could be read.
     """
+    wanted = None if labels is None else {*labels, *map(class_number, labels)}
     conversion = Conversion()
     skipped: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -111,11 +118,12 @@ def convert_polygon_pairs(
             found = _shapes(file, image_hw)
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
+            n_unread += 1
             continue
         skipped.update(found.skipped)
         conversion.failures.extend(shape.reason for shape in found.failures)
         n_failures = len(conversion.failures)
-        shapes = [shape for shape in found.shapes if labels is None or shape.label in labels]
+        shapes = [shape for shape in found.shapes if wanted is None or shape.label in wanted]
         skipped.update({"of other labels": len(found.shapes) - len(shapes)})
         seen.update(shape.label for shape in found.shapes)
         used.update(shape.label for shape in shapes)
@@ -123,7 +131,7 @@ def convert_polygon_pairs(
         unread = [
             shape
             for shape in found.failures
-            if labels is None or shape.label is None or shape.label in labels
+            if wanted is None or shape.label is None or shape.label in wanted
         ]
         n_unread += len(unread)
         if not masks and (unread or len(conversion.failures) > n_failures):

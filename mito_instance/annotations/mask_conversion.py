@@ -132,7 +132,7 @@ def convert_mask_folder(
     did: dict[str, list[str]] = {}
     repairs: dict[str, list[str]] = {}
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    files = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if visible and not files:
         raise AnnotationError(
             f"{folder}: holds no PNG, JPEG, BMP or TIFF but {len(visible)} other files, such as "

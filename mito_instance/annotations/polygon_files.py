@@ -137,7 +137,7 @@ def read_yolo(path: Path, image_hw: tuple[int, int]) -> Shapes:
         words = line.split()
         if not words:
             continue
-        where, label = f"{path}: line {number}", _class_number(words[0])
+        where, label = f"{path}: line {number}", class_number(words[0])
         try:
             ring = _yolo_ring(words[1:], image_hw, where)
         except AnnotationError as error:
@@ -147,7 +147,7 @@ def read_yolo(path: Path, image_hw: tuple[int, int]) -> Shapes:
     return found
 
 
-def _class_number(word: str) -> str:
+def class_number(word: str) -> str:
     """A class of YOLO, which some programs write as ``0.0`` or ``0.000000e+00``."""
     try:
         value = float(word)

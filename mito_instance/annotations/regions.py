@@ -22,7 +22,8 @@ class Regions:
 
     A file (``.roi``, a zip of them, or a TIFF with an overlay) holds for all images; the files
     of a folder hold each for the image of its name. Several outlines of an image are one region
-    together. In a stack, an outline with a slice position holds for that page, one without for
+    together. In a stack, an outline with a slice position holds for that page, one without a
+    channel for all channels of its slice, one without any position for
     all pages.
 
     Args:
@@ -136,13 +137,13 @@ def _outlines(roi_set: RoiSet) -> list[ImageJRoi]:
                 rois.append(roi)
             elif roi.is_damaged:
                 raise AnnotationError(f"{roi.source}: {roi.reason}")
-            elif roi.reason.endswith(NO_AREA):
+            elif roi.reason.endswith(f"line {NO_AREA}"):  # points and texts enclose nothing
                 lines.append(roi)
     if not rois:
         raise AnnotationError(f"{roi_set.name}: holds no area ROI; outline the region in Fiji")
     if lines:
         logger.warning(
-            "%s: %d ROIs are no part of the region, first %s: %s; draw areas in Fiji",
+            "%s: %d lines are no part of the region, first %s: %s; draw areas in Fiji",
             roi_set.name,
             len(lines),
             lines[0].name,

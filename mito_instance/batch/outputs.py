@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 DRAWN_FROM = "; drawn from "
 """In the description of every page of a TIFF of overlays."""
 
-NOT_DRAWN = "left out, or could not be drawn"
-"""At the end of the description of a page that failed."""
+_NOT_DRAWN = "could not be drawn"
+
+NOT_DRAWN = f"left out, or {_NOT_DRAWN}"
+"""At the end of the description of a page that is black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def _check_overlays(folder: Path, images: Sequence[Path]) -> None:
 
 def _is_drawn(description: str) -> bool:
     """Whether the text of a page says that it is an overlay, or stands for one."""
-    return DRAWN_FROM in description or description.endswith("could not be drawn")
+    return DRAWN_FROM in description or description.endswith(_NOT_DRAWN)
 
 
 def _refuse_pictures(folder: Path, stems: Iterable[str]) -> None:

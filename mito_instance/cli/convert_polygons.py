@@ -53,7 +53,8 @@ def build_parser() -> CommandParser:
         "--labels",
         nargs="+",
         metavar="LABEL",
-        help="Labelme labels or YOLO class numbers that are mitochondria (default: all)",
+        help="Labelme labels or YOLO class numbers that are mitochondria; refused where no "
+        "shape has one (default: all)",
     )
     parser.add_argument(
         "--pixel-size-nm",

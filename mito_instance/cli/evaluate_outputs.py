@@ -18,7 +18,7 @@ from mito_instance.cli.evaluate_rois import write_error_rois
 from mito_instance.errors import ConfigError
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
-from mito_instance.evaluation.sources import ROI_SUFFIXES
+from mito_instance.evaluation.sources import has_labels
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
 from mito_instance.io.json_file import MARK_OF_EVALUATION
@@ -64,16 +64,18 @@ def check_folder(folder: Path, read: Sequence[Path]) -> None:
             "name another folder"
         )
     marks = {
-        "metrics.json": MARK_OF_EVALUATION,
-        "report.html": TITLE,
-        "false.json": _MARK_OF_FALSE,  # one that was corrected is a person's
+        "metrics.json": (MARK_OF_EVALUATION,),
+        "report.html": (TITLE,),
+        # One that another command wrote is a person's; earlier versions wrote no mark.
+        "false.json": (_MARK_OF_FALSE, '{"info": {}'),
     }
     for name in OUTPUT_NAMES:
         file = folder / name
-        is_marked = name not in marks or (
-            file.is_file() and marks[name].encode() in file.read_bytes()
-        )
-        if file.is_file() and not (is_evaluated and is_marked):
+        if not file.is_file():
+            continue
+        content = file.read_bytes() if name in marks else b""
+        is_marked = name not in marks or any(mark.encode() in content for mark in marks[name])
+        if not (is_evaluated and is_marked):
             raise ConfigError(
                 f"-o {folder}: its {name} is not of mito evaluate, and is not replaced; name "
                 "another folder"
@@ -161,7 +163,7 @@ def run_record(args: argparse.Namespace) -> dict[str, Any]:
         "inputs": {
             # A folder of regions may have those of other images as well.
             name: {"path": str(path)}
-            | ({} if name == "region" and path.is_dir() else {"sha256": _sha256(path)})
+            | ({} if name == "region" and path.is_dir() else {"sha256": _sha256(path, args.images)})
             for name, path in inputs.items()
         },
         "versions": {
@@ -172,13 +174,13 @@ def run_record(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _sha256(path: Path) -> str:
-    """Digest of a file, or of the names and contents of the files of a folder and ROIs below it.
+def _sha256(path: Path, images: Path | None) -> str:
+    """Digest of a file, or of the names and contents of the files of a folder that are read.
 
     A file that cannot be read was named before; its name alone counts.
     """
     digest = hashlib.sha256()
-    for file in _files_of(path) if path.is_dir() else [path]:
+    for file in _files_of(path, images) if path.is_dir() else [path]:
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode("utf-8", "backslashreplace") + b"\0")
         try:
@@ -190,10 +192,7 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _files_of(folder: Path) -> list[Path]:
-    """What is read of a folder: what lies in it, and ROIs of any depth."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and (file.parent == folder or file.suffix.lower() in ROI_SUFFIXES)
-    )
+def _files_of(folder: Path, images: Path | None) -> list[Path]:
+    """Files of a folder of any depth; of one of label images those that lie in it."""
+    entries = folder.iterdir() if has_labels(folder, images) else folder.rglob("*")
+    return sorted(file for file in entries if file.is_file())

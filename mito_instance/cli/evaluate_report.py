@@ -75,8 +75,9 @@ def _headline(
     cards += [
         (title, html.number(summary[name]), remark)
         for title, name, remark in (
-            ("Splits", "n_split", f"{summary['excess_fragments']} instances too many"),
-            ("Merges", "n_merge", f"{summary['excess_merged']} instances too few"),
+            ("Splits", "n_split", "one true, several predicted"),
+            ("Merges", "n_merge", "several true, one predicted"),
+            ("Both at once", "n_many_to_many", "several true and predicted, entangled"),
             ("Missed", "n_missed", "true, not predicted"),
             ("False", "n_false", "predicted, not true"),
         )

@@ -50,8 +50,13 @@ def size_section(metrics: Metrics) -> html.Html:
             ),
             wide=True,
         ),
-        html.table(columns, rows, "By area"),
-        html.table(columns, at_border, "Instances that the border of the image cuts, apart"),
+        html.table(columns, rows, "By area", is_sortable=False),
+        html.table(
+            columns,
+            at_border,
+            "Instances that the border of the image cuts, apart",
+            is_sortable=False,
+        ),
     )
 
 

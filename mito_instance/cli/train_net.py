@@ -128,7 +128,7 @@ def _train(args: argparse.Namespace) -> int:
         )
     if not args.eval_only and not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN: nothing to train on; pass --train JSON")
-    if "?" in str(cfg.OUTPUT_DIR):  # where Detectron2 cuts paths off
+    if "?" in str(cfg.OUTPUT_DIR) and not args.eval_only:  # where Detectron2 cuts paths off
         raise ConfigError(f"OUTPUT_DIR: must be without ?, got {cfg.OUTPUT_DIR}")
     make_folder(Path(cfg.OUTPUT_DIR))
     launch_processes(

@@ -11,6 +11,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
+from mito_instance.detection.architectures import MASK_RCNN
 from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,6 @@ _OF_TRAINING: Limits = {
 }
 # Detectron2's third one, WarmupStepWithFixedGammaLR, fails in the last step.
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR")
-_MASK_RCNN = "MitoMaskRCNN"
 _WARMUPS = ("constant", "linear")
 _CLIP_TYPES = ("value", "norm")
 # Detectron2's keys that nothing here reads, and what does it instead.
@@ -164,7 +164,7 @@ def check_training(cfg: CfgNode) -> None:
     if cfg.SEED >= 0:
         raise ConfigError(f"SEED {cfg.SEED}: is not read here; pass --seed {cfg.SEED} instead")
     classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    if classes > 1 and cfg.MODEL.META_ARCHITECTURE != _MASK_RCNN:
+    if classes > 1 and cfg.MODEL.META_ARCHITECTURE != MASK_RCNN:
         raise ConfigError(
             "MODEL.ROI_HEADS.NUM_CLASSES: must be 1, got "
             f"{classes}: a semantic network learns one foreground; give a file with the "
@@ -235,7 +235,7 @@ def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
         logger.warning("keys of Detectron2 that are not read here: %s", ", ".join(idle))
     for key, ours in _PARTS.items():
         name = _value(cfg, key)
-        if cfg.MODEL.META_ARCHITECTURE == _MASK_RCNN and name not in ours:
+        if cfg.MODEL.META_ARCHITECTURE == MASK_RCNN and name not in ours:
             logger.warning(
                 "%s %s: knows none of our keys (MITO.HARD_BOX_FRACTION, MITO.MIN_OBJECTNESS, …); "
                 "take %s",
@@ -252,7 +252,7 @@ def warn_of_frozen_noise(cfg: CfgNode) -> None:
         cfg: with all overrides.
     """
     stages = cfg.MODEL.BACKBONE.FREEZE_AT
-    if stages and not cfg.MODEL.WEIGHTS and cfg.MODEL.META_ARCHITECTURE == _MASK_RCNN:
+    if stages and not cfg.MODEL.WEIGHTS and cfg.MODEL.META_ARCHITECTURE == MASK_RCNN:
         logger.warning(
             "MODEL.WEIGHTS '': the first layers are random and, with MODEL.BACKBONE.FREEZE_AT %d, "
             "stay so; set it to 0",

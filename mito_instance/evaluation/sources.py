@@ -20,7 +20,7 @@ from mito_instance.io.coco import read_coco
 from mito_instance.io.images import IMAGE_SUFFIXES, find_images, page_headers, page_pixel_sizes
 from mito_instance.masks.labels import label_rles
 
-ROI_SUFFIXES = frozenset({".zip", ".roi"})
+_ROI_SUFFIXES = frozenset({".zip", ".roi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,18 @@ def read_source(
     if not path.exists():
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
-    has_labels = _has_labels(path, images)
-    if _is_of(path, ROI_SUFFIXES, recursive=not has_labels):
+    is_of_labels = has_labels(path, images)
+    if _is_of(path, _ROI_SUFFIXES, recursive=not is_of_labels):
         line = f"{path}: holds images as well; its ROIs are read"
-        return _noted(_read_rois(path, images, images_true), [line] if has_labels else [])
+        return _noted(_read_rois(path, images, images_true), [line] if is_of_labels else [])
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_of_labels and images is None and _is_of(path, _ROI_SUFFIXES):
+            try:
+                return _read_labels(path, None)
+            except MitoInstanceError:  # no label images: the micrographs of the ROIs below
+                return _read_rois(path, None, images_true)
         line = f"{path}: its label images are read, and not the ROIs in folders below"
-        return _noted(_read_labels(path, images), [line] if _is_of(path, ROI_SUFFIXES) else [])
+        return _noted(_read_labels(path, images), [line] if _is_of(path, _ROI_SUFFIXES) else [])
     if truth is not None and is_results_list(path):
         if truth.is_dir() or truth.suffix.lower() != ".json":
             raise ConfigError(
@@ -119,7 +124,7 @@ def _is_of(path: Path, suffixes: Collection[str], *, recursive: bool = True) -> 
     return path.suffix.lower() in suffixes
 
 
-def _has_labels(path: Path, images: Path | None) -> bool:
+def has_labels(path: Path, images: Path | None) -> bool:
     """Whether pictures lie in a folder itself that are not the micrographs, which may lie there."""
     if not path.is_dir() or not _is_of(path, IMAGE_SUFFIXES, recursive=False):
         return False

@@ -64,7 +64,9 @@ def area_strata(images: Sequence[ImageResult], unit: str) -> list[Stratum]:
     else:
         everything = np.concatenate([np.zeros(0), *true])
         shares = np.arange(1, N_QUANTILES) / N_QUANTILES
-        edges = np.unique(np.quantile(everything, shares)) if len(everything) else np.zeros(0)
+        # Areas are whole numbers: the strata are the same, and their names short.
+        edges = np.unique(np.ceil(np.quantile(everything, shares))) if len(everything) else []
+        edges = np.asarray(edges, dtype=np.float64)
         word = "px"
     bounds = [0.0, *edges.tolist(), np.inf]
     return [
@@ -98,9 +100,10 @@ def _areas(image: ImageResult, side: SideResult, unit: str) -> npt.NDArray[np.fl
 
 
 def _range_name(low: float, high: float, word: str) -> str:
+    first, last = (f"{edge:.0f}" if edge >= 1 else f"{edge:g}" for edge in (low, high))
     if low == 0:
-        return f"< {high:g} {word}" if high < np.inf else "all sizes"
-    return f"{low:g} – {high:g} {word}" if high < np.inf else f"≥ {low:g} {word}"
+        return f"< {last} {word}" if high < np.inf else "all sizes"
+    return f"{first} – {last} {word}" if high < np.inf else f"≥ {first} {word}"
 
 
 def _stratum(

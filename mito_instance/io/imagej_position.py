@@ -130,7 +130,7 @@ class StackPosition:
             AnnotationError: as `page`.
         """
         found = self.page(n_pages, dimensions, where)
-        is_of_all = self.channel == 0 and max(self.z, self.time) > 0 and 0 <= found < n_pages
+        is_of_all = self.channel == 0 and max(self.z, self.time) > 0
         if not is_of_all or dimensions is None or math.prod(dimensions[:3]) != n_pages:
             return found == page
         return dimensions.numbers(found)[1:] == dimensions.numbers(page)[1:]

@@ -104,14 +104,17 @@ class SkippedRoi:
 
 
 NO_AREA = "selection has no area"
-"""How the reason ends of lines, points and texts."""
+"""How the reason ends of lines (``line`` before it), points and texts."""
 
 _SCALE_BAR = "|SB|"
 """Name of all that Analyze › Tools › Scale Bar draws. Source: ImageJ, ``ScaleBar``."""
 
 
 MAX_VERTICES = 20_000_000
-"""Of all outlines of a file: a few bytes stand for an ellipse of millions of corners."""
+"""Of all curves of a file: a few bytes stand for an ellipse of millions of corners."""
+
+_CURVED = frozenset({"oval", "ellipse", "rectangle", "spline", "composite"})
+"""Kinds whose corners are not all in the file."""
 
 
 def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
@@ -124,16 +127,16 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         path: a ``.roi``, a zip of them, or a TIFF with an ImageJ overlay.
 
     Raises:
-        AnnotationError: if the file cannot be read, is none of these, or its outlines have more
-            than `MAX_VERTICES` corners.
+        AnnotationError: if the file cannot be read, is none of these, or its curves have more than
+            `MAX_VERTICES` corners.
     """
     n_vertices = 0
     for roi in _rois_of(path):
-        if isinstance(roi, ImageJRoi):
+        if isinstance(roi, ImageJRoi) and roi.kind in _CURVED:
             n_vertices += sum(map(len, roi.rings))
             if n_vertices > MAX_VERTICES:
                 raise AnnotationError(
-                    f"{path}: outlines must have {MAX_VERTICES} corners at most; split the ROI set"
+                    f"{path}: curves must have {MAX_VERTICES} corners at most; split the ROI set"
                 )
         yield roi
 
@@ -190,10 +193,10 @@ def decode_roi(data: bytes, name: str, source: str) -> ImageJRoi | SkippedRoi:
         if not position.is_set:
             position = StackPosition.from_name(name)
         kind = _NO_AREA_SUBTYPES.get(roi.subtype) or _NO_AREA.get(roi.roitype)
-        if kind is not None:
-            return SkippedRoi(name, source, f"{kind} {NO_AREA}", is_damaged=False)
         if name == _SCALE_BAR:
             return SkippedRoi(name, source, "scale bar of ImageJ, no outline", is_damaged=False)
+        if kind is not None:
+            return SkippedRoi(name, source, f"{kind} {NO_AREA}", is_damaged=False)
         with np.errstate(all="ignore"):  # a NaN is refused when the outline is filled
             kind, rings = roi_outline(roi, data)
     except (*_DAMAGE, MemoryError) as error:
@@ -267,7 +270,8 @@ def _archive_rois(
             reason = f"zips may lie {MAX_DEPTH} deep in each other, this one lies deeper; unpack it"
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue
-        is_left_behind = "__MACOSX" in entry.filename or name.startswith(".")
+        is_hidden = PurePosixPath(entry.filename).name.startswith("._")
+        is_left_behind = is_hidden or "__MACOSX" in entry.filename
         if not (lower.endswith(".roi") or is_zip) or is_left_behind:
             yield SkippedRoi(name, source, NO_ROI_ENTRY, is_damaged=False)
             continue

@@ -143,7 +143,8 @@ def _tiff_page(pages: TiffPages, frame: int, path: Path) -> MaskPage:
         return MaskPage(path, frame, len(pages), values, form)
     values = pages.pixels(frame)  # the photometric sense counts for grey pages only
     is_inverted = _is_turned(values, channels)
-    form = PALETTE if pages.is_of_colours(frame) else _depth(values)
+    is_indexed = values.dtype in (np.uint8, np.uint16) and pages.numbers_colours(frame)
+    form = PALETTE if is_indexed else _depth(values)
     return MaskPage(path, frame, len(pages), values, form, is_inverted=is_inverted)
 
 
@@ -203,8 +204,10 @@ def _with_soft_edges(
     if len(colours) < 3:
         return None
     ground, ink = np.argsort(-counts, kind="stable")[:2]
-    if not colours[ink].any():  # black is the ground, however much of it is drawn on
-        ground, ink = ink, ground
+    border = np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])
+    on_border = np.bincount(border, minlength=len(colours))[[ground, ink]]
+    if not colours[ink].any() and 3 * on_border[1] >= on_border.sum():
+        ground, ink = ink, ground  # black, however much of it is drawn on
     way = (colours[ink] - colours[ground]).astype(float)
     share = ((colours - colours[ground]) @ way) / (way @ way)
     off = np.abs(colours - colours[ground] - share[:, None] * way).max(axis=1)

@@ -24,6 +24,7 @@ from mito_instance.io.tiff_palette import (
     is_inverted,
     is_of_colours,
     looked_up,
+    numbers_colours,
     shuffled_greys,
     warn_of_colours,
     without_extra,
@@ -165,6 +166,17 @@ class TiffPages:
         """
         try:
             return is_of_colours(self._page(frame))
+        except Exception as error:
+            raise self._damaged(error, self._where(frame)) from error
+
+    def numbers_colours(self, frame: int) -> bool:
+        """Whether the values of a page number colours in no order.
+
+        Raises:
+            ImageError: if its directory is damaged.
+        """
+        try:
+            return numbers_colours(self._page(frame))
         except Exception as error:
             raise self._damaged(error, self._where(frame)) from error
 

@@ -123,6 +123,17 @@ def _says_nothing(sample: npt.NDArray[Any], first: npt.NDArray[Any]) -> bool:
     return False
 
 
+def numbers_colours(page: Any) -> bool:
+    """Whether the values of a page number colours in no order, as drawings have them.
+
+    ImageJ's lookup tables, and palettes that rise or fall, paint grey values.
+
+    Args:
+        page: a ``tifffile.TiffPage``.
+    """
+    return _are_unordered_colours(page)
+
+
 def is_of_colours(page: Any) -> bool:
     """Whether a page has a palette with a colour in it.
 

@@ -62,7 +62,12 @@ OBJECTS_COLUMNS: tuple[Column, ...] = (
     Column("perimeter_px", "px", "length of the outer outlines, corners cut as ImageJ does"),
     Column("perimeter_um", "µm", "perimeter_px times the edge of a pixel"),
     Column("circularity", "1", "4π area / perimeter², at most 1"),
-    Column("form_factor", "1", "perimeter² / (4π area); 1 for a disc, greater if branched"),
+    Column(
+        "form_factor",
+        "1",
+        "perimeter² / (4π area); 1.1 for a large disc of pixels, greater if branched, below 1 for "
+        "a few pixels",
+    ),
     Column("aspect_ratio", "1", "major axis / minor axis of the fitted ellipse"),
     Column("roundness", "1", "4 area / (π major axis²)"),
     Column("solidity", "1", "area / area of the convex hull"),

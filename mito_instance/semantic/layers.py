@@ -7,8 +7,8 @@ from typing import Any
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from mito_instance.detection.config_ranges import LEAST_TILE_PX
 from mito_instance.errors import ConfigError
+from mito_instance.inference.tiling import MIN_TILE_PX
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101")
 
@@ -138,7 +138,7 @@ def build_3d(cfg: CfgNode) -> nn.Module:
                 f"MITO.SEMANTIC.STRIDES_3D together), got {size}"
             )
     least_px = {
-        "MITO.SEMANTIC.WINDOW_PX": (int(keys.WINDOW_PX), LEAST_TILE_PX),
+        "MITO.SEMANTIC.WINDOW_PX": (int(keys.WINDOW_PX), MIN_TILE_PX),
         "MITO.SEMANTIC.WINDOW_OVERLAP_PX": (int(keys.WINDOW_OVERLAP_PX), 0),
     }
     for name, (size, least) in least_px.items():

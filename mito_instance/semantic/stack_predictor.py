@@ -167,8 +167,10 @@ class StackPredictor(SlicePredictor):
         before = (full - depth) // 2
         keys = self.cfg.MITO.SEMANTIC
         window_px, overlap_px = int(keys.WINDOW_PX), int(keys.WINDOW_OVERLAP_PX)
-        window_px = window_px if tile_px is None else tile_px
-        overlap_px = min(overlap_px, window_px // 2)
+        if tile_px is not None:
+            window_px, overlap_px = tile_px, min(overlap_px, tile_px // 2)
+        if overlap_px >= window_px:
+            overlap_px = window_px // 2
         tiles = tiles_of((height, width), window_px, overlap_px)
         maps = np.zeros((len(range(*decided.indices(depth))), height, width), dtype=np.uint8)
         for tile, (page_part, tile_part) in zip(tiles, owned_parts(tiles), strict=True):

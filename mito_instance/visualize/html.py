@@ -130,18 +130,25 @@ def cards(items: Sequence[tuple[str, str, str]]) -> Html:
     )
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], caption: str = "") -> Html:
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Any]],
+    caption: str = "",
+    *,
+    is_sortable: bool = True,
+) -> Html:
     """A table that is sorted by a click on a heading, and scrolls by itself when too wide.
 
     Args:
         columns: headings.
         rows: values; NaN and None show as a dash, floats with the column's digits.
         caption: a line above.
+        is_sortable: False for few rows whose order says something.
     """
     head = "".join(
         element(
             "th",
-            element("button", column.title, type="button"),
+            element("button", column.title, type="button") if is_sortable else column.title,
             class_="number" if column.is_number else "text",
             scope="col",
             title=column.hint,
@@ -153,8 +160,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], caption: str
         for row in rows
     )
     top = element("caption", caption) if caption else ""
+    kind = ' class="sortable"' if is_sortable else ""
     return Html(
-        f'<div class="scroll"><table class="sortable">{top}<thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table{kind}>{top}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

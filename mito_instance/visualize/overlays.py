@@ -102,6 +102,8 @@ def draw_overlay(
     if line_px is None:
         line_px = min(4, max(1, round(min(instances.image_hw) / 600)))
     _draw_halos(picture, instances, boxes, line_px)
+    if instances.pixel_size is not None:  # before the outlines, which its ground would darken
+        _draw_scale_bar(picture, instances.pixel_size, boxes)
     labels = []
     for number, (mask, box) in enumerate(zip(instances.masks, boxes, strict=True)):
         if box[2] == 0:
@@ -112,8 +114,6 @@ def draw_overlay(
         labels.append(_label(str(number + 1), inside, box))
     if show_ids:
         _draw_labels(picture, labels)
-    if instances.pixel_size is not None:
-        _draw_scale_bar(picture, instances.pixel_size, boxes)
     return picture
 
 

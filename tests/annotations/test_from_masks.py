@@ -323,15 +323,29 @@ def test_colours_of_a_bmp_are_labels(tmp_path):
 
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (250, 240, 200)])
-@pytest.mark.parametrize("ink", [(0, 0, 255), (200, 30, 10)])
+@pytest.mark.parametrize("ink", [(0, 0, 255), (200, 30, 10), (0, 0, 0)])
 def test_soft_edges_of_one_colour_are_no_labels(tmp_path, ground, ink):
     image = save(tmp_path / "images" / "a.png", np.full((90, 120), 90, np.uint8))
+    if ground == ink:
+        pytest.skip("nothing is drawn")
     drawn = np.full((90, 120, 3), ground, np.uint8)
     for x, y, radius in ((25, 25, 12), (80, 40, 20), (40, 70, 9)):
         cv2.circle(drawn, (x, y), radius, ink, -1, cv2.LINE_AA)
     conversion = convert(save(tmp_path / "m" / "a.png", drawn), image)
     assert len(conversion.images[0]) == 3
     assert sorted(areas(conversion)) == pytest.approx([284, 491, 1320], rel=0.03)
+
+
+def test_a_lookup_table_of_imagej_paints_greys_and_numbers_no_colours(tmp_path):
+    image = save(tmp_path / "images" / "a.png", np.full((90, 120), 90, np.uint8))
+    drawn = np.full((90, 120), 255, np.uint8)
+    for x, y in ((30, 45), (90, 45)):
+        cv2.circle(drawn, (x, y), 20, 0, -1, cv2.LINE_AA)
+    red = np.zeros((3, 256), np.uint16)
+    red[0] = np.arange(256) * 257
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, drawn, photometric="palette", colormap=red)
+    assert areas(convert(path, image)) == pytest.approx([1300, 1300], rel=0.04)
 
 
 def test_soft_edges_on_black_are_no_ground_however_much_is_drawn(tmp_path):

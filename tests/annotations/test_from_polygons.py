@@ -283,11 +283,20 @@ def test_labels_that_no_shape_has_are_refused(image):
         convert(image, file, labels={"mitos"})
 
 
+def test_a_file_that_cannot_be_read_may_have_the_labels(image):
+    file = labelme(image.parent, shape([[2, 2], [9, 2], [9, 9]], label="nucleus"))
+    pairs = [(image, file), (image, image.with_name("gone.json"))]
+    conversion = convert_polygon_pairs(pairs, labels={"mito"})
+    assert len(conversion.failures) == 1
+    assert [len(found) for found in conversion.images] == [0]
+
+
 @pytest.mark.parametrize("word", ["0", "0.0", "0.000000e+00"])
 def test_classes_of_yolo_are_numbers_however_they_are_written(image, word):
     text = f"{word} 0.1 0.1 0.5 0.1 0.5 0.5\n1.0 0.1 0.1 0.5 0.1 0.5 0.5"
-    (found,) = convert(image, yolo(image.parent, text), labels={"0"}).images
-    assert len(found) == 1
+    for wanted in ("0", word):
+        (found,) = convert(image, yolo(image.parent, text), labels={wanted}).images
+        assert len(found) == 1
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "1e300", "0.5", "mito"])

@@ -518,6 +518,14 @@ def test_a_file_that_cannot_be_opened_any_more_costs_no_evaluation(tmp_path, mon
     assert json.loads((folder / "metrics.json").read_text())["run"]["inputs"]["truth"]["sha256"]
 
 
+def test_an_evaluation_of_an_earlier_version_is_replaced(files, tmp_path):
+    folder = tmp_path / "o"
+    assert main([*files, "-o", str(folder)]) == 0
+    false = json.loads((folder / "false.json").read_text())
+    (folder / "false.json").write_text(json.dumps({**false, "info": {}}))
+    assert main([*files, "-o", str(folder)]) == 0
+
+
 def test_an_evaluation_is_not_written_among_rois_of_others(files, tmp_path, capsys):
     rois = tmp_path / "o" / "rois"
     rois.mkdir(parents=True)

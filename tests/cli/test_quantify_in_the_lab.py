@@ -201,7 +201,7 @@ def test_lines_that_are_no_part_of_a_region_are_said(folder, capsys, caplog):
     roifile.roiwrite(folder / "cells.zip", [cell, line])
     _, rows, _ = run(capsys, folder / "ko" / "a.png", "--region", folder / "cells.zip")
     assert rows[0]["region_area_px"] == "2500"
-    assert "1 ROIs are no part of the region, first cell 2: segmented line" in caplog.text
+    assert "1 lines are no part of the region, first cell 2: segmented line" in caplog.text
 
 
 def test_one_region_file_may_be_of_a_longer_stack(tmp_path, capsys, caplog):

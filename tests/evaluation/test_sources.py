@@ -8,7 +8,7 @@ import roifile
 import tifffile
 from PIL import Image
 
-from mito_instance.errors import AnnotationError, ConfigError
+from mito_instance.errors import AnnotationError, ConfigError, MitoInstanceError
 from mito_instance.evaluation.evaluate import evaluate
 from mito_instance.evaluation.regions import read_regions
 from mito_instance.evaluation.sources import named_like, read_source
@@ -269,6 +269,12 @@ def test_label_images_with_rois_below_need_no_micrographs(files):
     (files / "labels" / "old").mkdir()
     write_rois(files / "labels" / "old" / "a.zip", BOXES[:1])
     assert [len(image) for image in read_source(files / "labels").images] == [2, 2]
+
+
+def test_micrographs_with_rois_below_say_what_is_missing(files):
+    shutil.move(files / "rois", files / "images" / "rois")
+    with pytest.raises(MitoInstanceError, match="give the images by --images"):
+        read_source(files / "images")
 
 
 @pytest.mark.parametrize("images", ["a.tif", "*.tif"])

@@ -327,7 +327,7 @@ def test_what_macos_leaves_beside_rois_in_a_zip_is_none(tmp_path):
 def test_a_few_bytes_do_not_become_outlines_without_end(tmp_path):
     oval = roifile.ImagejRoi.frombytes(box_bytes(roifile.ROI_TYPE.OVAL, 0, 0, 9, 30_000)).tobytes()
     path = write_zip(tmp_path / "set.zip", [(f"{n}.roi", oval) for n in range(400)])
-    with pytest.raises(AnnotationError, match=r"set\.zip: outlines must have 20000000 corners"):
+    with pytest.raises(AnnotationError, match=r"set\.zip: curves must have 20000000 corners"):
         for _ in read_rois(path):
             pass
 
