@@ -41,7 +41,10 @@ class MissingDependencyError(MitoInstanceError):
     """A command needs a package that is not installed."""
 
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+_OUT_OF_MEMORY = (
+    *("out of memory", "not enough memory", "can't allocate memory"),
+    "status_alloc_failed",  # cuBLAS and cuDNN
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

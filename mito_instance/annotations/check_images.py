@@ -14,7 +14,7 @@ from mito_instance.annotations.findings import LEFT_OUT, Findings, printable
 from mito_instance.calibration import PixelSize
 from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.io.coco import MAX_FRAME, MAX_IMAGE_PX
-from mito_instance.io.coco_values import Identifier
+from mito_instance.io.coco_values import MAX_PATH, Identifier
 from mito_instance.io.images import page_sizes_hw
 
 
@@ -184,7 +184,7 @@ def _image(
 
 def _file_of(path: Path, name: Any, where: str, findings: Findings) -> str:
     """Path of the image file; empty when the name is unusable."""
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_PATH or "\0" in name:
         findings.add(
             "image-name",
             where,

@@ -48,6 +48,7 @@ def find_polygon_files(inputs: Sequence[Path]) -> list[Path]:
                 if path.suffix.lower() in POLYGON_SUFFIXES
                 and path.name.lower() not in _CLASS_LISTS
                 and not path.name.startswith(".")
+                and path.is_file()
             )
             if not found:
                 raise AnnotationError(

@@ -11,7 +11,14 @@ from mito_instance.calibration import PixelSize
 from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_position import StackPosition, stack_dimensions
-from mito_instance.io.imagej_roi import NO_ROI_ENTRY, ImageJRoi, SkippedRoi, read_rois
+from mito_instance.io.imagej_roi import (
+    MAX_VERTICES,
+    NO_ROI_ENTRY,
+    ImageJRoi,
+    SkippedRoi,
+    n_in_curves,
+    read_rois,
+)
 from mito_instance.io.images import page_pixel_sizes, page_sizes_hw
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import component_rles
@@ -94,10 +101,17 @@ def convert_roi_pairs(
 def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
     """The area ROIs of a set; the others are noted."""
     rois: list[ImageJRoi] = []
+    n_vertices = 0
     for file in roi_set.files:
         try:
             found = list(read_rois(file))
             _check_holds_rois(file, found)
+            n_vertices += sum(map(n_in_curves, found))
+            if n_vertices > MAX_VERTICES:
+                raise AnnotationError(
+                    f"{roi_set.name}: curves must have {MAX_VERTICES} corners at most; split the "
+                    "ROI set"
+                )
             for roi in found:
                 if isinstance(roi, SkippedRoi):
                     _note_skipped(roi, conversion)

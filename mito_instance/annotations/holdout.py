@@ -59,7 +59,7 @@ def hold_out(
     else:
         named = [
             replace(image, image=source.image, frame=source.frame)
-            for image, source in zip(images, sources or images, strict=True)
+            for image, source in zip(images, _by_one_name(sources or images), strict=True)
         ]
         part_of = {
             (image.image, image.frame): part for image, part in zip(named, images, strict=True)
@@ -144,6 +144,11 @@ def _apart(positions: Iterable[int], held_out: Iterable[int], places: Sequence[S
     return [i for i in positions if (places[i].stack, places[i].number) not in beside]
 
 
+def _by_one_name(images: Images) -> list[ImageInstances]:
+    """The images under the paths that their files have, of which one may be given by several."""
+    return [replace(image, image=str(Path(image.image).resolve())) for image in images]
+
+
 def not_beside(images: Images, held_out: Images) -> list[ImageInstances]:
     """The images that are no neighbours, in a stack or a numbered series, of what is held out.
 
@@ -151,10 +156,7 @@ def not_beside(images: Images, held_out: Images) -> list[ImageInstances]:
         images: further images to learn from; may be empty.
         held_out: what is measured on, none of them among the images; may be empty.
     """
-    files = [
-        replace(image, image=str(Path(image.image).resolve())) for image in (*images, *held_out)
-    ]  # one file may have several names
-    places = series_of(files, apart=True)
+    places = series_of(_by_one_name([*images, *held_out]), apart=True)
     n_images = len(images)
     return [images[i] for i in _apart(range(n_images), range(n_images, len(places)), places)]
 
@@ -164,8 +166,8 @@ def folds(
 ) -> list[tuple[list[ImageInstances], list[ImageInstances]]]:
     """The parts of a cross-validation: each image is held out once.
 
-    Two or three images are held out one by one, more in three runs of neighbours: the slices of a
-    stack, and images whose names begin alike, are mostly in one part. Of slices of one stack, and
+    Two or three images are held out one by one, more in three parts: of two or more stacks whole
+    ones, where enough remain to train on, else runs of neighbours. Of slices of one stack, and
     of images with numbered names, which may be such, those beside what is held out are left out
     where enough remain to train on; a warning says where they do not.
 
@@ -184,22 +186,21 @@ def folds(
         raise AnnotationError(
             f"{len(images)} outlined image: a cross-validation needs 2 or more; outline another one"
         )
-    places = series_of(sources or images, apart=True)
+    places = series_of(_by_one_name(sources or images), apart=True)
     parts, n_beside = [], 0
-    for held_out in np.array_split(np.arange(len(images)), min(len(images), MOST_FOLDS)):
-        first, end = int(held_out[0]), int(held_out[-1]) + 1
-        others = [*range(first), *range(end, len(images))]
-        apart = _apart(others, held_out.tolist(), places)
+    for held_out in _whole_stacks(images, places) or _runs(places):
+        others = sorted({*range(len(images))} - {*held_out})
+        apart = _apart(others, held_out, places)
         is_enough = len(apart) >= LEAST_TO_TRAIN_ON and any(len(images[i]) for i in apart)
         n_beside += 0 if is_enough else len(others) - len(apart)
         rest = [images[i] for i in (apart if is_enough else others)]
         if not any(map(len, rest)):
-            names = ", ".join(image.image for image in images[first:end][:3])
+            names = ", ".join(images[i].image for i in held_out[:3])
             raise AnnotationError(
                 f"{names}: all outlined mitochondria are there, so a cross-validation could learn "
                 "from nothing else; outline other images as well"
             )
-        parts.append((rest, list(images[first:end])))
+        parts.append((rest, [images[i] for i in held_out]))
     if n_beside:
         logger.warning(
             "cross-validation of few images whose names are numbered like slices of one stack: %d "
@@ -208,3 +209,30 @@ def folds(
             n_beside,
         )
     return parts
+
+
+def _runs(places: Sequence[Slice]) -> list[list[int]]:
+    """Positions in runs of neighbours, stack after stack."""
+    stacks = list(dict.fromkeys(place.stack for place in places))
+    order = sorted(
+        range(len(places)), key=lambda i: (stacks.index(places[i].stack), places[i].number)
+    )
+    parts = np.array_split(order, min(len(order), MOST_FOLDS))
+    return [sorted(part.tolist()) for part in parts]
+
+
+def _whole_stacks(images: Images, places: Sequence[Slice]) -> list[list[int]]:
+    """Positions in parts of whole stacks of nearly one size; none where stacks do not allow it."""
+    stacks: dict[str, list[int]] = defaultdict(list)
+    for position, place in enumerate(places):
+        stacks[place.stack].append(position)
+    if not 2 <= len(stacks) < len(places):
+        return []
+    parts: list[list[int]] = [[] for _ in range(min(len(stacks), MOST_FOLDS))]
+    for members in sorted(stacks.values(), key=len, reverse=True):
+        min(parts, key=len).extend(members)
+    for held_out in parts:
+        rest = [images[i] for i in {*range(len(images))} - {*held_out}]
+        if len(rest) < LEAST_TO_TRAIN_ON or not any(map(len, rest)):
+            return []
+    return [sorted(part) for part in parts]

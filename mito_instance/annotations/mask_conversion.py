@@ -17,7 +17,7 @@ from mito_instance.annotations.mask_repairs import fill_label_pinholes, find_pin
 from mito_instance.annotations.mask_values import MaskReading, read_mask, suggests_labels
 from mito_instance.annotations.watershed import watershed_parts
 from mito_instance.errors import AnnotationError
-from mito_instance.io.images import IMAGE_SUFFIXES, find_images
+from mito_instance.io.images import IMAGE_SUFFIXES, find_images, n_frames
 from mito_instance.io.mask_pages import COLOURS, MaskPage, read_mask_pages
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.labels import LabelImage
@@ -140,12 +140,12 @@ def convert_mask_folder(
             "instance"
         )
     for path in find_images(files) if files else []:
-        pages = list(read_mask_pages(path))
-        if len(pages) != 1:
+        if (n_pages := n_frames(path)) != 1:
             raise AnnotationError(
-                f"{path}: has {len(pages)} pages, but one file must hold one instance"
+                f"{path}: has {n_pages} pages, but one file must hold one instance"
             )
-        reading, steps, mended = _read(pages[0], image_hw, str(image), options, "binary")
+        (page,) = read_mask_pages(path)
+        reading, steps, mended = _read(page, image_hw, str(image), options, "binary")
         for step in steps:
             did.setdefault(step, []).append(path.name)
         for repair in mended:

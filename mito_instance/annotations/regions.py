@@ -9,7 +9,7 @@ from pathlib import Path
 from mito_instance.annotations.roi_sets import RoiSet, find_roi_sets, pair_roi_sets
 from mito_instance.errors import AnnotationError, OutsideError
 from mito_instance.io.imagej_position import stack_dimensions
-from mito_instance.io.imagej_roi import NO_AREA, ImageJRoi, read_rois
+from mito_instance.io.imagej_roi import NO_AREA, ImageJRoi, read_roi_files
 from mito_instance.masks import rle as rle_masks
 from mito_instance.masks.polygons import rasterise
 from mito_instance.masks.rle import RLE
@@ -131,14 +131,13 @@ class Regions:
 def _outlines(roi_set: RoiSet) -> list[ImageJRoi]:
     """The area ROIs of a set; one that is damaged must not silently make the region smaller."""
     rois, lines = [], []
-    for file in roi_set.files:
-        for roi in read_rois(file):
-            if isinstance(roi, ImageJRoi):
-                rois.append(roi)
-            elif roi.is_damaged:
-                raise AnnotationError(f"{roi.source}: {roi.reason}")
-            elif roi.reason.endswith(f"line {NO_AREA}"):  # points and texts enclose nothing
-                lines.append(roi)
+    for roi in read_roi_files(roi_set.files):
+        if isinstance(roi, ImageJRoi):
+            rois.append(roi)
+        elif roi.is_damaged:
+            raise AnnotationError(f"{roi.source}: {roi.reason}")
+        elif roi.reason.endswith(f"line {NO_AREA}"):  # points and texts enclose nothing
+            lines.append(roi)
     if not rois:
         raise AnnotationError(f"{roi_set.name}: holds no area ROI; outline the region in Fiji")
     if lines:

@@ -66,7 +66,8 @@ def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[
 
     Args:
         images: images or pages; may be empty.
-        apart: whether names that differ in another number as well are stacks of their own.
+        apart: whether names that differ in another number as well are stacks of their own, unless
+            that runs with the slices, as a time does.
     """
     pages = _places_of_pages(images)
     found = [
@@ -84,13 +85,29 @@ def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[
         numbers = [[int(number) for number in _NUMBER.findall(names[i])] for i in members]
         columns = list(zip(*numbers, strict=True))
         place = max(range(len(columns)), key=lambda column: (*_variety(columns[column]), column))
+        running = _running(columns, place) if apart else set(range(len(columns)))
         for position, number in zip(members, columns[place], strict=True):
-            shared = pattern.replace("\0", "#")
-            if apart:
-                run = list(_NUMBER.finditer(names[position]))[place]
-                shared = f"{names[position][: run.start()]}#{names[position][run.end() :]}"
-            found[position] = Slice(str(folder / shared), number)
+            texts = _NUMBER.findall(names[position])
+            kept = ("#" if column in running else text for column, text in enumerate(texts))
+            before, *after = pattern.split("\0")
+            name = before + "".join(map("".join, zip(kept, after, strict=True)))
+            found[position] = Slice(str(folder / name), number)
     return found
+
+
+def _running(columns: Sequence[Sequence[int]], place: int) -> set[int]:
+    """Columns of numbers that run with the slices, as times and depths do, and that of the slices.
+
+    Each slice has a value of its own there.
+    """
+    slices = columns[place]
+    n_slices = len(set(slices))
+    return {
+        column
+        for column, numbers in enumerate(columns)
+        if column == place
+        or len(set(numbers)) == len(set(zip(slices, numbers, strict=True))) == n_slices > 2
+    }
 
 
 def _places_of_pages(images: Sequence[ImageInstances]) -> list[Slice | None]:

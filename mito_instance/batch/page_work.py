@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -211,6 +212,7 @@ class PageWork:
             )
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
+                traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
                 blocks = ", or MITO.SEMANTIC.BLOCK_SLICES in the model's config.yaml"
                 raise ImageError(
                     f"{loaded.page.path}: not enough memory for the network; try a smaller "

@@ -54,11 +54,6 @@ example:
 exit status: 0 done, 1 done but some ROIs or images could not be used (each is named), 2 nothing
 could be done"""
 
-_CROSS_VALIDATED = (
-    "Figures and thresholds are of a cross-validation: each of the images above was predicted by a "
-    "model that was trained like this one, but without it; this one was trained on all of them."
-)
-
 
 def build_parser() -> CommandParser:
     """The arguments of ``finetune``."""
@@ -153,6 +148,7 @@ def _finetune(args: argparse.Namespace) -> int:
         cut_to_regions,
         divide,
         notes_of,
+        notes_of_learned,
         read_others,
         write_parts,
     )
@@ -166,6 +162,8 @@ def _finetune(args: argparse.Namespace) -> int:
         model_folder,
         n_steps,
     )
+    from mito_instance.detection.image_list import IMAGE_LIST_NAME, n_learned_before
+    from mito_instance.detection.model_card import CROSS_VALIDATED
     from mito_instance.detection.weights import CONFIG_NAME
 
     start = model_folder(args.weights)
@@ -248,15 +246,22 @@ def _finetune(args: argparse.Namespace) -> int:
 
         judged = train
         validate = cross_validate(images, fit_part, sources, check_part)
-        notes += (_CROSS_VALIDATED,)
+        notes += (CROSS_VALIDATED,)
     elif not val and draws_from_probability(start_cfg):
         # Those at its start are for the probabilities of another tissue: most would be lost.
         judged = train
         validate = validation_of(train)
         logger.info("thresholds are chosen on the training images")
-        notes += ("Too few images for a validation: figures and thresholds are of those above.",)
+        notes += (
+            "No image is held out: figures and thresholds are those on the training images, "
+            "and too good.",
+        )
     elif not val:
         logger.info("the score threshold remains that of the model at the start")
+    if args.cross_validate or val:
+        whole_pages = [source_of.get(page_of(image), image) for image in judged]
+        n_learned = n_learned_before(start / IMAGE_LIST_NAME, judged, whole_pages)
+        notes += notes_of_learned(n_learned, len(judged), start)
     _move_model(fit(logs, (train, judged), others, validate, "fine-tune"), args.output)
     print(args.output)
     return status

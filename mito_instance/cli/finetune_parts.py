@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mito_instance.annotations.cropping import crop_image, rectangle_of
-from mito_instance.annotations.holdout import hold_out
+from mito_instance.annotations.holdout import hold_out, not_beside
 from mito_instance.annotations.image_files import match_files, page_of
 from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
@@ -156,6 +156,13 @@ def divide(
         ]
         judged = [as_mitochondria(image) for image in match_files(judged)]
         _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
+        whole = images if sources is None else sources
+        if n_beside := len(whole) - len(not_beside(whole, judged)):
+            logger.warning(
+                "--val: %d of the images to adapt to may be neighbours of those in it, in a stack "
+                "or by their names; if they are, the figures are too good",
+                n_beside,
+            )
         return images, judged
     train, val, reason = hold_out(images, np.random.default_rng(args.seed), sources)
     if val:
@@ -247,6 +254,27 @@ def write_parts(
     if not judged:
         return learned, None
     return learned, paths["train" if judged is train else "val"]
+
+
+def notes_of_learned(n_learned: int, n_judged: int, start: Path) -> tuple[str, ...]:
+    """Say how many images that are measured on the model at the start learned from.
+
+    Args:
+        n_learned: how many.
+        n_judged: images that are measured on.
+        start: folder of the model.
+
+    Returns:
+        A sentence for the model card; none where there are no such images.
+    """
+    if not n_learned:
+        return ()
+    text = (
+        f"{n_learned} of {n_judged} images that are measured on are among those that the model "
+        "at the start learned from: figures, best model and score threshold are too good."
+    )
+    logger.warning("%s: %s", start, text)
+    return (text,)
 
 
 def notes_of(

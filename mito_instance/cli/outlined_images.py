@@ -14,6 +14,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines, say_skipped
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
+from mito_instance.io.pixel_sizes import PixelSizes
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
@@ -111,7 +112,7 @@ def read_outlined(
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
         found = read_categories(args.coco, args.category, alone=one_category)
-        outlined.images += [replace(i, pixel_size=pixel_size or i.pixel_size) for i in found]
+        outlined.images += _with_sizes(found, None if all_or_none else pixel_size)
         outlined.files += [Path(i.image) for i in found]
     seen = set()
     for image in outlined.images:
@@ -122,7 +123,17 @@ def read_outlined(
             )
         seen.add(page)
     if all_or_none:
-        outlined.images = [as_mitochondria(image) for image in match_files(outlined.images)]
+        if outlined.incomplete:
+            say_lines(
+                "warning",
+                [
+                    f"{len(outlined.incomplete)} images or pages lack outlines that could not be "
+                    "used, and what these enclose is learned as background: correct them, or "
+                    f"leave the images out, first {next(iter(outlined.incomplete.values()))}"
+                ],
+            )
+        images = _with_sizes(match_files(outlined.images), pixel_size)
+        outlined.images = [as_mitochondria(image) for image in images]
         return outlined
     matched: list[ImageInstances] = []
     for name, pages in groupby(outlined.images, key=lambda image: image.image):
@@ -136,6 +147,14 @@ def read_outlined(
         raise AnnotationError(next(iter(outlined.unusable.values()), "no image is outlined"))
     outlined.images = [as_mitochondria(image) for image in matched]
     return outlined
+
+
+def _with_sizes(
+    images: Sequence[ImageInstances], pixel_size: PixelSize | None
+) -> list[ImageInstances]:
+    """Images with the user's pixel size, if there is one; says where files state another."""
+    sizes = PixelSizes(pixel_size)
+    return [replace(i, pixel_size=sizes.of(Path(i.image), i.pixel_size)) for i in images]
 
 
 def _matched_singly(
@@ -180,7 +199,7 @@ def read_categories(
 
     Raises:
         AnnotationError: if a file cannot be read, has masks of several categories of which none
-            is named, or the files have masks but none of those that are.
+            is named, or the files have masks but none of one that is.
     """
     from mito_instance.io.coco import read_coco
     from mito_instance.io.coco_categories import category_entries
@@ -198,13 +217,22 @@ def read_categories(
                 f"{path}: masks of {len(counts)} categories, {_counted(counts)}: name those that "
                 "are mitochondria with --category"
             )
+        if categories is not None and counts and not counts.keys() & set(categories):
+            say_lines(
+                "warning",
+                [
+                    f"{path}: no mask is of --category {' '.join(categories)}; there are "
+                    f"{_counted(counts)}: its images count as without mitochondria"
+                ],
+            )
         chosen += [
             image if categories is None else image.select([n in categories for n in of_image])
             for image, of_image in zip(images, names, strict=True)
         ]
-    if categories is not None and seen and not seen.keys() & set(categories):
+    absent = [name for name in categories or () if name not in seen]
+    if seen and absent:
         raise AnnotationError(
-            f"{paths[0]}: --category {' '.join(categories)}: no mask is of it; there are "
+            f"{paths[0]}: --category {' '.join(absent)}: no mask is of it; there are "
             f"{_counted(seen)}"
         )
     return chosen
@@ -226,7 +254,8 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     from mito_instance.io.images import find_images
 
     pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
-    pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
+    pixel_size = None if all_or_none else given  # for a training, it is compared with the files'
     conversion = convert_roi_pairs(pairing.pairs, pixel_size, None if whole_stacks else ())
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from mito_instance.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1024**2
 MAX_CONFIG_VALUES = 100_000
+MAX_CONFIG_FILES = 50
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _QUOTED = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
@@ -156,7 +158,32 @@ class _LocalConfig(CfgNode):
             raise ValueError(
                 f"a config must be <= {MAX_CONFIG_BYTES} bytes, {filename} has {n_bytes}"
             )
-        return path.open(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        if any(_is_merge(token) for token in yaml.scan(text)):  # a few lines can stand for billions
+            raise ValueError(f"{filename}: merge keys (<<) are not read; write the values out")
+        return io.StringIO(text)
+
+
+def _is_merge(token: Any) -> bool:
+    return isinstance(token, yaml.ScalarToken) and token.plain and token.value == "<<"
+
+
+def _n_bases(filename: str, known: dict[str, int]) -> int:
+    """How often files are opened for a config and all that it builds on.
+
+    Raises:
+        ValueError: if that is more than `MAX_CONFIG_FILES`.
+    """
+    if filename not in known:
+        loaded = yaml.safe_load(_LocalConfig._open_cfg(filename))
+        bases = loaded.get("_BASE_", []) if isinstance(loaded, dict) else []
+        known[filename] = 1
+        for base in [bases] if isinstance(bases, str) else bases:
+            path = Path(filename).parent / Path(str(base)).expanduser()
+            known[filename] += _n_bases(str(path), known)
+    if known[filename] > MAX_CONFIG_FILES:
+        raise ValueError(f"a config must build on <= {MAX_CONFIG_FILES} others")
+    return known[filename]
 
 
 def default_config() -> CfgNode:
@@ -198,6 +225,7 @@ def load_config(config_file: Path | None, overrides: Sequence[str] = ()) -> CfgN
         if not config_file.is_file():
             raise ConfigError(f"{config_file}: config file not found; see configs/ for examples")
         try:
+            _n_bases(str(config_file), {})
             loaded = _LocalConfig.load_yaml_with_base(str(config_file), allow_unsafe=False)
             if _n_values(loaded, {}) > MAX_CONFIG_VALUES:
                 raise ValueError(f"a config must have <= {MAX_CONFIG_VALUES} values, aliases apart")

@@ -274,9 +274,14 @@ def _check_elements(cfg: CfgNode, key: str, kinds: tuple[type, ...], what: str) 
         raise ConfigError(f"{key}: must hold {what}, got {reprlib.repr(wrong[0])[:80]}")
 
 
+def _shown(value: float) -> str:
+    """A number for a message; whole ones may be too large for a float."""
+    return "a number of more than 20 digits" if abs(value) >= 10**20 else f"{value:g}"
+
+
 def _check(cfg: CfgNode, limits: Limits) -> None:
     for key, (kind, low, high) in limits.items():
         value = _value(cfg, key)
         if not (value > low if kind == _ABOVE else value >= low) or not value <= high:
             bounds = f"{kind} {low:g}" + (f" to {high:g}" if high < math.inf else " on")
-            raise ConfigError(f"{key}: must be {bounds}, got {value:g}")
+            raise ConfigError(f"{key}: must be {bounds}, got {_shown(value)}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mito_instance.detection.model_card import DataFile, sha256
+from mito_instance.instances import ImageInstances
 from mito_instance.io.tables import write_table
 
 IMAGE_LIST_NAME = "images.csv"
@@ -27,6 +30,39 @@ def write_image_list(path: Path, files: Sequence[DataFile]) -> None:
         ConfigError: if it cannot be written.
     """
     write_table(path, _COLUMNS, _rows(files))
+
+
+def learned_digests(path: Path) -> set[str]:
+    """SHA-256 of the images that a model learned from, by its list; none where there is no list.
+
+    Args:
+        path: the CSV, which may be absent or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("part") == "training"]
+    except (OSError, ValueError, csv.Error):
+        return set()
+    return {row["sha256"] for row in rows if row.get("sha256")}
+
+
+def n_learned_before(
+    path: Path, images: Sequence[ImageInstances], whole: Sequence[ImageInstances]
+) -> int:
+    """How many images a model learned from already, by their bytes.
+
+    Args:
+        path: the model's list.
+        images: of the files at hand.
+        whole: what each was cut from, or itself.
+    """
+    if not (learned := learned_digests(path)):
+        return 0
+    digest_of = cache(_digest)
+    return sum(
+        not learned.isdisjoint({digest_of(part.image), digest_of(page.image)})
+        for part, page in zip(images, whole, strict=True)
+    )
 
 
 def _rows(files: Sequence[DataFile]) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,12 @@ from mito_instance.instances import ImageInstances
 _CHUNK_BYTES = 1 << 20
 
 
+CROSS_VALIDATED = (
+    "Figures and thresholds are of a cross-validation: each of the images above was predicted by a "
+    "model that was trained like this one, but without it; this one was trained on all of them."
+)
+"""A note of a training whose figures are of others like it."""
+
 LOOKALIKES = "look-alikes"
 """Use of a file of what only resembles a mitochondrion."""
 
@@ -183,13 +189,15 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
         ("running mean of weights", f"{cfg.MITO.EMA_DECAY:g}" if cfg.MITO.EMA_DECAY else "no"),
         ("seed", str(record.seed)),
     ]
+    given = _without_repeats(record.files)
+    is_held_out = len(given) == len(record.files)
     files = [
         (f"`{file.name}`", file.use, str(file.n_images), str(file.n_instances), f"`{file.sha256}`")
-        for file in record.files
+        for file in given
     ]
     totals = []
-    for use in ("training", "validation"):
-        chosen = [file for file in record.files if file.use == use]
+    for use in ("training", "validation") if is_held_out else ("training",):
+        chosen = [file for file in given if file.use == use]
         n_images = sum(file.n_images for file in chosen)
         n_instances = sum(file.n_instances for file in chosen)
         totals.append((use, str(n_images), str(n_instances)))
@@ -211,7 +219,9 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
         parts.append(_table(("figure", "value"), figures))
         if int(cfg.MODEL.ROI_HEADS.NUM_CLASSES) > 1:
             parts.append("All classes count as one in these figures.")
-        if what := _chosen(cfg, record.validation):
+        if not is_held_out and CROSS_VALIDATED not in record.notes:
+            parts.append("These are of images that were trained on, and say little of others.")
+        elif is_held_out and (what := _chosen(cfg, record.validation)):
             parts.append(
                 f"The validation images chose {what}, so these figures are "
                 "a little too good; images that nothing was chosen on tell more."
@@ -227,6 +237,12 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
             "on images that are not in the training data (`mito evaluate`)."
         )
     return [*parts, *record.notes]
+
+
+def _without_repeats(files: Sequence[DataFile]) -> list[DataFile]:
+    """Files of a training without those of a validation that it learns from: none are held out."""
+    learned = {file.sha256 for file in files if file.use == "training"}
+    return [file for file in files if file.use != "validation" or file.sha256 not in learned]
 
 
 def _has_pages(record: TrainingRecord) -> bool:
@@ -245,8 +261,12 @@ def _chosen(cfg: CfgNode, figures: Mapping[str, float]) -> str:
 def _origin(record: TrainingRecord | None) -> str:
     if record is None:
         return ""
-    is_chosen = "score_threshold" in record.validation
-    return "(chosen on validation)" if is_chosen else "(not chosen on this data)"
+    if "score_threshold" not in record.validation:
+        return "(not chosen on this data)"
+    if CROSS_VALIDATED in record.notes:
+        return "(chosen by cross-validation)"
+    is_held_out = len(_without_repeats(record.files)) == len(record.files)
+    return "(chosen on validation)" if is_held_out else "(chosen on the images of the training)"
 
 
 def _pixel_size(nm: float, record: TrainingRecord | None) -> str:

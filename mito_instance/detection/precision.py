@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from mito_instance.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_ARCHITECTURE = re.compile(r"(sm|compute)_([0-9]+)([0-9])[a-z]?")
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -24,7 +30,15 @@ def choose_device(requested: str) -> str:
             such device.
     """
     if requested == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        if gpu_is_supported("cuda"):
+            return "cuda"
+        logger.warning(
+            "the GPU is not used: torch %s holds nothing for it; install one that does (README)",
+            torch.__version__,
+        )
+        return "cpu"
     if requested.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             f"MODEL.DEVICE: {requested!r} asked for, but torch {torch.__version__} sees no GPU; "
@@ -41,7 +55,30 @@ def choose_device(requested: str) -> str:
             f"MODEL.DEVICE: {requested!r} asked for, but torch sees {torch.cuda.device_count()} "
             "GPUs, numbered from 0; use MODEL.DEVICE auto"
         )
+    if device.type == "cuda" and not gpu_is_supported(requested):
+        raise ConfigError(
+            f"MODEL.DEVICE: {requested!r} asked for, but torch {torch.__version__} holds nothing "
+            "for this GPU; install a torch that does, or use MODEL.DEVICE cpu"
+        )
     return requested
+
+
+def gpu_is_supported(device: str) -> bool:
+    """Whether this torch was built for a GPU; another one is seen, but computes nothing.
+
+    Args:
+        device: ``"cuda"`` or ``"cuda:1"``.
+    """
+    named = map(_ARCHITECTURE.fullmatch, torch.cuda.get_arch_list())
+    built = [(one[1], int(one[2]), int(one[3])) for one in named if one]
+    if torch.version.hip or not built:
+        return True
+    major, minor = torch.cuda.get_device_capability(torch.device(device))
+    return any(
+        # Code of a minor version runs on later ones of its major; what is compiled later, on all.
+        (major, minor) >= (its_major, its_minor) and (major == its_major or kind == "compute")
+        for kind, its_major, its_minor in built
+    )
 
 
 def cpu_has_bf16() -> bool:
@@ -56,15 +93,18 @@ def cpu_has_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def gpu_has_bf16() -> bool:
-    """Whether the GPU multiplies bfloat16 matrices in hardware.
+def gpu_has_bf16(device: str) -> bool:
+    """Whether a GPU multiplies bfloat16 matrices in hardware.
 
     ``torch.cuda.is_bf16_supported`` counts emulation as well, which NVIDIA's GPUs below compute
-    capability 8.0 resort to. Of several GPUs the first is asked.
+    capability 8.0 resort to.
+
+    Args:
+        device: ``"cuda"`` or ``"cuda:1"``.
     """
     if torch.version.hip:
         return bool(torch.cuda.is_bf16_supported())
-    return torch.cuda.get_device_capability(0)[0] >= 8
+    return torch.cuda.get_device_capability(torch.device(device))[0] >= 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +140,7 @@ class Precision:
             raise ConfigError("MITO.PRECISION: fp16 needs a GPU; use auto, bf16 or fp32 on a CPU")
         if requested == "auto":
             if device_type == "cuda":
-                requested = "bf16" if gpu_has_bf16() else "fp16"
+                requested = "bf16" if gpu_has_bf16(device) else "fp16"
             else:
                 requested = "bf16" if device_type == "cpu" and cpu_has_bf16() else "fp32"
         dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

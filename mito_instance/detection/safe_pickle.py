@@ -195,6 +195,23 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
+MAX_MADE_BYTES = 8 << 30
+"""Of all arrays of a pickle; the largest weights that anybody gives have a few GB."""
+
+
+def _n_bytes(made: Any) -> int:
+    """Memory of an array or text that a pickle had made; 0 for all else."""
+    if isinstance(made, _Array):
+        made = made.array
+    if isinstance(made, np.ndarray):
+        return int(made.nbytes)
+    if isinstance(made, bytes):
+        return len(made)
+    if isinstance(made, torch.storage.TypedStorage):
+        made = made._untyped_storage
+    return int(made.nbytes()) if isinstance(made, torch.UntypedStorage) else 0
+
+
 _BASE: Any = pickle._Unpickler
 """That of Python: the memo of the one in C takes as much memory as a file asks for."""
 
@@ -235,6 +252,22 @@ class _ShallowTuples(_BASE):
 class _Unpickler(_ShallowTuples):
     """Knows the allowed globals; every other is refused."""
 
+    dispatch: ClassVar[dict[int, Any]] = dict(_ShallowTuples.dispatch)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._n_made = 0
+
+    def _counted(self, make: Callable[[Any], None]) -> None:
+        """Make an object, and count its bytes: a few words of the file may repeat it for ever."""
+        make(self)
+        self._n_made += _n_bytes(self.stack[-1])
+        if self._n_made > MAX_MADE_BYTES:
+            raise pickle.UnpicklingError(f"its arrays have more than {MAX_MADE_BYTES} bytes")
+
+    dispatch[pickle.REDUCE[0]] = partial(_counted, make=_BASE.load_reduce)
+    dispatch[pickle.BUILD[0]] = partial(_counted, make=_BASE.load_build)
+
     def find_class(self, module: str, name: str) -> Any:
         """The allowed global of that name."""
         if (module, name) not in _ALLOWED:
@@ -268,8 +301,13 @@ class _Blanks(_ShallowTuples):
     """Makes a blank of everything that a pickle names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """A blank."""
-        del module, name
+        """A blank; of what takes memory by a number alone, nothing.
+
+        Raises:
+            pickle.UnpicklingError: for a ``bytearray``.
+        """
+        if name == "bytearray":
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
         return _Blank
 
     def persistent_load(self, pid: Any) -> Any:

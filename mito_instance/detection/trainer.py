@@ -115,7 +115,8 @@ class Trainer(DefaultTrainer):
         network = create_ddp_model(network, broadcast_buffers=False, **on_gpu)
         # The network enters autocast itself; only fp16 needs the loss scaled as well.
         loop = AMPTrainer if precision.needs_loss_scaling else SimpleTrainer
-        self._trainer = loop(network, loader, optimizer)
+        scaler = {"grad_scaler": torch.amp.GradScaler("cuda")} if loop is AMPTrainer else {}
+        self._trainer = loop(network, loader, optimizer, **scaler)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         decay = float(cfg.MITO.EMA_DECAY)
         self.average = WeightAverage(self.network, decay) if decay else None

@@ -65,8 +65,9 @@ def area_strata(images: Sequence[ImageResult], unit: str) -> list[Stratum]:
         everything = np.concatenate([np.zeros(0), *true])
         shares = np.arange(1, N_QUANTILES) / N_QUANTILES
         # Areas are whole numbers: the strata are the same, and their names short.
-        edges = np.unique(np.ceil(np.quantile(everything, shares))) if len(everything) else []
-        edges = np.asarray(edges, dtype=np.float64)
+        edges = np.zeros(0)
+        if len(everything):
+            edges = np.unique(np.ceil(np.quantile(everything, shares)))
         word = "px"
     bounds = [0.0, *edges.tolist(), np.inf]
     return [

@@ -267,7 +267,7 @@ def _images_by_id(path: Path, document: dict[str, Any]) -> dict[Identifier, Imag
 def _image(path: Path, entry: dict[str, Any], where: str) -> ImageInstances:
     """One image without instances."""
     name = entry.get("file_name")
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not 0 < len(name) <= values.MAX_PATH or "\0" in name:
         raise AnnotationError(
             f"{where}: file_name must be a path, got {values.short(name)}; name the image"
         )

@@ -36,13 +36,14 @@ def rasterise(polygons: list[Any], image_hw: tuple[int, int], where: str) -> RLE
         raise AnnotationError(f"{where}: needs at least one polygon, got none; draw the outline")
     height, width = image_hw
     outlines = []
+    length_px = 0.0
     for number, polygon in enumerate(polygons):
         outline = _clip(_points(polygon, f"{where}[{number}]"), image_hw)
-        length_px = float(np.abs(np.diff(outline, axis=0, append=outline[:1])).max(axis=1).sum())
+        length_px += float(np.abs(np.diff(outline, axis=0, append=outline[:1])).max(axis=1).sum())
         if length_px > MAX_OUTLINE_PX:
             raise AnnotationError(
-                f"{where}[{number}]: outline must be <= {MAX_OUTLINE_PX} px long, "
-                f"got {length_px:.0f} px; correct the polygon"
+                f"{where}[{number}]: outlines of an annotation must be <= {MAX_OUTLINE_PX} px long "
+                f"together, got {length_px:.0f} px; correct the polygon"
             )
         if len(outline) >= 3:
             outlines.append(outline.ravel().tolist())

@@ -9,6 +9,7 @@ from mito_instance.errors import AnnotationError
 
 Identifier = int | str
 MAX_NAME = 1000
+MAX_PATH = 4096
 MAX_GROUP = 65_535
 
 

@@ -6,7 +6,7 @@ import io
 import logging
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -130,15 +130,31 @@ def read_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
         AnnotationError: if the file cannot be read, is none of these, or its curves have more than
             `MAX_VERTICES` corners.
     """
+    yield from read_roi_files([path])
+
+
+def read_roi_files(paths: Iterable[Path]) -> Iterator[ImageJRoi | SkippedRoi]:
+    """Every ROI of files that are held together, as `read_rois` of each.
+
+    Raises:
+        AnnotationError: as `read_rois`; the limit of corners is that of all files.
+    """
     n_vertices = 0
-    for roi in _rois_of(path):
-        if isinstance(roi, ImageJRoi) and roi.kind in _CURVED:
-            n_vertices += sum(map(len, roi.rings))
+    for path in paths:
+        for roi in _rois_of(path):
+            n_vertices += n_in_curves(roi)
             if n_vertices > MAX_VERTICES:
                 raise AnnotationError(
                     f"{path}: curves must have {MAX_VERTICES} corners at most; split the ROI set"
                 )
-        yield roi
+            yield roi
+
+
+def n_in_curves(roi: ImageJRoi | SkippedRoi) -> int:
+    """Corners of an ROI whose file does not hold them all; 0 for others."""
+    if not isinstance(roi, ImageJRoi) or roi.kind not in _CURVED:
+        return 0
+    return sum(map(len, roi.rings))
 
 
 def _rois_of(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:
@@ -276,17 +292,16 @@ def _archive_rois(
             yield SkippedRoi(name, source, NO_ROI_ENTRY, is_damaged=False)
             continue
         limit = MAX_TOTAL_BYTES - unpacked.n_bytes if is_zip else MAX_ROI_BYTES
+        limit = min(limit, entry.file_size)  # beyond what it states, it is damaged
         try:
-            with archive.open(entry) as file:
-                data = file.read(limit + 1)
-            if is_zip:
-                unpacked.add(path, data.count(_LISTED), 0)
+            data = _unpacked(archive, entry, limit)
+            unpacked.add(path, data.count(_LISTED) if is_zip else 0, len(data))
             inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
         except _ZIP_DAMAGE as error:
+            unpacked.add(path, 0, limit)  # as much may have been unpacked
             reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue
-        unpacked.add(path, 0, len(data))
         if inner is not None:
             yield from _archive_rois(
                 inner, path, f"{inside}{entry.filename}: ", unpacked, depth + 1
@@ -295,6 +310,18 @@ def _archive_rois(
             yield _too_large(name, source)
         else:
             yield decode_roi(data, name, source)
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    """Up to ``limit`` + 1 bytes of an entry.
+
+    Raises:
+        ValueError: for compressions that unpack without a limit; ImageJ writes none of these.
+    """
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"compression {entry.compress_type} is not read")
+    with archive.open(entry) as file:
+        return file.read(limit + 1)
 
 
 def _overlay_rois(path: Path) -> Iterator[ImageJRoi | SkippedRoi]:

@@ -165,6 +165,8 @@ def _place(image: Path) -> bytes:
 def _content(image: Path) -> bytes:
     """Tells images apart by their sizes, beginnings and ends; empty for one that is not there."""
     try:
+        if not image.is_file():  # a pipe would wait for ever
+            return b""
         with image.open("rb") as file:
             head = file.read(_COMPARED_BYTES)
             size = file.seek(0, os.SEEK_END)

@@ -257,7 +257,7 @@ def _expand(given: str | Path) -> list[Path]:
         raise ImageError(f"{str(path)!r}: cannot be read ({error}); check the path") from error
     if not _GLOB_SIGNS.intersection(str(given)):
         raise ImageError(f"{path}: no such file or folder; check the path")
-    matches = [Path(match) for match in glob.glob(str(given), recursive=True)]  # noqa: PTH207 - absolute patterns
+    matches = _matches(str(given))
     files = [match for match in matches if not match.is_dir()]
     for folder in (match for match in matches if match.is_dir()):
         if "**" not in str(given):
@@ -265,6 +265,27 @@ def _expand(given: str | Path) -> list[Path]:
     if not files:
         raise ImageError(f"{given}: pattern matches no image file; check the pattern")
     return files
+
+
+def _matches(pattern: str) -> list[Path]:
+    """What a glob stands for; ``**`` sees each folder once, however many links lead to it."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
+    place = parts.index("**")
+    before, after = parts[:place], parts[place + 1 :]
+    found: list[Path] = []
+    seen: set[str] = set()
+    for root in _matches(str(Path(*before))) if before else [Path()]:
+        for folder, inner, _ in os.walk(root, followlinks=True):
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            if (real := os.path.realpath(folder)) in seen:
+                inner.clear()
+                continue
+            seen.add(real)
+            escaped = Path(glob.escape(folder))
+            found += _matches(str(Path(escaped, *after))) if after else [Path(folder)]
+    return found
 
 
 def _images_of_folder(folder: Path) -> list[Path]:

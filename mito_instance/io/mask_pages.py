@@ -157,6 +157,8 @@ def _is_turned(values: npt.NDArray[Any], stored: npt.NDArray[Any]) -> bool:
 def _head(path: Path) -> bytes:
     """The first bytes of a file; none if it cannot be read, which `read_pages` then explains."""
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            return b""
         with path.open("rb") as stream:
             return stream.read(_COLOUR_TYPE + 1)
     except (OSError, ValueError):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,37 @@ def test_a_cross_validation_holds_out_each_image_once_in_runs_of_neighbours(n_im
     assert ["".join(image.image for image in held) for _, held in parts] == held_out
     for rest, held in parts:
         assert sorted([*rest, *held], key=lambda image: image.image) == given
+
+
+def test_a_cross_validation_holds_out_whole_stacks_where_it_can():
+    parts = folds(images("b.tif", "a.tif", frames=6))
+    assert [{image.image for image in held_out} for _, held_out in parts] == [{"b.tif"}, {"a.tif"}]
+    assert [len(rest) for rest, _ in parts] == [6, 6]
+    mixed = [*images("a.tif", frames=4), *images("c.png", "d.png", "e.png", "f.png")]
+    parts = folds(mixed)
+    assert sorted(len(held_out) for _, held_out in parts) == [2, 2, 4]
+    assert any({image.image for image in held_out} == {"a.tif"} for _, held_out in parts)
+    parts = folds(images("a.tif", "b.tif", frames=2))  # too few for that
+    assert [len(held_out) for _, held_out in parts] == [2, 1, 1]
+
+
+def test_runs_are_of_neighbours_in_whatever_order_they_are_given():
+    given = images("a.tif", frames=9)
+    parts = folds([given[i] for i in (8, 0, 4, 1, 5, 3, 7, 2, 6)])
+    held_out = [sorted(image.frame for image in part) for _, part in parts]
+    assert held_out == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+def test_one_stack_under_two_names_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = images("s.tif", frames=10)
+    given = [
+        replace(image, image=str(tmp_path / "s.tif")) if image.frame % 2 else image
+        for image in given
+    ]
+    train, val, _ = hold_out(given, np.random.default_rng(0))
+    assert (len(train), len(val)) == (7, 2)
+    assert min(abs(a.frame - b.frame) for a in train for b in val) == 2
 
 
 def test_parts_of_neighbouring_slices_are_not_learned_beside_each_other():

@@ -94,6 +94,18 @@ def test_numbered_files_of_every_format_are_one_stack(suffix):
             id="times",
         ),
         pytest.param(
+            ["z1_140259.tif", "z2_140311.tif", "z3_140402.tif"],
+            True,
+            [("z#_#", 1), ("z#_#", 2), ("z#_#", 3)],
+            id="times-apart",
+        ),
+        pytest.param(
+            ["m1_z5_w9.tif", "m1_z6_w9.tif", "m2_z7_w8.tif"],
+            True,
+            [("m1_z#_w9", 5), ("m1_z#_w9", 6), ("m2_z#_w8", 7)],
+            id="specimens-apart",
+        ),
+        pytest.param(
             ["m1_c1.tif", "m2_c2.tif"], False, [("m#_c#", 1), ("m#_c#", 2)], id="last-of-equals"
         ),
         pytest.param(

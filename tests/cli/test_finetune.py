@@ -23,9 +23,10 @@ from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import MicrographMapper  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
+from mito_instance.detection.image_list import learned_digests  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
-from mito_instance.errors import ImageError  # noqa: E402
+from mito_instance.errors import AnnotationError, ImageError  # noqa: E402
 from mito_instance.evaluation import thresholds  # noqa: E402
 from mito_instance.instances import ImageInstances  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
@@ -415,6 +416,65 @@ def test_of_several_categories_one_is_named(start, truth, tmp_path, capfd):
     ]
     assert {len(image) for image in learned} == {1}
     assert {category for image in learned for category in image.category_ids} == {1}
+
+
+def test_a_file_without_masks_of_the_category_is_said(truth, tmp_path, capfd):
+    """Its outlines would be learned as background."""
+    images = read_coco(truth)
+    names = {1: "Mitochondria"}
+    write_coco(tmp_path / "b.json", [replace(image, category_names=names) for image in images[3:]])
+    write_coco(tmp_path / "a.json", images[:3])
+    words = ["--coco", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "-o", str(tmp_path)]
+    parse = finetune.build_parser().parse_args
+    read_outlined(parse([*words, "--category", "mitochondrion"]))
+    error = capfd.readouterr().err
+    assert "b.json: no mask is of --category mitochondrion; there are Mitochondria (" in error
+    with pytest.raises(AnnotationError, match="--category mitochodrion: no mask is of it"):
+        read_outlined(parse([*words, "--category", "mitochondrion", "mitochodrion"]))
+
+
+def test_outlines_that_could_not_be_used_are_said_to_be_learned_as_background(
+    truth, tmp_path, capfd
+):
+    rois = tmp_path / "rois"
+    assert export_roi.main([str(truth), "-o", str(rois)]) == 0
+    with zipfile.ZipFile(sorted(rois.glob("*.zip"))[0], "a") as archive:
+        archive.writestr("more.roi", b"Iout")
+    words = ["--rois", str(rois), "--images", str(truth.parent), "-o", str(tmp_path)]
+    read_outlined(finetune.build_parser().parse_args(words))
+    error = capfd.readouterr().err
+    assert "warning: 1 images or pages lack outlines that could not be used" in error
+
+
+def test_another_pixel_size_than_that_of_the_file_is_said(truth, tmp_path, caplog):
+    images = [replace(image, pixel_size=PixelSize(2.0, "coco")) for image in read_coco(truth)]
+    write_coco(tmp_path / "sized.json", images)
+    words = ["--coco", str(tmp_path / "sized.json"), "--pixel-size-nm", "8", "-o", str(tmp_path)]
+    found = read_outlined(finetune.build_parser().parse_args(words)).images
+    assert {image.pixel_size.nm for image in found} == {8.0}
+    assert "pixel size 8 nm (user) is used, but the file says 2 nm (coco)" in caplog.text
+
+
+def test_neighbours_of_a_validation_of_ones_own_are_said(tmp_path, caplog):
+    pages = outlined_stack(tmp_path / "s.tif", 8)
+    write_coco(tmp_path / "val.json", pages[1:2])
+    words = ["--val", str(tmp_path / "val.json"), "-o", str(tmp_path)]
+    divide(finetune.build_parser().parse_args(words), [pages[0], *pages[2:]], ())
+    assert "--val: 2 of the images to adapt to may be neighbours of those in it" in caplog.text
+
+
+def test_images_that_the_start_learned_are_no_measure(start, truth, tmp_path, caplog):
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ["--coco", str(truth), "--steps", "1", *SHORT]
+    assert finetune.main([*words, "--weights", str(start), "-o", str(first)]) == 0
+    assert "learned from" not in (first / "MODEL_CARD.md").read_text()
+    learned = learned_digests(first / "images.csv")
+    assert len(learned) == 4  # of six, one is held out and one beside it left out
+    again = ["--cross-validate", "--weights", str(first), "-o", str(second)]
+    assert finetune.main([*words, *again]) == 0
+    said = "4 of 6 images that are measured on are among those that the model at the start learned"
+    assert said in (second / "MODEL_CARD.md").read_text()
+    assert said in caplog.text
 
 
 def test_images_beside_are_no_neighbours_of_what_is_held_out(start, tmp_path, caplog):

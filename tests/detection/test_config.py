@@ -185,9 +185,70 @@ def test_a_gpu_of_too_high_a_number_is_refused(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80", "sm_90"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 6))
     assert [choose_device(name) for name in ("cuda", "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
     with pytest.raises(ConfigError, match=r"'cuda:2' asked for, but torch sees 2 GPUs"):
         choose_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("built", "capability", "is_supported"),
+    [
+        pytest.param(["sm_75", "sm_80"], (7, 0), False, id="too-old"),
+        pytest.param(["sm_75", "sm_80"], (8, 6), True, id="later-minor"),
+        pytest.param(["sm_80", "sm_86"], (9, 0), False, id="later-major"),
+        pytest.param(["sm_80", "compute_80"], (9, 0), True, id="compiled-later"),
+        pytest.param(["sm_90a"], (9, 0), True, id="of-one-kind"),
+        pytest.param(["sm_120"], (12, 0), True, id="two-digits"),
+        pytest.param([], (7, 0), True, id="unknown"),
+    ],
+)
+def test_a_gpu_that_this_torch_was_not_built_for_is_not_taken(
+    monkeypatch, caplog, built, capability, is_supported
+):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert choose_device("auto") == ("cuda" if is_supported else "cpu")
+    assert ("the GPU is not used" in caplog.text) != is_supported
+    if is_supported:
+        assert choose_device("cuda") == "cuda"
+    else:
+        with pytest.raises(ConfigError, match="holds nothing for this GPU"):
+            choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "m: &a {x: 1}\nn: {<<: [*a, *a]}\n",
+        "_BASE_: " + str([f"{n}.yaml" for n in range(60)]) + "\n",
+        "MITO: {TILE_PX: -" + "1" * 310 + "}\n",
+    ],
+    ids=["merge-keys", "many-bases", "huge-number"],
+)
+def test_configs_that_stand_for_more_than_they_hold_are_one_line(tmp_path, text):
+    for number in range(60):
+        (tmp_path / f"{number}.yaml").write_text("SOLVER: {MAX_ITER: 7}\n")
+    path = tmp_path / "hostile.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert len(str(caught.value)) < 300
+
+
+def test_bases_of_bases_are_counted_once_a_use(tmp_path):
+    (tmp_path / "0.yaml").write_text("SOLVER: {MAX_ITER: 7}\n")
+    for number in range(1, 9):
+        before = f"{number - 1}.yaml"
+        (tmp_path / f"{number}.yaml").write_text(f"_BASE_: [{before}, {before}, {before}]\n")
+    assert load_config(tmp_path / "3.yaml").SOLVER.MAX_ITER == 7
+    with pytest.raises(ConfigError, match="must build on <= 50 others"):
+        load_config(tmp_path / "8.yaml")
 
 
 def test_a_config_of_ones_own_loses_no_instance_to_a_cap(tmp_path, light_config):

@@ -87,6 +87,13 @@ def train_and_store(config_file, words, output):
     torch.save(content, Path(output) / f"{comm.get_world_size()}_{comm.get_rank()}.pt")
 
 
+@pytest.fixture
+def without_gpus(monkeypatch):
+    """Detectron2's processes take the GPUs of a machine that has some, whatever the config says."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.mark.usefixtures("without_gpus")
 def test_two_processes_equal_one(tiny, light_config, one_box_each, tmp_path):
     keys = {**EQUAL_SHARES, "OUTPUT_DIR": tmp_path, "DATASETS.TRAIN": f"('{one_box_each}',)"}
     words = [*tiny, *(str(word) for pair in keys.items() for word in pair)]
@@ -117,6 +124,7 @@ def start_iteration_of_rank(output):
         (output / f"{comm.get_rank()}.txt").write_text(str(error))
 
 
+@pytest.mark.usefixtures("without_gpus")
 def test_processes_that_would_go_on_from_different_steps_are_refused(tmp_path):
     launch(and_leave, 2, dist_url="auto", args=(start_iteration_of_rank, tmp_path))
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
@@ -145,6 +153,7 @@ def what_main_measured(output):
     (output / f"{comm.get_rank()}.json").write_text(json.dumps(found))
 
 
+@pytest.mark.usefixtures("without_gpus")
 def test_all_processes_wait_for_what_the_first_one_measures(tmp_path):
     launch(and_leave, 2, dist_url="auto", args=(what_main_measured, tmp_path))
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [

@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mito_instance.detection import safe_pickle  # noqa: E402
-from mito_instance.detection.safe_pickle import load_pickle  # noqa: E402
+from mito_instance.detection.safe_pickle import check_tuples, load_pickle  # noqa: E402
 from mito_instance.detection.weights import read_weights_file  # noqa: E402
 from mito_instance.errors import WeightsError  # noqa: E402
 
@@ -163,6 +163,29 @@ def test_a_storage_in_a_pickle_is_looked_at_too():
 def test_keys_may_be_numbers_of_numpy_and_tuples():
     content = {np.int64(3): 1, ("a", 2): 2, (1, (2, (3,))): 3}
     assert load_pickle(io.BytesIO(pickle.dumps(content, 2))) == content
+
+
+def test_what_takes_memory_by_a_number_alone_is_refused(tmp_path):
+    data = b"\x80\x02cbuiltins\nbytearray\nJ\x00\x94\x35\x77\x85R."
+    path = tmp_path / "data.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+    with path.open("rb") as file, pytest.raises(pickle.UnpicklingError, match="bytearray"):
+        check_tuples(file)
+
+
+def test_arrays_that_are_repeated_by_a_few_words_are_counted(monkeypatch):
+    monkeypatch.setattr(safe_pickle, "MAX_MADE_BYTES", 5000)
+    text = b"X" + struct.pack("<I", 1000) + b"a" * 1000
+    begin = b"\x80\x02c_codecs\nencode\nq\x00" + text + b"X\x06\x00\x00\x00latin1\x86q\x01"
+    for n_times, is_refused in ((4, False), (6, True)):
+        data = begin + b"h\x00h\x01R" * n_times + b"."
+        if is_refused:
+            with pytest.raises(pickle.UnpicklingError, match="more than 5000 bytes"):
+                load_pickle(io.BytesIO(data))
+        else:
+            assert load_pickle(io.BytesIO(data)) == b"a" * 1000
 
 
 def test_a_place_in_the_memo_takes_no_memory_of_its_size():

@@ -273,6 +273,9 @@ def test_label_images_with_rois_below_need_no_micrographs(files):
 
 def test_micrographs_with_rois_below_say_what_is_missing(files):
     shutil.move(files / "rois", files / "images" / "rois")
+    for path in (files / "images").glob("*.tif"):
+        noise = np.random.default_rng(0).integers(1, 256, (90, 120), dtype=np.uint8)
+        tifffile.imwrite(path, noise)
     with pytest.raises(MitoInstanceError, match="give the images by --images"):
         read_source(files / "images")
 

@@ -303,7 +303,7 @@ def test_a_polygon_that_never_ends_is_refused(tmp_path):
     content = image(width=100_000, height=30_000) | {
         "annotations": [document()["annotations"][0] | {"segmentation": [zigzag]}]
     }
-    with pytest.raises(AnnotationError, match="outline must be"):
+    with pytest.raises(AnnotationError, match="outlines of an annotation must be"):
         read(tmp_path, content)
 
 

@@ -21,7 +21,14 @@ from mito_instance.errors import AnnotationError
 from mito_instance.io import imagej_roi
 from mito_instance.io.imagej_path import path_rings
 from mito_instance.io.imagej_position import StackDimensions, StackPosition, stack_dimensions
-from mito_instance.io.imagej_roi import ImageJRoi, SkippedRoi, decode_roi, has_overlay, read_rois
+from mito_instance.io.imagej_roi import (
+    ImageJRoi,
+    SkippedRoi,
+    decode_roi,
+    has_overlay,
+    read_roi_files,
+    read_rois,
+)
 from mito_instance.masks.polygons import fill
 
 # The last roifile for Python 3.10 wraps boxes beyond 65,535 px and words its errors differently.
@@ -408,6 +415,33 @@ def test_zips_in_zips_are_read_and_what_lies_too_deep_is_named(tmp_path):
     assert skipped.is_damaged
     (only,) = read_rois(write_zip(tmp_path / "x.zip", [("n.zip", b"PK no zip")]))
     assert only.is_damaged
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_unpack_without_a_limit_are_not_read(tmp_path, method):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.roi", roi_bytes())
+    (only,) = read_rois(path)
+    assert only.reason == f"damaged zip entry (compression {method} is not read); save it anew"
+
+
+def test_what_is_unpacked_counts_also_where_it_is_no_zip(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagej_roi, "MAX_TOTAL_BYTES", 2000)
+    path = write_zip(tmp_path / "x.zip", [(f"{n}.zip", bytes(900)) for n in range(3)])
+    with pytest.raises(AnnotationError, match="unpacks to more than 2000 bytes"):
+        list(read_rois(path))
+
+
+def test_curves_of_several_files_count_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagej_roi, "MAX_VERTICES", 1500)
+    paths = []
+    for number in range(3):
+        paths.append(tmp_path / f"{number}.roi")
+        paths[-1].write_bytes(box_bytes(roifile.ROI_TYPE.OVAL, 0, 0, 9, 200))
+    assert len([roi for path in paths for roi in read_rois(path)]) == 3
+    with pytest.raises(AnnotationError, match="curves must have 1500 corners at most"):
+        list(read_roi_files(paths))
 
 
 def test_a_zip_bomb_in_a_zip_ends_the_file(tmp_path, monkeypatch):

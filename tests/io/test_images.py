@@ -934,3 +934,16 @@ def test_a_description_of_any_kind_is_one_page(tmp_path, description):
     np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)
     tifffile.imwrite(path, pixels, description=description, metadata=None)
     np.testing.assert_array_equal(read_page(path, 0).pixels, pixels)
+
+
+def test_links_that_lead_round_are_followed_once(tmp_path):
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "in" / "1.png"), np.zeros((4, 4), np.uint8))
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).symlink_to(".")
+    (tmp_path / "elsewhere").mkdir()
+    cv2.imwrite(str(tmp_path / "elsewhere" / "2.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "data" / "far").symlink_to(tmp_path / "elsewhere")
+    found = find_images([f"{tmp_path}/data/**/*.png"])
+    assert [path.name for path in found] == ["2.png", "1.png"]
+    assert [path.name for path in find_images([f"{tmp_path}/d*/**/[1].png"])] == ["1.png"]

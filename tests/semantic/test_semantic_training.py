@@ -171,7 +171,11 @@ def test_finetune_keeps_the_last_step_and_chooses_its_thresholds(
     assert "| foreground threshold | 0." in card
     # Beside the slice that is held back, its neighbour is left out.
     assert len(read_coco(output / "training" / "train.json")) == n_learned
-    assert ("figures and thresholds are of those above" in card) == (n_learned == n_images)
+    is_held_out = n_learned < n_images
+    assert ("figures and thresholds are those on the training images" in card) != is_held_out
+    assert ("(chosen on validation)" in card) == is_held_out
+    assert ("(chosen on the images of the training)" in card) != is_held_out
+    assert ("| validation |" in card) == is_held_out
     assert load_config(output / "config.yaml").MITO.SCORE_THRESHOLD == 0.42
     curve = (output / "training" / "metrics.json").read_text()
     assert curve.count('"validation/ap"') == 1  # which step is best few images cannot tell
@@ -211,7 +215,8 @@ def test_cross_validation_trains_on_all_and_chooses_on_what_was_held_out(
     assert left == {"train", "metrics", "events"}
     card = (output / "MODEL_CARD.md").read_text()
     assert "of a cross-validation: each of the images above was predicted by a model" in card
-    assert "chose the foreground threshold and the score threshold, so" in card
+    assert "| score threshold | 0.42 (chosen by cross-validation) |" in card
+    assert "are of images that were trained on" not in card
     chosen = load_config(output / "config.yaml").MITO
     assert f"| score_threshold | {chosen.SCORE_THRESHOLD:.4g} |" in card
     assert f"| foreground_threshold | {chosen.SEMANTIC.FOREGROUND_THRESHOLD:.4g} |" in card
