@@ -106,12 +106,13 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
         try:
             found = list(read_rois(file))
             _check_holds_rois(file, found)
-            n_vertices += sum(map(n_in_curves, found))
-            if n_vertices > MAX_VERTICES:
+            n_curved = sum(map(n_in_curves, found))
+            if n_vertices + n_curved > MAX_VERTICES:
                 raise AnnotationError(
-                    f"{roi_set.name}: curves must have {MAX_VERTICES} corners at most; split the "
-                    "ROI set"
+                    f"{file}: curves of {roi_set.name} must have {MAX_VERTICES} corners at most; "
+                    "split the ROI set"
                 )
+            n_vertices += n_curved
             for roi in found:
                 if isinstance(roi, SkippedRoi):
                     _note_skipped(roi, conversion)

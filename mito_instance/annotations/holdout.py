@@ -145,8 +145,14 @@ def _apart(positions: Iterable[int], held_out: Iterable[int], places: Sequence[S
 
 
 def _by_one_name(images: Images) -> list[ImageInstances]:
-    """The images under the paths that their files have, of which one may be given by several."""
-    return [replace(image, image=str(Path(image.image).resolve())) for image in images]
+    """The images, each file under the first of its names, which a link need not share."""
+    names: dict[Path, str] = {}
+    found = []
+    for image in images:
+        path = Path(image.image)
+        name = str(path.parent.resolve() / path.name)
+        found.append(replace(image, image=names.setdefault(path.resolve(), name)))
+    return found
 
 
 def not_beside(images: Images, held_out: Images) -> list[ImageInstances]:
@@ -222,7 +228,7 @@ def _runs(places: Sequence[Slice]) -> list[list[int]]:
 
 
 def _whole_stacks(images: Images, places: Sequence[Slice]) -> list[list[int]]:
-    """Positions in parts of whole stacks of nearly one size; none where stacks do not allow it."""
+    """Positions in parts of whole stacks, none larger than the rest; none where that cannot be."""
     stacks: dict[str, list[int]] = defaultdict(list)
     for position, place in enumerate(places):
         stacks[place.stack].append(position)
@@ -233,6 +239,6 @@ def _whole_stacks(images: Images, places: Sequence[Slice]) -> list[list[int]]:
         min(parts, key=len).extend(members)
     for held_out in parts:
         rest = [images[i] for i in {*range(len(images))} - {*held_out}]
-        if len(rest) < LEAST_TO_TRAIN_ON or not any(map(len, rest)):
+        if len(rest) < max(LEAST_TO_TRAIN_ON, len(held_out)) or not any(map(len, rest)):
             return []
     return [sorted(part) for part in parts]

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 from mito_instance.instances import ImageInstances
@@ -98,16 +99,17 @@ def series_of(images: Sequence[ImageInstances], *, apart: bool = False) -> list[
 def _running(columns: Sequence[Sequence[int]], place: int) -> set[int]:
     """Columns of numbers that run with the slices, as times and depths do, and that of the slices.
 
-    Each slice has a value of its own there.
+    Each slice has a value of its own there, and they rise or fall with the slices.
     """
     slices = columns[place]
-    n_slices = len(set(slices))
-    return {
-        column
-        for column, numbers in enumerate(columns)
-        if column == place
-        or len(set(numbers)) == len(set(zip(slices, numbers, strict=True))) == n_slices > 2
-    }
+    running = {place}
+    for column, numbers in enumerate(columns):
+        pairs = sorted(set(zip(slices, numbers, strict=True)))
+        steps = {second > first for (_, first), (_, second) in pairwise(pairs)}
+        n_values = {len(pairs), len(set(slices)), len(set(numbers))}
+        if len(steps) == 1 and len(n_values) == 1 and len(pairs) > 2:
+            running.add(column)
+    return running
 
 
 def _places_of_pages(images: Sequence[ImageInstances]) -> list[Slice | None]:

@@ -15,10 +15,10 @@ from typing import Any
 import mito_instance
 from mito_instance.cli.evaluate_report import TITLE, report
 from mito_instance.cli.evaluate_rois import write_error_rois
-from mito_instance.errors import ConfigError
+from mito_instance.errors import ConfigError, MitoInstanceError
 from mito_instance.evaluation import tables
 from mito_instance.evaluation.evaluate import Metrics
-from mito_instance.evaluation.sources import has_labels
+from mito_instance.evaluation.sources import reads_labels
 from mito_instance.io.coco import write_coco
 from mito_instance.io.files import write_text_atomic
 from mito_instance.io.json_file import MARK_OF_EVALUATION
@@ -194,5 +194,9 @@ def _sha256(path: Path, images: Path | None) -> str:
 
 def _files_of(folder: Path, images: Path | None) -> list[Path]:
     """Files of a folder of any depth; of one of label images those that lie in it."""
-    entries = folder.iterdir() if has_labels(folder, images) else folder.rglob("*")
+    try:
+        is_flat = reads_labels(folder, images)
+    except MitoInstanceError:  # micrographs that are gone by now
+        is_flat = False
+    entries = folder.iterdir() if is_flat else folder.rglob("*")
     return sorted(file for file in entries if file.is_file())

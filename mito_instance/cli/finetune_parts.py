@@ -18,7 +18,7 @@ from mito_instance.annotations.regions import Regions
 from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines
-from mito_instance.cli.outlined_images import as_mitochondria, read_categories
+from mito_instance.cli.outlined_images import as_mitochondria, read_categories, with_sizes
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
@@ -150,11 +150,8 @@ def divide(
     """
     if args.val is not None:
         given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
-        judged = [
-            replace(image, pixel_size=given or image.pixel_size)
-            for image in read_categories([args.val], args.category)
-        ]
-        judged = [as_mitochondria(image) for image in match_files(judged)]
+        judged = match_files(read_categories([args.val], args.category))
+        judged = [as_mitochondria(image) for image in with_sizes(judged, given)]
         _check_apart(judged, pages, "--val and among the images to adapt to", "measured")
         whole = images if sources is None else sources
         if n_beside := len(whole) - len(not_beside(whole, judged)):

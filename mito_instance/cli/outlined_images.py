@@ -112,7 +112,7 @@ def read_outlined(
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
         found = read_categories(args.coco, args.category, alone=one_category)
-        outlined.images += _with_sizes(found, None if all_or_none else pixel_size)
+        outlined.images += found if all_or_none else _of_size(found, pixel_size)
         outlined.files += [Path(i.image) for i in found]
     seen = set()
     for image in outlined.images:
@@ -132,7 +132,7 @@ def read_outlined(
                     f"leave the images out, first {next(iter(outlined.incomplete.values()))}"
                 ],
             )
-        images = _with_sizes(match_files(outlined.images), pixel_size)
+        images = with_sizes(match_files(outlined.images), pixel_size)
         outlined.images = [as_mitochondria(image) for image in images]
         return outlined
     matched: list[ImageInstances] = []
@@ -149,7 +149,11 @@ def read_outlined(
     return outlined
 
 
-def _with_sizes(
+def _of_size(images: Sequence[ImageInstances], size: PixelSize | None) -> list[ImageInstances]:
+    return [replace(image, pixel_size=size or image.pixel_size) for image in images]
+
+
+def with_sizes(
     images: Sequence[ImageInstances], pixel_size: PixelSize | None
 ) -> list[ImageInstances]:
     """Images with the user's pixel size, if there is one; says where files state another."""
@@ -199,7 +203,7 @@ def read_categories(
 
     Raises:
         AnnotationError: if a file cannot be read, has masks of several categories of which none
-            is named, or the files have masks but none of one that is.
+            is named, or the files have masks but none of those that are.
     """
     from mito_instance.io.coco import read_coco
     from mito_instance.io.coco_categories import category_entries
@@ -229,10 +233,9 @@ def read_categories(
             image if categories is None else image.select([n in categories for n in of_image])
             for image, of_image in zip(images, names, strict=True)
         ]
-    absent = [name for name in categories or () if name not in seen]
-    if seen and absent:
+    if categories is not None and seen and not seen.keys() & set(categories):
         raise AnnotationError(
-            f"{paths[0]}: --category {' '.join(absent)}: no mask is of it; there are "
+            f"{paths[0]}: --category {' '.join(categories)}: no mask is of it; there are "
             f"{_counted(seen)}"
         )
     return chosen

@@ -19,6 +19,7 @@ from mito_instance.errors import ConfigError
 MAX_CONFIG_BYTES = 1024**2
 MAX_CONFIG_VALUES = 100_000
 MAX_CONFIG_FILES = 50
+_MERGE = "tag:yaml.org,2002:merge"
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _QUOTED = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
@@ -159,13 +160,15 @@ class _LocalConfig(CfgNode):
                 f"a config must be <= {MAX_CONFIG_BYTES} bytes, {filename} has {n_bytes}"
             )
         text = path.read_text(encoding="utf-8")
-        if any(_is_merge(token) for token in yaml.scan(text)):  # a few lines can stand for billions
+        if any(map(_is_merge, yaml.parse(text))):  # a few lines can stand for billions
             raise ValueError(f"{filename}: merge keys (<<) are not read; write the values out")
         return io.StringIO(text)
 
 
-def _is_merge(token: Any) -> bool:
-    return isinstance(token, yaml.ScalarToken) and token.plain and token.value == "<<"
+def _is_merge(event: Any) -> bool:
+    if not isinstance(event, yaml.ScalarEvent):
+        return False
+    return event.tag == _MERGE or bool(event.implicit[0] and event.value == "<<")
 
 
 def _n_bases(filename: str, known: dict[str, int]) -> int:
@@ -179,10 +182,12 @@ def _n_bases(filename: str, known: dict[str, int]) -> int:
         bases = loaded.get("_BASE_", []) if isinstance(loaded, dict) else []
         known[filename] = 1
         for base in [bases] if isinstance(bases, str) else bases:
-            path = Path(filename).parent / Path(str(base)).expanduser()
+            if not isinstance(base, str):
+                raise ValueError(f"{filename}: _BASE_ must name files, got {type(base).__name__}")
+            path = Path(filename).parent / Path(base).expanduser()
             known[filename] += _n_bases(str(path), known)
     if known[filename] > MAX_CONFIG_FILES:
-        raise ValueError(f"a config must build on <= {MAX_CONFIG_FILES} others")
+        raise ValueError(f"a config and all that it builds on must be <= {MAX_CONFIG_FILES} files")
     return known[filename]
 
 

@@ -32,36 +32,32 @@ def write_image_list(path: Path, files: Sequence[DataFile]) -> None:
     write_table(path, _COLUMNS, _rows(files))
 
 
-def learned_digests(path: Path) -> set[str]:
-    """SHA-256 of the images that a model learned from, by its list; none where there is no list.
-
-    Args:
-        path: the CSV, which may be absent or damaged.
-    """
+def _learned(path: Path) -> set[tuple[str, str]]:
+    """SHA-256 and page of the images that a model learned from, by its list, if there is one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row.get("part") == "training"]
     except (OSError, ValueError, csv.Error):
         return set()
-    return {row["sha256"] for row in rows if row.get("sha256")}
+    return {(row["sha256"], str(row.get("page"))) for row in rows if row.get("sha256")}
 
 
 def n_learned_before(
     path: Path, images: Sequence[ImageInstances], whole: Sequence[ImageInstances]
 ) -> int:
-    """How many images a model learned from already, by their bytes.
+    """How many images a model learned from already, by their bytes and pages.
 
     Args:
-        path: the model's list.
+        path: the model's list, which may be absent or damaged.
         images: of the files at hand.
         whole: what each was cut from, or itself.
     """
-    if not (learned := learned_digests(path)):
+    if not (learned := _learned(path)):
         return 0
     digest_of = cache(_digest)
     return sum(
-        not learned.isdisjoint({digest_of(part.image), digest_of(page.image)})
-        for part, page in zip(images, whole, strict=True)
+        any((digest_of(one.image), str(one.frame + 1)) in learned for one in pair)
+        for pair in zip(images, whole, strict=True)
     )
 
 

@@ -44,20 +44,20 @@ def launch_processes(
     Raises:
         ConfigError: if the GPUs are not there, the numbers contradict, or a process failed.
     """
-    n_processes = num_gpus * num_machines
-    if n_processes > 1 and not device.startswith("cuda") and torch.cuda.is_available():
-        raise ConfigError(
-            f"MODEL.DEVICE {device}: several processes of a machine with GPUs use these; use cuda, "
-            "or hide them by CUDA_VISIBLE_DEVICES="
-        )
     if num_gpus > 1 and not device.startswith("cuda"):
         raise ConfigError(
             f"--num-gpus {num_gpus}: this training runs on the CPU (MODEL.DEVICE {device}); "
             "leave --num-gpus out, one process uses all cores"
         )
-    if n_processes > 1 and ":" in device:
+    is_shared = num_gpus * num_machines > 1
+    if is_shared and not device.startswith("cuda") and torch.cuda.is_available():
         raise ConfigError(
-            f"--num-gpus {num_gpus}: MODEL.DEVICE {device} names one GPU; use cuda, and choose "
+            f"MODEL.DEVICE {device}: several processes of machines with GPUs use these; use cuda, "
+            "or hide them by CUDA_VISIBLE_DEVICES="
+        )
+    if is_shared and ":" in device:
+        raise ConfigError(
+            f"MODEL.DEVICE {device}: names one GPU for several processes; use cuda, and choose "
             "GPUs by CUDA_VISIBLE_DEVICES"
         )
     if num_gpus > 1 and num_gpus > torch.cuda.device_count():

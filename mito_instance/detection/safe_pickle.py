@@ -267,6 +267,8 @@ class _Unpickler(_ShallowTuples):
 
     dispatch[pickle.REDUCE[0]] = partial(_counted, make=_BASE.load_reduce)
     dispatch[pickle.BUILD[0]] = partial(_counted, make=_BASE.load_build)
+    dispatch[pickle.OBJ[0]] = partial(_counted, make=_BASE.load_obj)
+    dispatch[pickle.INST[0]] = partial(_counted, make=_BASE.load_inst)
 
     def find_class(self, module: str, name: str) -> Any:
         """The allowed global of that name."""

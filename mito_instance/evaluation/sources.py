@@ -72,7 +72,7 @@ def read_source(
     if not path.exists():
         # The reader of COCO JSON words this as it does for every other JSON.
         return Source(tuple(read_coco(path)))
-    is_of_labels = has_labels(path, images)
+    is_of_labels = _has_labels(path, images)
     if _is_of(path, _ROI_SUFFIXES, recursive=not is_of_labels):
         line = f"{path}: holds images as well; its ROIs are read"
         return _noted(_read_rois(path, images, images_true), [line] if is_of_labels else [])
@@ -124,13 +124,18 @@ def _is_of(path: Path, suffixes: Collection[str], *, recursive: bool = True) -> 
     return path.suffix.lower() in suffixes
 
 
-def has_labels(path: Path, images: Path | None) -> bool:
+def _has_labels(path: Path, images: Path | None) -> bool:
     """Whether pictures lie in a folder itself that are not the micrographs, which may lie there."""
     if not path.is_dir() or not _is_of(path, IMAGE_SUFFIXES, recursive=False):
         return False
     return images is None or all(
         file.resolve().parent != path.resolve() for file in find_images([images])
     )
+
+
+def reads_labels(path: Path, images: Path | None) -> bool:
+    """Whether `read_source` reads the label images of a folder, and no ROIs in or below it."""
+    return _has_labels(path, images) and not _is_of(path, _ROI_SUFFIXES, recursive=False)
 
 
 def _noted(source: Source, lines: Sequence[str]) -> Source:

@@ -293,12 +293,14 @@ def _archive_rois(
             continue
         limit = MAX_TOTAL_BYTES - unpacked.n_bytes if is_zip else MAX_ROI_BYTES
         limit = min(limit, entry.file_size)  # beyond what it states, it is damaged
+        n_read = limit if entry.compress_type == zipfile.ZIP_DEFLATED else 0  # even if it fails
         try:
             data = _unpacked(archive, entry, limit)
+            n_read = 0
             unpacked.add(path, data.count(_LISTED) if is_zip else 0, len(data))
             inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
         except _ZIP_DAMAGE as error:
-            unpacked.add(path, 0, limit)  # as much may have been unpacked
+            unpacked.add(path, 0, n_read)
             reason = f"damaged zip entry ({_printable(str(error))[:120]}); save it anew"
             yield SkippedRoi(name, source, reason, is_damaged=True)
             continue

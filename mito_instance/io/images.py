@@ -273,7 +273,7 @@ def _matches(pattern: str) -> list[Path]:
     if "**" not in parts:
         return [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
     place = parts.index("**")
-    before, after = parts[:place], parts[place + 1 :]
+    before, after = parts[:place], parts[place + 1 :] or ("*",)
     found: list[Path] = []
     seen: set[str] = set()
     for root in _matches(str(Path(*before))) if before else [Path()]:
@@ -283,8 +283,7 @@ def _matches(pattern: str) -> list[Path]:
                 inner.clear()
                 continue
             seen.add(real)
-            escaped = Path(glob.escape(folder))
-            found += _matches(str(Path(escaped, *after))) if after else [Path(folder)]
+            found += _matches(str(Path(glob.escape(folder), *after)))
     return found
 
 

@@ -132,6 +132,8 @@ def test_a_cross_validation_holds_out_whole_stacks_where_it_can():
     parts = folds(mixed)
     assert sorted(len(held_out) for _, held_out in parts) == [2, 2, 4]
     assert any({image.image for image in held_out} == {"a.tif"} for _, held_out in parts)
+    parts = folds([*images("a.tif", frames=12), *images("b.tif", frames=4)])  # one is most of all
+    assert [len(held_out) for _, held_out in parts] == [6, 5, 5]
     parts = folds(images("a.tif", "b.tif", frames=2))  # too few for that
     assert [len(held_out) for _, held_out in parts] == [2, 1, 1]
 
@@ -153,6 +155,19 @@ def test_one_stack_under_two_names_is_one(tmp_path, monkeypatch):
     train, val, _ = hold_out(given, np.random.default_rng(0))
     assert (len(train), len(val)) == (7, 2)
     assert min(abs(a.frame - b.frame) for a in train for b in val) == 2
+
+
+def test_slices_behind_links_keep_their_numbers(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "data").mkdir()
+    for number in range(10):
+        stored = tmp_path / "store" / f"{'abcdefghij'[number] * 8}"
+        stored.touch()
+        (tmp_path / "data" / f"z{number}.tif").symlink_to(stored)
+    given = images(*(str(tmp_path / "data" / f"z{number}.tif") for number in range(10)))
+    train, val, _ = hold_out(given, np.random.default_rng(0))
+    places = [{given.index(image) for image in part} for part in (train, val)]
+    assert min(abs(a - b) for a in places[0] for b in places[1]) == 2
 
 
 def test_parts_of_neighbouring_slices_are_not_learned_beside_each_other():

@@ -106,6 +106,12 @@ def test_numbered_files_of_every_format_are_one_stack(suffix):
             id="specimens-apart",
         ),
         pytest.param(
+            ["mouse1_cell12.tif", "mouse2_cell3.tif", "mouse3_cell7.tif"],
+            True,
+            [("mouse#_cell12", 1), ("mouse#_cell3", 2), ("mouse#_cell7", 3)],
+            id="cells-of-mice-apart",
+        ),
+        pytest.param(
             ["m1_c1.tif", "m2_c2.tif"], False, [("m#_c#", 1), ("m#_c#", 2)], id="last-of-equals"
         ),
         pytest.param(

@@ -87,7 +87,7 @@ def test_a_whole_number_will_do_for_a_float(tmp_path, light_config):
         pytest.param(
             "_BASE_: http://127.0.0.1:9/a.yaml\n", "must be a file on this machine", id="web-base"
         ),
-        pytest.param("a: " + "[" * 2000, "nested too deeply", id="deep"),
+        pytest.param("a: " + "[" * 2000 + "]" * 2000, "nested too deeply", id="deep"),
         pytest.param("MODEL: &m\n  X: *m\n", "nested too deeply", id="holds-itself"),
         pytest.param(
             "a0: &a0 {x: 1, y: 2}\n"
@@ -223,20 +223,22 @@ def test_a_gpu_that_this_torch_was_not_built_for_is_not_taken(
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        "m: &a {x: 1}\nn: {<<: [*a, *a]}\n",
-        "_BASE_: " + str([f"{n}.yaml" for n in range(60)]) + "\n",
-        "MITO: {TILE_PX: -" + "1" * 310 + "}\n",
+        ("SOLVER: &a {MAX_ITER: 1}\nMITO: {<<: [*a, *a]}\n", "merge keys"),
+        ("SOLVER: &a {MAX_ITER: 1}\nMITO: {!!merge x: [*a, *a]}\n", "merge keys"),
+        ("_BASE_: " + str([f"{n}.yaml" for n in range(60)]) + "\n", "must be <= 50 files"),
+        ("_BASE_: [[a.yaml, b.yaml]]\n", "_BASE_ must name files, got list"),
+        ("MITO: {TILE_PX: -" + "1" * 310 + "}\n", "a number of more than 20 digits"),
     ],
-    ids=["merge-keys", "many-bases", "huge-number"],
+    ids=["merge-keys", "merge-tag", "many-bases", "list-of-bases", "huge-number"],
 )
-def test_configs_that_stand_for_more_than_they_hold_are_one_line(tmp_path, text):
+def test_configs_that_stand_for_more_than_they_hold_are_one_line(tmp_path, text, message):
     for number in range(60):
         (tmp_path / f"{number}.yaml").write_text("SOLVER: {MAX_ITER: 7}\n")
     path = tmp_path / "hostile.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         load_config(path)
     assert len(str(caught.value)) < 300
 
@@ -247,7 +249,7 @@ def test_bases_of_bases_are_counted_once_a_use(tmp_path):
         before = f"{number - 1}.yaml"
         (tmp_path / f"{number}.yaml").write_text(f"_BASE_: [{before}, {before}, {before}]\n")
     assert load_config(tmp_path / "3.yaml").SOLVER.MAX_ITER == 7
-    with pytest.raises(ConfigError, match="must build on <= 50 others"):
+    with pytest.raises(ConfigError, match="must be <= 50 files"):
         load_config(tmp_path / "8.yaml")
 
 

@@ -198,10 +198,20 @@ def test_numbers_of_devices_that_cannot_be_are_one_line(monkeypatch, options, me
         processes.launch_processes(print, (), device="cuda", **options)
 
 
-def test_a_single_gpu_is_not_that_of_several_processes(monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "counts", "message"),
+    [
+        ("cuda:1", {"num_gpus": 2}, "names one GPU for several processes; use cuda"),
+        ("cuda:1", {"num_gpus": 1, "num_machines": 2}, "names one GPU for several processes"),
+        ("cpu", {"num_gpus": 1, "num_machines": 2}, "machines with GPUs use these; use cuda"),
+        ("cpu", {"num_gpus": 2}, "this training runs on the CPU"),
+    ],
+)
+def test_devices_that_are_not_those_of_several_processes(monkeypatch, device, counts, message):
     monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
-    with pytest.raises(ConfigError, match=r"MODEL\.DEVICE cuda:1 names one GPU; use cuda"):
-        processes.launch_processes(print, (), device="cuda:1", num_gpus=2)
+    monkeypatch.setattr(processes.torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match=message):
+        processes.launch_processes(print, (), device=device, **counts)
 
 
 def test_a_process_that_fails_is_one_line(monkeypatch):

@@ -946,4 +946,14 @@ def test_links_that_lead_round_are_followed_once(tmp_path):
     (tmp_path / "data" / "far").symlink_to(tmp_path / "elsewhere")
     found = find_images([f"{tmp_path}/data/**/*.png"])
     assert [path.name for path in found] == ["2.png", "1.png"]
-    assert [path.name for path in find_images([f"{tmp_path}/d*/**/[1].png"])] == ["1.png"]
+    for pattern in ("d*/**/[1].png", "data/in/**", "data/**/in/**/*.png"):
+        assert [path.name for path in find_images([f"{tmp_path}/{pattern}"])] == ["1.png"]
+
+
+def test_patterns_may_be_seen_from_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "a[1]" / ".hidden").mkdir(parents=True)
+    for name in ("a[1]/1.png", "a[1]/.hidden/2.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 4), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    assert find_images(["**/*.png"]) == [Path("a[1]/1.png")]
+    assert find_images(["./**"]) == [Path("a[1]/1.png")]
