@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
+import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -90,13 +94,19 @@ def launch_processes(
 
 
 def and_leave(worker: Callable[..., None], *args: Any) -> None:
-    """Run ``worker(*args)`` and end the threads of the process group, if there is one.
+    """Run ``worker(*args)``, and leave the process at once if it was started for that.
 
-    A process that exits with them running is aborted now and then, after all is done.
+    Threads of the process group outlive it; one that frees a tensor while Python ends aborts its
+    process, and the others are ended then, be it while they save the model.
     """
     worker(*args)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        if multiprocessing.parent_process() is not None:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def share_batch_statistics(network: nn.Module, device: str) -> nn.Module:

@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-import time
+import threading
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import roifile
 import tifffile
 
+from mito_instance.batch.page_work import PageWork
 from mito_instance.cli import quantify
 from mito_instance.measure.schema import COUNTS_NAMES, REGION_NAMES, SUMMARY_NAMES
 from tests.dark_objects import DarkObjects, micrograph
@@ -381,20 +382,25 @@ def test_misuse_is_one_line_before_the_model_is_loaded(
     assert captured.out == ""
 
 
-@pytest.mark.slow
-def test_workers_hide_reading_and_drawing(tmp_path, capsys, monkeypatch):
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        noise = rng.integers(120, 255, (1500, 1500), dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / f"{number}.png"), noise)
-    slow = DarkObjects(0.15)
-    slow.tile_px = 4096
-    monkeypatch.setattr(quantify, "_load_model", lambda _args: slow)
-    seconds = {1: [], 2: []}
-    for repeat in range(3):  # the first loads libraries
-        for workers in (1, 2):
-            start = time.perf_counter()
-            folder = tmp_path / f"o{workers}{repeat}"
-            run(capsys, tmp_path, "--workers", workers, "--overlays", folder)
-            seconds[workers].append(time.perf_counter() - start)
-    assert min(seconds[2][1:]) < 0.95 * min(seconds[1][1:])
+def test_a_page_is_drawn_while_the_next_one_is_predicted(folder, capsys, monkeypatch):
+    is_second_predicted, n_predicted, has_waited = threading.Event(), [], []
+
+    class Watched(DarkObjects):
+        def predict(self, tiles, min_score=0.0):
+            n_predicted.append(len(tiles))
+            if len(n_predicted) == 2:
+                is_second_predicted.set()
+            return super().predict(tiles, min_score)
+
+    finish = PageWork.finish
+
+    def patient(self, *args):
+        has_waited.append(is_second_predicted.wait(60))
+        return finish(self, *args)
+
+    monkeypatch.setattr(PageWork, "finish", patient)
+    monkeypatch.setattr(quantify, "_load_model", lambda _args: Watched())
+    images = [folder / "wt" / "a.png", folder / "wt" / "b.png"]
+    status, rows, _ = run(capsys, *images, "--workers", 2)
+    assert (status, len(rows)) == (0, 2)
+    assert has_waited == [True, True]

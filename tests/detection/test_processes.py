@@ -1,7 +1,9 @@
 """Two processes do what one does with the same batch."""
 
+import atexit
 import itertools
 import json
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ pytest.importorskip("detectron2")
 
 from detectron2.engine import launch  # noqa: E402
 from detectron2.utils import comm  # noqa: E402
+from torch.multiprocessing.spawn import ProcessException  # noqa: E402
 
 from mito_instance.detection import processes  # noqa: E402
 from mito_instance.detection.config import load_config  # noqa: E402
@@ -151,6 +154,19 @@ def what_main_measured(output):
         time.sleep(0.5)
     found = shared_by_main({"ap": 0.5} if comm.is_main_process() else {})
     (output / f"{comm.get_rank()}.json").write_text(json.dumps(found))
+
+
+def fail_at_the_end_of_python():
+    comm.all_gather(1)
+    atexit.register(os._exit, 7)
+
+
+@pytest.mark.usefixtures("without_gpus")
+def test_a_process_that_has_done_its_work_leaves_without_ending_python():
+    """Where threads of its group still run, that aborts it now and then."""
+    with pytest.raises(ProcessException, match="exit code 7"):
+        launch(fail_at_the_end_of_python, 2, dist_url="auto")
+    launch(and_leave, 2, dist_url="auto", args=(fail_at_the_end_of_python,))
 
 
 @pytest.mark.usefixtures("without_gpus")
