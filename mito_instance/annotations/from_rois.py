@@ -12,10 +12,10 @@ from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.imagej_position import StackPosition, stack_dimensions
 from mito_instance.io.imagej_roi import (
-    MAX_VERTICES,
     NO_ROI_ENTRY,
     ImageJRoi,
     SkippedRoi,
+    check_n_in_curves,
     n_in_curves,
     read_rois,
 )
@@ -107,11 +107,7 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
             found = list(read_rois(file))
             _check_holds_rois(file, found)
             n_curved = sum(map(n_in_curves, found))
-            if n_vertices + n_curved > MAX_VERTICES:
-                raise AnnotationError(
-                    f"{file}: curves of {roi_set.name} must have {MAX_VERTICES} corners at most; "
-                    "split the ROI set"
-                )
+            check_n_in_curves(n_vertices + n_curved, file)
             n_vertices += n_curved
             for roi in found:
                 if isinstance(roi, SkippedRoi):

@@ -219,10 +219,8 @@ def folds(
 
 def _runs(places: Sequence[Slice]) -> list[list[int]]:
     """Positions in runs of neighbours, stack after stack."""
-    stacks = list(dict.fromkeys(place.stack for place in places))
-    order = sorted(
-        range(len(places)), key=lambda i: (stacks.index(places[i].stack), places[i].number)
-    )
+    stacks = {stack: i for i, stack in enumerate(dict.fromkeys(place.stack for place in places))}
+    order = sorted(range(len(places)), key=lambda i: (stacks[places[i].stack], places[i].number))
     parts = np.array_split(order, min(len(order), MOST_FOLDS))
     return [sorted(part.tolist()) for part in parts]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -272,7 +271,7 @@ def _warn_of_channels(tasks: Sequence[PageTask]) -> None:
         if count > 1
         and (sizes := stack_dimensions(path)) is not None
         and sizes.channels > 1
-        and math.prod(sizes[:3]) == count
+        and sizes.fits(count)
     ]
     if found:
         path, n_channels = found[0]

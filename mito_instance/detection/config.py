@@ -160,7 +160,8 @@ class _LocalConfig(CfgNode):
                 f"a config must be <= {MAX_CONFIG_BYTES} bytes, {filename} has {n_bytes}"
             )
         text = path.read_text(encoding="utf-8")
-        if any(map(_is_merge, yaml.parse(text))):  # a few lines can stand for billions
+        # A few lines can stand for billions. Only these signs write a merge key.
+        if ("<<" in text or "!" in text) and any(map(_is_merge, yaml.parse(text))):
             raise ValueError(f"{filename}: merge keys (<<) are not read; write the values out")
         return io.StringIO(text)
 
@@ -178,7 +179,10 @@ def _n_bases(filename: str, known: dict[str, int]) -> int:
         ValueError: if that is more than `MAX_CONFIG_FILES`.
     """
     if filename not in known:
-        loaded = yaml.safe_load(_LocalConfig._open_cfg(filename))
+        text = _LocalConfig._open_cfg(filename).read()
+        # Only letters or escapes write the key; configs of models have neither.
+        may_have_bases = "_BASE_" in text or "\\" in text
+        loaded = yaml.safe_load(text) if may_have_bases else None
         bases = loaded.get("_BASE_", []) if isinstance(loaded, dict) else []
         known[filename] = 1
         for base in [bases] if isinstance(bases, str) else bases:

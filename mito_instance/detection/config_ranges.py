@@ -11,7 +11,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from mito_instance.detection.architectures import MASK_RCNN
+from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_3D
 from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def check_training(cfg: CfgNode) -> None:
             f"{classes}: a semantic network learns one foreground; give a file with the "
             "mitochondria alone"
         )
-    if cfg.MODEL.META_ARCHITECTURE == "SemanticNet3d":
+    if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D:
         if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
             raise ConfigError(
                 "MITO.AUGMENT.COPY_PASTE_MAX: nothing is pasted into the patches of a 3D network; "

@@ -190,7 +190,7 @@ def _training(cfg: CfgNode, record: TrainingRecord) -> list[str]:
         ("seed", str(record.seed)),
     ]
     given = _without_repeats(record.files)
-    is_held_out = len(given) == len(record.files)
+    is_held_out = _is_held_out(record)
     files = [
         (f"`{file.name}`", file.use, str(file.n_images), str(file.n_instances), f"`{file.sha256}`")
         for file in given
@@ -245,6 +245,10 @@ def _without_repeats(files: Sequence[DataFile]) -> list[DataFile]:
     return [file for file in files if file.use != "validation" or file.sha256 not in learned]
 
 
+def _is_held_out(record: TrainingRecord) -> bool:
+    return len(_without_repeats(record.files)) == len(record.files)
+
+
 def _has_pages(record: TrainingRecord) -> bool:
     return any(file.pages for file in record.files)
 
@@ -265,8 +269,11 @@ def _origin(record: TrainingRecord | None) -> str:
         return "(not chosen on this data)"
     if CROSS_VALIDATED in record.notes:
         return "(chosen by cross-validation)"
-    is_held_out = len(_without_repeats(record.files)) == len(record.files)
-    return "(chosen on validation)" if is_held_out else "(chosen on the images of the training)"
+    return (
+        "(chosen on validation)"
+        if _is_held_out(record)
+        else "(chosen on the images of the training)"
+    )
 
 
 def _pixel_size(nm: float, record: TrainingRecord | None) -> str:

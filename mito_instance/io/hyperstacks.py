@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from mito_instance.errors import MitoInstanceError
@@ -30,7 +29,7 @@ def hyperstack(path: Path, n_frames: int | None = None) -> StackDimensions | Non
         n_frames = count_frames(path) if n_frames is None else n_frames
     except MitoInstanceError:
         return None
-    return sizes if math.prod(sizes[:3]) == n_frames else None
+    return sizes if sizes.fits(n_frames) else None
 
 
 def place_in(sizes: StackDimensions | None, page: int) -> tuple[Run | None, int]:

@@ -43,6 +43,10 @@ class StackDimensions(NamedTuple):
         moving = [axis for axis in self.order if sizes[_AXES.index(axis)] > 1]
         return moving != sorted(moving, key=_AXES.index)
 
+    def fits(self, n_pages: int) -> bool:
+        """Whether a file has as many pages as it says; one that was cut off has not."""
+        return math.prod(self[:3]) == n_pages
+
     def numbers(self, page: int) -> tuple[int, int, int]:
         """Channel, slice and time, from 1, of a 0-based page."""
         sizes, found = self[:3], [1, 1, 1]
@@ -131,7 +135,7 @@ class StackPosition:
         """
         found = self.page(n_pages, dimensions, where)
         is_of_all = self.channel == 0 and max(self.z, self.time) > 0
-        if not is_of_all or dimensions is None or math.prod(dimensions[:3]) != n_pages:
+        if not is_of_all or dimensions is None or not dimensions.fits(n_pages):
             return found == page
         return dimensions.numbers(found)[1:] == dimensions.numbers(page)[1:]
 
@@ -174,7 +178,7 @@ def _is_of_a_part(n_pages: int, dimensions: StackDimensions) -> bool:
     """
     channels, slices, frames, _ = dimensions
     parts = {slices * frames, channels * slices, channels * frames, channels, slices, frames}
-    return n_pages != channels * slices * frames and n_pages in parts
+    return not dimensions.fits(n_pages) and n_pages in parts
 
 
 def is_ome(path: Path) -> bool:

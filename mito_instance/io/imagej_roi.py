@@ -143,11 +143,20 @@ def read_roi_files(paths: Iterable[Path]) -> Iterator[ImageJRoi | SkippedRoi]:
     for path in paths:
         for roi in _rois_of(path):
             n_vertices += n_in_curves(roi)
-            if n_vertices > MAX_VERTICES:
-                raise AnnotationError(
-                    f"{path}: curves must have {MAX_VERTICES} corners at most; split the ROI set"
-                )
+            check_n_in_curves(n_vertices, path)
             yield roi
+
+
+def check_n_in_curves(n_vertices: int, path: Path) -> None:
+    """Refuse more than `MAX_VERTICES` corners.
+
+    Raises:
+        AnnotationError: names the file.
+    """
+    if n_vertices > MAX_VERTICES:
+        raise AnnotationError(
+            f"{path}: curves must have {MAX_VERTICES} corners at most; split the ROI set"
+        )
 
 
 def n_in_curves(roi: ImageJRoi | SkippedRoi) -> int:
@@ -295,7 +304,7 @@ def _archive_rois(
         limit = min(limit, entry.file_size)  # beyond what it states, it is damaged
         n_read = limit if entry.compress_type == zipfile.ZIP_DEFLATED else 0  # even if it fails
         try:
-            data = _unpacked(archive, entry, limit)
+            data = _content_of(archive, entry, limit)
             n_read = 0
             unpacked.add(path, data.count(_LISTED) if is_zip else 0, len(data))
             inner = zipfile.ZipFile(io.BytesIO(data)) if is_zip and len(data) <= limit else None
@@ -314,7 +323,7 @@ def _archive_rois(
             yield decode_roi(data, name, source)
 
 
-def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+def _content_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
     """Up to ``limit`` + 1 bytes of an entry.
 
     Raises:

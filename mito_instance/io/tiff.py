@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -164,10 +165,7 @@ class TiffPages:
         Raises:
             ImageError: if its directory is damaged.
         """
-        try:
-            return is_of_colours(self._page(frame))
-        except Exception as error:
-            raise self._damaged(error, self._where(frame)) from error
+        return self._told(frame, is_of_colours)
 
     def numbers_colours(self, frame: int) -> bool:
         """Whether the values of a page number colours in no order.
@@ -175,10 +173,7 @@ class TiffPages:
         Raises:
             ImageError: if its directory is damaged.
         """
-        try:
-            return numbers_colours(self._page(frame))
-        except Exception as error:
-            raise self._damaged(error, self._where(frame)) from error
+        return self._told(frame, numbers_colours)
 
     def is_jpeg(self, frame: int) -> bool:
         """Whether the values of a page went through JPEG compression.
@@ -186,8 +181,16 @@ class TiffPages:
         Raises:
             ImageError: if its directory is damaged.
         """
+        return self._told(frame, lambda page: int(page.compression) in JPEG_COMPRESSIONS)
+
+    def _told(self, frame: int, tell: Callable[[Any], bool]) -> bool:
+        """What the directory of a page tells.
+
+        Raises:
+            ImageError: if it is damaged.
+        """
         try:
-            return int(self._page(frame).compression) in JPEG_COMPRESSIONS
+            return tell(self._page(frame))
         except Exception as error:
             raise self._damaged(error, self._where(frame)) from error
 

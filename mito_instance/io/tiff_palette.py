@@ -131,7 +131,11 @@ def numbers_colours(page: Any) -> bool:
     Args:
         page: a ``tifffile.TiffPage``.
     """
-    return _are_unordered_colours(page)
+    palette = _palette(page)
+    if palette is None or page.is_imagej or _near_grey(palette) is not None:
+        return False
+    steps = np.diff(to_grey(palette.T[None], "palette")[0].astype(np.int64))
+    return bool((steps < 0).any() and (steps > 0).any())
 
 
 def is_of_colours(page: Any) -> bool:
@@ -151,7 +155,7 @@ def warn_of_colours(page: Any, n_pages: int, path: str) -> None:
         n_pages: of the file.
         path: of the file, for the message.
     """
-    if _are_unordered_colours(page):
+    if numbers_colours(page):
         warn_once(
             "%s: its values number colours in no order of brightness, and are read as grey "
             "levels; save as grey TIFF if they are not",
@@ -164,15 +168,6 @@ def warn_of_colours(page: Any, n_pages: int, path: str) -> None:
             "photometric='minisblack'",
             (path, int(page.samplesperpixel)),
         )
-
-
-def _are_unordered_colours(page: Any) -> bool:
-    """Whether a palette is of colours in no order; ImageJ's only paint its grey values."""
-    palette = _palette(page)
-    if palette is None or page.is_imagej or _near_grey(palette) is not None:
-        return False
-    steps = np.diff(to_grey(palette.T[None], "palette")[0].astype(np.int64))
-    return bool((steps < 0).any() and (steps > 0).any())
 
 
 def _near_grey(palette: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
