@@ -150,10 +150,11 @@ def _finetune(args: argparse.Namespace) -> int:
         notes_of,
         notes_of_learned,
         read_others,
+        warn_of_lost_neighbours,
         write_parts,
     )
     from mito_instance.cli.validation import validation_of
-    from mito_instance.detection.architectures import SEMANTIC_3D
+    from mito_instance.detection.architectures import SEMANTIC_3D, sees_neighbours
     from mito_instance.detection.config import load_config
     from mito_instance.detection.finetuning import (
         check_one_class,
@@ -190,6 +191,8 @@ def _finetune(args: argparse.Namespace) -> int:
         images, sources, status = cut_to_regions(
             args.region, images, logs / "images", status, tuple(percentiles)
         )
+        if sees_neighbours(start_cfg):
+            warn_of_lost_neighbours()
     check_instances(images)
     train, val = (images, []) if args.cross_validate else divide(args, images, pages, sources)
     others = read_others(args.also or (), pages | {page_of(image) for image in val}, args)
@@ -226,7 +229,8 @@ def _finetune(args: argparse.Namespace) -> int:
         """A trainer at its end; logs and the COCO JSON of both parts are in the folder."""
         learned, val_json = write_parts(folder, *parts, beside)
         cfg = finetuning_config(start, folder, learned, val_json, steps, overrides)
-        held_out = [] if parts[1] is parts[0] else parts[1]
+        # Thresholds that are chosen on the training images are told so elsewhere.
+        held_out = parts[1] if args.cross_validate or parts[1] is not parts[0] else []
         whole = [source_of.get(page_of(image), image) for image in held_out]
         return _train(
             cfg, validate, args.seed, notes, label, whole, keeps_unmeasured=folder == logs
@@ -285,7 +289,7 @@ def _train(
         logging.getLogger(name).setLevel(logging.WARNING)
     seed_everything(seed)
     trainer = Trainer(cfg, validate, seed, notes)
-    _warn_of_lookalikes(held_out, trainer.files)
+    trainer.notes += _notes_of_lookalikes(held_out, trainer.files)
     trainer.register_hooks([ProgressBar(label)])
     trainer.can_resume = False
     trainer.keeps_unmeasured = keeps_unmeasured
@@ -294,17 +298,21 @@ def _train(
     return trainer
 
 
-def _warn_of_lookalikes(judged: Sequence[ImageInstances], files: Sequence[DataFile]) -> None:
+def _notes_of_lookalikes(
+    judged: Sequence[ImageInstances], files: Sequence[DataFile]
+) -> tuple[str, ...]:
     """Say how many images that are measured on give look-alikes to the training."""
     from mito_instance.detection.model_card import LOOKALIKES, n_learned_from
 
     if n_shared := n_learned_from(judged, files, (LOOKALIKES,)):
-        logger.warning(
-            "MITO.AUGMENT.LOOKALIKES: %d of %d images that are measured on give look-alikes to the "
-            "training: figures, best model and score threshold say little about new images",
-            n_shared,
-            len(judged),
+        text = (
+            f"MITO.AUGMENT.LOOKALIKES: {n_shared} of {len(judged)} images that are measured on "
+            "give look-alikes to the training: figures, best model and score threshold say little "
+            "about new images."
         )
+        logger.warning("%s", text)
+        return (text,)
+    return ()
 
 
 def _move_model(trainer: Any, output: Path) -> None:

@@ -128,6 +128,15 @@ def cut_to_regions(
     return parts, sources, SOME_FAILED if failures else status
 
 
+def warn_of_lost_neighbours() -> None:
+    """Say that parts of outlined slices alone lack the neighbours that a prediction has."""
+    logger.warning(
+        "--region: only outlined slices are cut out, so that this network sees none of those "
+        "between and beside them, as it does in a prediction: figures are too low, and "
+        "thresholds may be off; outline consecutive slices, or whole images without --region"
+    )
+
+
 def divide(
     args: argparse.Namespace,
     images: list[ImageInstances],

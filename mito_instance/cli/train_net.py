@@ -195,7 +195,7 @@ def _worker(args: argparse.Namespace) -> None:
         )
     seed_everything(args.seed)
     trainer = Trainer(cfg, validation_of(truth) if truth else None, args.seed)
-    _warn_of_shared_images(truth, trainer.files)
+    trainer.notes += _notes_of_learned(cfg, truth, trainer.files)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
     if comm.is_main_process():
@@ -219,17 +219,30 @@ def _check_given_once(truth: Sequence[ImageInstances]) -> None:
         seen.add(page)
 
 
-def _warn_of_shared_images(truth: Sequence[ImageInstances], files: Sequence[DataFile]) -> None:
-    """Say how many images are learned from and measured on; look-alikes are learned as well."""
-    from mito_instance.detection.model_card import LOOKALIKES, n_learned_from
+def _notes_of_learned(
+    cfg: Any, truth: Sequence[ImageInstances], files: Sequence[DataFile]
+) -> tuple[str, ...]:
+    """Say, in the log and for the card, how many images are learned from and measured on.
 
+    Look-alikes are learned as well, and so is what the model at the start had learned.
+    """
+    from mito_instance.cli.finetune_parts import notes_of_learned
+    from mito_instance.detection.image_list import n_learned_before
+    from mito_instance.detection.model_card import LOOKALIKES, n_learned_from
+    from mito_instance.detection.start_model import start_images
+
+    notes: tuple[str, ...] = ()
     if n_shared := n_learned_from(truth, files, ("training", LOOKALIKES)):
-        logger.warning(
-            "%d of %d validation images are trained on too: figures, best model and score "
-            "threshold say little about new images",
-            n_shared,
-            len(truth),
+        text = (
+            f"{n_shared} of {len(truth)} validation images are trained on too: figures, best "
+            "model and score threshold say little about new images."
         )
+        logger.warning("%s", text)
+        notes = (text,)
+    if (start := start_images(cfg.MODEL.WEIGHTS)) is not None:
+        n_before = n_learned_before(start, truth, truth)
+        notes += notes_of_learned(n_before, len(truth), start.parent)
+    return notes
 
 
 def _evaluate_weights(cfg: Any, truth: list[ImageInstances]) -> dict[str, float]:

@@ -57,6 +57,14 @@ def register(name: str) -> None:
         import_module("mito_instance.semantic.architectures")
 
 
+def sees_neighbours(cfg: CfgNode) -> bool:
+    """Whether what a config's model finds in a slice depends on the slices beside it."""
+    is_2d = cfg.MODEL.META_ARCHITECTURE == SEMANTIC_2D
+    return cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D or (
+        is_2d and bool(cfg.MITO.SEMANTIC.NEIGHBOUR_WEIGHT)
+    )
+
+
 def build_mapper(cfg: CfgNode, records: Sequence[ImageInstances], seed: int) -> Mapper:
     """What makes training examples for a config's architecture.
 

@@ -178,65 +178,6 @@ class PeriodicCheckpoint(HookBase):
         self.recent = [name for name in names if name.startswith("model_") and name[6:].isdigit()]
 
 
-def check_origin(saved: Mapping[str, Any], now: Mapping[str, Any], folder: str) -> None:
-    """Refuse to go on with what a checkpoint does not fit, and say what has changed.
-
-    Args:
-        saved: seed, optimizer, number of steps, training files and look-alikes (SHA-256) of the
-            checkpoint's training; older checkpoints do not tell all.
-        now: the same of this training.
-        folder: ``OUTPUT_DIR``, for messages.
-
-    Raises:
-        ConfigError: for another seed or optimizer.
-    """
-    if saved["seed"] != now["seed"]:
-        raise ConfigError(
-            f"{folder}: its checkpoint was made with --seed {saved['seed']}, not {now['seed']}; "
-            "resume with that one"
-        )
-    if saved.get("optimizer", now["optimizer"]) != now["optimizer"]:
-        raise ConfigError(
-            f"{folder}: its checkpoint was made with MITO.OPTIMIZER {saved['optimizer']}, not "
-            f"{now['optimizer']}; resume with that one"
-        )
-    if saved.get("steps", now["steps"]) != now["steps"]:
-        logger.warning(
-            "%s: was to end after %d steps, now after %d: from here on the learning rate is "
-            "that of the longer or shorter schedule",
-            folder,
-            saved["steps"],
-            now["steps"],
-        )
-    uses = ("files", "look-alikes")
-    if any(list(saved.get(use, now[use])) != list(now[use]) for use in uses):
-        logger.warning(
-            "%s: the training files differ from those of the steps so far; it goes on with "
-            "these, and the model card names these alone",
-            folder,
-        )
-
-
-def check_best_stays(best: Mapping[str, Any] | None, weights: Path) -> None:
-    """Refuse to go on without a validation where the one before left a model.
-
-    At its end, such a training would put its last weights in the place of the best ones.
-
-    Args:
-        best: what the checkpoint's validation found best, if anything.
-        weights: of the model folder.
-
-    Raises:
-        ConfigError: if they are there.
-    """
-    if best is not None and weights.is_file():
-        raise ConfigError(
-            f"{weights.parent}: holds the best model on validation (step {best['step']}), and "
-            "without a validation the last weights would replace it; resume with --val, or move "
-            "it away first"
-        )
-
-
 def rates_of_config(optimizer: torch.optim.Optimizer, scheduler: Any) -> Callable[[], None]:
     """Remember the learning rate, momentum and decay that a config gave.
 

@@ -35,7 +35,8 @@ def add_mito_config(cfg: CfgNode) -> None:
     cfg.MITO.CHANNELS_LAST = True
     # Blocks in the last stage of a light backbone; 0 keeps all.
     cfg.MITO.RES5_BLOCKS = 0
-    # Instances smaller than this many pixels (after augmentation) are specks: not trained on. In
+    # Instances smaller than this many pixels (after augmentation) are specks: not learned; a
+    # semantic network does not look at their pixels, to a Mask R-CNN they are background. In
     # validation, pixels are those of MITO.PIXEL_SIZE_NM, whatever the images have.
     cfg.MITO.MIN_AREA_PX = 25
     # Grey-level percentiles of the whole image that are stretched to 0 and 255.

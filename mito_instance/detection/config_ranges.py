@@ -11,7 +11,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_3D
+from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_2D, SEMANTIC_3D
 from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ _OF_TRAINING: Limits = {
     "MITO.FOREGROUND.LOSS_WEIGHT": (_FROM, 0, math.inf),
     "MITO.HARD_BOX_FRACTION": (_ABOVE, 0, 1),
     "MITO.SEMANTIC.HARD_PIXEL_FRACTION": (_ABOVE, 0, 1),
+    "MITO.SEMANTIC.BCE_WEIGHT": (_FROM, 0, math.inf),
+    "MITO.SEMANTIC.DICE_WEIGHT": (_FROM, 0, math.inf),
 }
 # Detectron2's third one, WarmupStepWithFixedGammaLR, fails in the last step.
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR")
@@ -170,6 +172,12 @@ def check_training(cfg: CfgNode) -> None:
             f"{classes}: a semantic network learns one foreground; give a file with the "
             "mitochondria alone"
         )
+    semantic = cfg.MITO.SEMANTIC
+    if cfg.MODEL.META_ARCHITECTURE != MASK_RCNN and not semantic.BCE_WEIGHT + semantic.DICE_WEIGHT:
+        raise ConfigError(
+            "MITO.SEMANTIC.BCE_WEIGHT, DICE_WEIGHT: one must be above 0, got 0 and 0: nothing "
+            "would be learned"
+        )
     if cfg.MODEL.META_ARCHITECTURE == SEMANTIC_3D:
         if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
             raise ConfigError(
@@ -222,6 +230,19 @@ def warn_of_idle_keys(cfg: CfgNode, *, has_validation: bool) -> None:
             "falls, and little is learned; lower it to a tenth of the steps",
             cfg.SOLVER.WARMUP_ITERS,
             cfg.SOLVER.MAX_ITER,
+        )
+    semantic, maps = cfg.MITO.SEMANTIC, cfg.MITO.FOREGROUND
+    if semantic.NEIGHBOUR_WEIGHT and cfg.MODEL.META_ARCHITECTURE != SEMANTIC_2D:
+        logger.warning(
+            "MITO.SEMANTIC.NEIGHBOUR_WEIGHT %g: only 2D semantic networks average over slices, and "
+            "%s is none: it does nothing; set it to 0",
+            semantic.NEIGHBOUR_WEIGHT,
+            cfg.MODEL.META_ARCHITECTURE,
+        )
+    if (maps.COARSE_SHARE or tuple(maps.OUTLINE_LIMITS)) and not maps.ENABLED:
+        logger.warning(
+            "MITO.FOREGROUND.COARSE_SHARE, OUTLINE_LIMITS: do nothing without "
+            "MITO.FOREGROUND.ENABLED True"
         )
     usual = get_cfg()
     meant: dict[str, tuple[Any, str]] = dict(_FIXED)

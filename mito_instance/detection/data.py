@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 
-from mito_instance.annotations.image_files import match_files
-from mito_instance.calibration import FAR
+from mito_instance.annotations.image_files import match_files, page_of
 from mito_instance.detection.augment import (
     CopyPaste,
     Crop,
@@ -33,6 +33,7 @@ from mito_instance.detection.crops import (
     surround,
     window_around,
 )
+from mito_instance.detection.pixel_sizes import report_pixel_sizes
 from mito_instance.errors import AnnotationError, ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import read_coco
@@ -109,8 +110,14 @@ class MicrographMapper:
         self.sources = [record for record in records if len(record)]
         lookalikes = tuple(cfg.MITO.AUGMENT.LOOKALIKES)
         found = load_records(lookalikes, cfg, has_classes=False) if lookalikes else []
-        self.lookalikes = [record for record in found if len(record)]
-        _report_pixel_sizes(cfg, records, self.lookalikes)
+        sizes = {page_of(record): record.pixel_size for record in records}
+        # One that lies in a training image is shown at that one's scale, whatever its file says.
+        self.lookalikes = [
+            replace(record, pixel_size=sizes.get(page_of(record), record.pixel_size))
+            for record in found
+            if len(record)
+        ]
+        report_pixel_sizes(cfg, records, self.lookalikes)
         self.cache: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
@@ -123,7 +130,8 @@ class MicrographMapper:
 
         Returns:
             ``image``: float32 (3, h, w) in [0, 255]; ``instances``: boxes, classes and masks,
-            possibly none; ``valid``: bool (h, w), False beyond the file's image; ``file_name``,
+            possibly none; ``valid``: bool (h, w), False beyond the file's image and on specks
+            (``MITO.MIN_AREA_PX``), which are neither; ``file_name``,
             ``frame``, ``zoom`` (pixels of the example to a pixel of the file) and
             ``pixel_size_nm`` (of the example; None where unknown).
         """
@@ -143,9 +151,9 @@ class MicrographMapper:
             transform.apply_segmentation(np.pad(mask, beyond))
             for mask in (np.ones_like(crop.image), *crop.masks)
         )
-        example = _example(augmented.image, masks, crop.classes, self.cfg.MITO.MIN_AREA_PX)
+        example, specks = _example(augmented.image, masks, crop.classes, self.cfg.MITO.MIN_AREA_PX)
         return example | {
-            "valid": torch.from_numpy(valid.astype(bool)),
+            "valid": torch.from_numpy(valid.astype(bool) & ~specks),
             "file_name": record.image,
             "frame": record.frame,
             "zoom": zoom,
@@ -214,82 +222,28 @@ class MicrographMapper:
         return image
 
 
-def _report_pixel_sizes(
-    cfg: CfgNode, records: Sequence[ImageInstances], lookalikes: Sequence[ImageInstances]
-) -> None:
-    """Say once at what scale images of known and of unknown pixel size are learned."""
-    model_nm = float(cfg.MITO.PIXEL_SIZE_NM)
-    if not model_nm or not records:
-        return
-    low, high = tuple(cfg.MITO.AUGMENT.SCALE)
-    n_unknown = sum(record.pixel_size is None for record in records)
-    if n_unknown < len(records):
-        logger.info(
-            "crops show %g to %g nm a pixel (MITO.PIXEL_SIZE_NM %g, MITO.AUGMENT.SCALE %g to %g)",
-            model_nm / high,
-            model_nm / low,
-            model_nm,
-            low,
-            high,
-        )
-        if sizeless := [record.image for record in lookalikes if record.pixel_size is None]:
-            logger.warning(
-                "%d of %d images of MITO.AUGMENT.LOOKALIKES state no pixel size (first: %s): what "
-                "they show is pasted as large as it is in the file; convert or predict them with "
-                "--pixel-size-nm",
-                len(sizeless),
-                len(lookalikes),
-                sizeless[0],
-            )
-    far: dict[float, list[str]] = {}
-    for record in records:
-        nm = model_nm if record.pixel_size is None else record.pixel_size.nm
-        if not 1 / FAR <= nm / model_nm <= FAR:
-            far.setdefault(nm, []).append(record.image)
-    for nm, images in far.items():
-        logger.warning(
-            "%d of %d training images state %g nm a pixel (first: %s), but MITO.PIXEL_SIZE_NM is "
-            "%g nm: learned resized by a factor of %.3g; if that is wrong, convert them with "
-            "--pixel-size-nm",
-            len(images),
-            len(records),
-            nm,
-            images[0],
-            model_nm,
-            nm / model_nm,
-        )
-    if n_unknown == len(records):
-        logger.warning(
-            "none of %d training images has a known pixel size: taken as they are, and the model "
-            "will state none and resample nothing; convert them with --pixel-size-nm",
-            n_unknown,
-        )
-    elif n_unknown:
-        logger.warning(
-            "%d of %d training images have no known pixel size: taken as they are, as if it were "
-            "MITO.PIXEL_SIZE_NM (%g nm); convert them with --pixel-size-nm",
-            n_unknown,
-            len(records),
-            model_nm,
-        )
-
-
 def _example(
     image: npt.NDArray[np.uint8],
     masks: list[npt.NDArray[np.uint8]],
     classes: list[int],
     min_area_px: int,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
+    """Image and instances, and where (h, w) those lie that are too small."""
     kept = [number for number, mask in enumerate(masks) if mask.sum() >= max(1, min_area_px)]
     instances = Instances(image.shape)
     stack = np.zeros((len(kept), *image.shape), dtype=bool)
+    specks = np.zeros(image.shape, dtype=bool)
+    for number, mask in enumerate(masks):
+        if number not in kept:
+            specks |= mask.astype(bool)
     for row, number in enumerate(kept):
         stack[row] = masks[number]
+        specks &= ~stack[row]
     bit_masks = BitMasks(torch.from_numpy(stack))
     instances.gt_masks = bit_masks
     instances.gt_boxes = bit_masks.get_bounding_boxes()
     instances.gt_classes = torch.tensor([classes[number] for number in kept], dtype=torch.int64)
-    return {"image": to_network_input(image), "instances": instances}
+    return {"image": to_network_input(image), "instances": instances}, specks
 
 
 def to_network_input(grey: npt.NDArray[np.uint8]) -> torch.Tensor:

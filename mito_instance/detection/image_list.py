@@ -16,30 +16,36 @@ IMAGE_LIST_NAME = "images.csv"
 MAX_HASHED_BYTES = 8 << 30
 """Beyond so many bytes of all images none is hashed: reading them once more would take minutes."""
 
+START = "start"
+"""Part of the images that the model at the start had learned from."""
+
 _COLUMNS = ("part", "coco_file", "image", "page", "instances", "bytes", "sha256")
 
 
-def write_image_list(path: Path, files: Sequence[DataFile]) -> None:
+def write_image_list(path: Path, files: Sequence[DataFile], start: Path | None = None) -> None:
     """One row an image or page: part, names without folders, instances, size and SHA-256.
 
     Args:
         path: the CSV.
         files: the COCO files of the training, with their pages.
+        start: the list of the model at the start, which may be absent: what that had learned, the
+            new model has, too.
 
     Raises:
         ConfigError: if it cannot be written.
     """
-    write_table(path, _COLUMNS, _rows(files))
+    before = [] if start is None else _learned(start)
+    write_table(path, _COLUMNS, [*_rows(files), *(row | {"part": START} for row in before)])
 
 
-def _learned(path: Path) -> set[tuple[str, str]]:
-    """SHA-256 and page of the images that a model learned from, by its list, if there is one."""
+def _learned(path: Path) -> list[dict[str, Any]]:
+    """Rows of the images that a model learned from, by its list, if there is one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("part") == "training"]
+            rows = [row for row in csv.DictReader(file) if row.get("part") in ("training", START)]
     except (OSError, ValueError, csv.Error):
-        return set()
-    return {(row["sha256"], str(row.get("page"))) for row in rows if row.get("sha256")}
+        return []
+    return [{name: row.get(name) or "" for name in _COLUMNS} for row in rows if row.get("sha256")]
 
 
 def n_learned_before(
@@ -52,7 +58,8 @@ def n_learned_before(
         images: of the files at hand.
         whole: what each was cut from, or itself.
     """
-    if not (learned := _learned(path)):
+    learned = {(row["sha256"], row["page"]) for row in _learned(path)}
+    if not learned:
         return 0
     digest_of = cache(_digest)
     return sum(

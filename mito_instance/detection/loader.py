@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mito_instance.annotations.image_files import page_of
 from mito_instance.detection.architectures import Mapper, build_mapper
 from mito_instance.detection.data import load_records
 from mito_instance.detection.model_card import LOOKALIKES, DataFile
@@ -107,10 +108,12 @@ def read_data(
 
     Raises:
         ConfigError, AnnotationError: as ``load_records``; AnnotationError also if a network of
-            several classes is to learn a category id that two files give different names.
+            several classes is to learn a category id that two files give different names, or two
+            training files outline a page differently.
     """
     records: list[ImageInstances] = []
     named: dict[int, tuple[str, str]] = {}
+    outlined: dict[tuple[Path, int], tuple[ImageInstances, str]] = {}
     files = []
     if not cfg.DATASETS.TRAIN:
         load_records((), cfg)  # says that none is named
@@ -125,6 +128,7 @@ def read_data(
             _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
         files.append(DataFile.describe(Path(path), use, images))
         if use == "training":
+            _check_outlines(path, images, outlined)
             records += images
     _report_crowds(records)
     return records, tuple(files)
@@ -149,6 +153,33 @@ def _check_names(
             raise AnnotationError(
                 f"{path}: category {number} is {name!r}, but {before!r} in {source}; give all "
                 "files the same categories"
+            )
+
+
+def _check_outlines(
+    path: str,
+    images: Sequence[ImageInstances],
+    outlined: dict[tuple[Path, int], tuple[ImageInstances, str]],
+) -> None:
+    """Refuse a page that a file before outlines differently: both would be learned as the truth.
+
+    Args:
+        path: the COCO file.
+        images: its content.
+        outlined: content and file of each page so far; the file's are added.
+    """
+    for image in images:
+        before, source = outlined.setdefault(page_of(image), (image, path))
+        is_same = (
+            len(before) == len(image)
+            and [mask["counts"] for mask in before.masks]
+            == [mask["counts"] for mask in image.masks]
+            and before.category_ids == image.category_ids
+        )
+        if not is_same:
+            raise AnnotationError(
+                f"{path}: {image.image}, page {image.frame + 1}, has {len(image)} instances, but "
+                f"{len(before)} or others in {source}; train on one of the two files"
             )
 
 
@@ -188,15 +219,16 @@ def build_train_loader(
             f"SOLVER.IMS_PER_BATCH: must be a multiple of the number of processes "
             f"({n_processes}), got {cfg.SOLVER.IMS_PER_BATCH}"
         )
+    repeats = _repeats(cfg, records)
     order = TrainingOrder(
-        _repeats(cfg, records),
+        repeats,
         seed,
         start=start,
         rank=comm.get_rank(),
         n_processes=n_processes,
     )
     loader: DataLoader[dict[str, Any]] = DataLoader(
-        TrainingExamples(records, build_mapper(cfg, records, seed)),
+        TrainingExamples(records, build_mapper(cfg, _learned(records, repeats), seed)),
         sampler=order,
         batch_size=batch,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
@@ -222,6 +254,16 @@ class _Examples:
             if not last.startswith(name):
                 raise
             raise type(error)(last.removeprefix(name)) from None
+
+
+def _learned(
+    records: Sequence[ImageInstances], repeats: npt.NDArray[np.float64]
+) -> list[ImageInstances]:
+    """Without those whose instances are never shown: nothing of them is pasted either.
+
+    Images without any stay, for they may lie between others of a stack.
+    """
+    return [record for record, n in zip(records, repeats, strict=True) if n > 0 or not len(record)]
 
 
 def _repeats(cfg: CfgNode, records: Sequence[ImageInstances]) -> npt.NDArray[np.float64]:

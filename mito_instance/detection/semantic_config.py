@@ -10,7 +10,7 @@ def add_semantic_config(cfg: CfgNode) -> None:
     keys = cfg.MITO.SEMANTIC = CfgNode()
     # 2D: unet (segmentation-models-pytorch) or fcn (torchvision's, ResNet-50 or -101 encoder).
     keys.NETWORK = "unet"
-    # 2D: any ResNet that segmentation-models-pytorch knows, such as resnet18, resnet34, resnet50.
+    # 2D: resnet18, resnet34, resnet50 or resnet101; an fcn has one of the latter two.
     keys.ENCODER = "resnet18"
     # 2D U-Net: stages of the encoder that are used, 3 to 5, and channels of the decoder's stages.
     keys.ENCODER_DEPTH = 5

@@ -23,8 +23,6 @@ from mito_instance.detection.averaging import WeightAverage
 from mito_instance.detection.checkpoints import (
     PeriodicCheckpoint,
     TrainingCheckpointer,
-    check_best_stays,
-    check_origin,
     rates_of_config,
 )
 from mito_instance.detection.config_ranges import (
@@ -42,6 +40,13 @@ from mito_instance.detection.model_card import LOOKALIKES, TrainingRecord, sha25
 from mito_instance.detection.optimizer import build_optimizer
 from mito_instance.detection.precision import Precision
 from mito_instance.detection.processes import check_same_start, share_batch_statistics
+from mito_instance.detection.resuming import (
+    check_best_stays,
+    check_origin,
+    check_steps_left,
+    settings_of,
+)
+from mito_instance.detection.start_model import check_start, start_images
 from mito_instance.detection.validation import (
     Best,
     Validate,
@@ -120,6 +125,8 @@ class Trainer(DefaultTrainer):
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         decay = float(cfg.MITO.EMA_DECAY)
         self.average = WeightAverage(self.network, decay) if decay else None
+        # What a config says of prediction is found wrong before the first step, not after the last.
+        build_predictor(self.model_cfg, self.network)
         self.validation = None if validate is None else self._validation(validate)
         checkpointer = TrainingCheckpointer(network, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.checkpointer: TrainingCheckpointer = checkpointer
@@ -149,9 +156,6 @@ class Trainer(DefaultTrainer):
                 raise
             return sha256(me.model_folder / WEIGHTS_NAME)
 
-        # What a config says of prediction is found wrong before the first step, not after the last.
-        build_predictor(self.model_cfg, self.network)
-
         period, patience = self.cfg.TEST.EVAL_PERIOD, self.cfg.MITO.EARLY_STOPPING_PATIENCE
         files = self._hashes("validation")
         return Validation(measure, keep, int(period), int(patience), files)
@@ -180,12 +184,15 @@ class Trainer(DefaultTrainer):
 
         Raises:
             WeightsError: if weights cannot be had, or the checkpoint is of another network.
-            ConfigError: if the checkpoint was made with another seed or optimizer, or with a
-                validation whose best model would be lost, or not all processes found the same one.
+            ConfigError: if the model at the start was fed otherwise, the checkpoint was made with
+                another seed or optimizer, or with a validation whose best model would be lost, or
+                not all processes found the same one.
         """
         check_curves(Path(self.cfg.OUTPUT_DIR))
-        if resume and not self.checkpointer.has_checkpoint():
-            logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
+        if not (resume and self.checkpointer.has_checkpoint()):
+            check_start(self.cfg, warns=comm.is_main_process())
+            if resume:
+                logger.info("%s: no checkpoint yet, starting anew", self.cfg.OUTPUT_DIR)
         super().resume_or_load(resume)
         check_same_start(self.start_iter, self.cfg.OUTPUT_DIR)
         if not self.start_iter:
@@ -263,6 +270,7 @@ class Trainer(DefaultTrainer):
         """Take over a checkpoint's state."""
         progress = state["progress"]
         check_origin(progress, self._origin(), self.cfg.OUTPUT_DIR)
+        check_steps_left(int(state["iteration"]) + 1, self.cfg)
         if self.validation is None:
             best = state.get("hooks", {}).get(Validation.__qualname__, {}).get("best")
             check_best_stays(best, self.model_folder / WEIGHTS_NAME)
@@ -283,6 +291,9 @@ class Trainer(DefaultTrainer):
             "seed": self.seed,
             "optimizer": str(self.cfg.MITO.OPTIMIZER),
             "steps": int(self.cfg.SOLVER.MAX_ITER),
+            # Where it is set, batch, rate and steps have been brought to this number.
+            "processes": comm.get_world_size() if self.cfg.SOLVER.REFERENCE_WORLD_SIZE else 0,
+            "settings": settings_of(self.cfg),
             "files": self._hashes("training"),
             "look-alikes": self._hashes(LOOKALIKES),
         }
@@ -331,7 +342,8 @@ class Trainer(DefaultTrainer):
             record = self._record(best.step, self.iter, best.figures)
             cfg = with_choices(self.model_cfg, best.figures)
             write_card(cfg, self.model_folder, self.best_score_threshold, record)
-        write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files)
+        start = start_images(self.cfg.MODEL.WEIGHTS)
+        write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files, start)
         return self.model_folder
 
     def export_unmeasured(self) -> Path:
@@ -358,9 +370,12 @@ class Trainer(DefaultTrainer):
     ) -> None:
         threshold = figures.get("score_threshold", float(self.cfg.MITO.SCORE_THRESHOLD))
         record = self._record(step, steps_done, figures)
+        folder = folder or self.model_folder
+        # That of an earlier training in this folder; this one's is written at the end.
+        (folder / IMAGE_LIST_NAME).unlink(missing_ok=True)
         with self.averaged():
             cfg = with_choices(self.model_cfg, figures)
-            export_model(cfg, self.network, folder or self.model_folder, threshold, record)
+            export_model(cfg, self.network, folder, threshold, record)
 
     def _record(self, step: int, steps_done: int, figures: Mapping[str, float]) -> TrainingRecord:
         return TrainingRecord(

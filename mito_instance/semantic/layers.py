@@ -121,6 +121,10 @@ def build_3d(cfg: CfgNode) -> nn.Module:
             "MITO.SEMANTIC.STRIDES_3D: needs three numbers for each of three or more CHANNELS_3D; "
             f"got {len(strides)} and {len(channels)} levels"
         )
+    if any(type(step) is not int or step < 1 for stride in strides for step in stride):
+        raise ConfigError(
+            f"MITO.SEMANTIC.STRIDES_3D: must be whole numbers from 1 on, got {strides}"
+        )
     groups = int(keys.GROUPS_3D)
     if groups < 1 or any(count % groups for count in channels):
         raise ConfigError(f"MITO.SEMANTIC.GROUPS_3D: must divide {channels}, got {groups}")

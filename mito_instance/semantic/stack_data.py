@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,12 @@ from mito_instance.detection.crops import (
     zoomed_px,
 )
 from mito_instance.detection.data import MicrographMapper
-from mito_instance.errors import AnnotationError
+from mito_instance.errors import AnnotationError, MitoInstanceError
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import n_frames
 from mito_instance.io.resizing import resize_image
 from mito_instance.masks import rle
-from mito_instance.semantic.stacks import runs_of
+from mito_instance.semantic.stacks import Place, Series, SeriesOnDisk, runs_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +43,10 @@ class StackMapper:
     """Makes a patch (D, edge, edge) around a record from the slices beside it.
 
     Crop, zoom and orientation are the same for all slices, and half of the patches are read in
-    reverse; zoom is in the plane only. Noise differs from slice to slice. A stack with fewer
-    slices than a patch is continued with its first and last one, as in prediction; these
-    repetitions, and what lies beyond the image, are marked as not valid.
+    reverse; zoom is in the plane only. Noise differs from slice to slice. A run with fewer slices
+    than a patch is continued with those that the file or folder has beside it, as in prediction,
+    and where there are none with its first and last one; these, and what lies beyond the image,
+    are marked as not valid.
 
     Args:
         cfg: reads ``MITO.AUGMENT`` and ``MITO.SEMANTIC.PATCH_SLICES``.
@@ -78,6 +82,8 @@ class StackMapper:
             for run in runs
             for position, index in enumerate(run)
         }
+        self.disk = SeriesOnDisk()
+        self.unusable: set[Place] = set()
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
         """Example number ``position`` of the training: a patch that the record is in.
@@ -108,7 +114,7 @@ class StackMapper:
     ) -> tuple[list[ImageInstances], npt.NDArray[np.bool_]]:
         """Consecutive slices, the record among them, upwards or downwards.
 
-        A run that is too short lies in the middle, between repetitions of its ends: for each
+        A run that is too short lies in the middle, between slices that nobody outlined: for each
         slice, whether it is none of these.
         """
         run, position = self.runs[record.image, record.frame]
@@ -119,8 +125,41 @@ class StackMapper:
         places = np.arange(depth) + int(rng.integers(lowest, highest + 1)) - before
         if rng.random() < 0.5:
             places = places[::-1]
-        chosen = [run[place] for place in places.clip(0, len(run) - 1)]
+        chosen = [
+            run[place] if 0 <= place < len(run) else self._beside(run, int(place))
+            for place in places
+        ]
         return chosen, (places >= 0) & (places < len(run))
+
+    def _beside(self, run: list[ImageInstances], place: int) -> ImageInstances:
+        """A slice before (place < 0) or after a run, without instances; the nearest one if none."""
+        end, step = (run[0], place) if place < 0 else (run[-1], place - len(run) + 1)
+        series = self._series(end)
+        direction = 1 if step > 0 else -1
+        for further in range(step, 0, -direction):
+            position = series.position + further
+            if not 0 <= position < len(series.places):
+                continue
+            path, frame = series.places[position]
+            found = replace(end, image=str(path), frame=frame, masks=(), category_ids=(), names=(),
+                            groups=(), track_ids=(), crowds=(), scores=None)  # fmt: skip
+            if self._is_usable(found):
+                return found
+        return end
+
+    def _series(self, record: ImageInstances) -> Series:
+        path = Path(record.image)
+        return self.disk.around(path, record.frame, n_frames(path))
+
+    def _is_usable(self, found: ImageInstances) -> bool:
+        """Whether a slice that nobody outlined can be shown; those of another size cannot."""
+        place = (Path(found.image), found.frame)
+        if place not in self.unusable:
+            try:
+                self.slices._image(found)
+            except MitoInstanceError:
+                self.unusable.add(place)
+        return place not in self.unusable
 
     def _cut(self, record: ImageInstances, window: Window, zoom: float) -> tuple[Volume, Volume]:
         """Zoomed window of a slice, and of its foreground: uint8 (h, w)."""

@@ -6,7 +6,7 @@ import logging
 import math
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,14 @@ Block: TypeAlias = tuple[
 """A series, the states of the block's files, the first slice that it decides, the page's size, the
 zoom, the edge of the windows."""
 
+
+class _Maps(NamedTuple):
+    """Maps (n, H, W) of a block's slices, and which of these (n,) could be read."""
+
+    maps: Grey
+    is_read: npt.NDArray[np.bool_]
+
+
 Stack = TypeVar("Stack", bound="StackPredictor")
 
 
@@ -54,7 +62,7 @@ class StackPredictor(SlicePredictor):
         self.block_slices = int(cfg.MITO.SEMANTIC.BLOCK_SLICES)
         self.margin = self.patch_slices // 4
         self.core = self.block_slices - 2 * self.margin
-        self.blocks: OrderedDict[Block, npt.NDArray[np.uint8]] = OrderedDict()
+        self.blocks: OrderedDict[Block, _Maps] = OrderedDict()
         self._has_warned = False
 
     def prepare(self, pixels: npt.NDArray[Any]) -> Grey:
@@ -86,15 +94,17 @@ class StackPredictor(SlicePredictor):
         start, stop = self.reach(series)
         states = file_states(series.places[start:stop])
         key = (series.places, states, first, image_hw, zoom, tile_px)
-        if key not in self.blocks:
+        index = series.position - first
+        # A slice that could not be read with its neighbours can be when its own turn comes.
+        if key not in self.blocks or not self.blocks[key].is_read[index]:
             self.blocks[key] = self._predict_block(series, page, zoom, tile_px)
             while (
                 len(self.blocks) > series.n_interleaved
-                and sum(b.nbytes for b in self.blocks.values()) > CACHE_BYTES
+                and sum(block.maps.nbytes for block in self.blocks.values()) > CACHE_BYTES
             ):
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(key)
-        found: Grey = self.blocks[key][series.position - first]
+        found: Grey = self.blocks[key].maps[index]
         return found
 
     def in_orientations(self: Stack, count: int) -> Stack:
@@ -106,54 +116,58 @@ class StackPredictor(SlicePredictor):
     def reach(self, series: Series) -> tuple[int, int]:
         """The slices of a page's block, with the margins; at least as many as a patch has."""
         first, last = self._decided(series)
-        stop = min(len(series.places), last + self.margin)
-        return max(0, min(first - self.margin, stop - self.patch_slices)), stop
+        start = max(0, first - self.margin)
+        stop = min(len(series.places), max(last + self.margin, start + self.patch_slices))
+        return max(0, min(start, stop - self.patch_slices)), stop
 
     def _decided(self, series: Series) -> tuple[int, int]:
         """First slice that a page's block decides, and the one after the last."""
         first = series.position // self.core * self.core
         return first, min(first + self.core, len(series.places))
 
-    def _predict_block(self, series: Series, page: Page, zoom: float, tile_px: int | None) -> Grey:
-        """Maps (n, H, W) of the slices that the page's block decides."""
+    def _predict_block(self, series: Series, page: Page, zoom: float, tile_px: int | None) -> _Maps:
+        """Maps of the slices that the page's block decides."""
         first, last = self._decided(series)
         start, _ = self.reach(series)
         decided = slice(first - start, last - start)
-        volume, is_seen = self._block(series, page, zoom)
+        volume, is_seen, is_read = self._block(series, page, zoom)
         if volume is None:
-            return np.zeros((last - first, *page.pixels.shape), dtype=np.uint8)
+            nothing = np.zeros((last - first, *page.pixels.shape), dtype=np.uint8)
+            return _Maps(nothing, is_read[decided])
         maps = self._volume_map(volume, tile_px, decided)
         maps[~is_seen[decided]] = 0  # a copy of its neighbour stood for such a slice
         if zoom != 1.0:
             size = (page.pixels.shape[1], page.pixels.shape[0])
             maps = np.stack([np.asarray(cv2.resize(one, size), dtype=np.uint8) for one in maps])
-        return maps
+        return _Maps(maps, is_read[decided])
 
     def _block(
         self, series: Series, page: Page, zoom: float
-    ) -> tuple[Grey | None, npt.NDArray[np.bool_]]:
+    ) -> tuple[Grey | None, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """What the page's block sees, at the model's pixel size.
 
         Returns:
             Grey levels (D, H, W), the nearest slice standing for one that is of no use, None if
-            all are; and which slices (D,) are of use.
+            all are; which slices (D,) are of use; and which could be read.
         """
         start, stop = self.reach(series)
-        slices = [self._read(place, page) for place in series.places[start:stop]]
+        found = [read_slice(place, page, self.unread) for place in series.places[start:stop]]
+        is_read = np.array([pixels is not None for pixels in found])
+        slices = [
+            None
+            if pixels is None or is_blank(pixels)
+            else super(StackPredictor, self).prepare(pixels)
+            for pixels in found
+        ]
         is_seen = np.array([grey is not None for grey in slices])
         usable = np.flatnonzero(is_seen)
         if not len(usable):
-            return None, is_seen
+            return None, is_seen, is_read
         nearest = [usable[np.abs(usable - index).argmin()] for index in range(len(slices))]
         volume = [grey for index in nearest if (grey := slices[index]) is not None]
         if zoom != 1.0:
             volume = [resize_page(grey, zoom) for grey in volume]
-        return np.stack(volume), is_seen
-
-    def _read(self, place: Place, page: Page) -> Grey | None:
-        """Grey levels of a slice; None if it cannot be read or shows nothing."""
-        pixels = read_slice(place, page, self.unread)
-        return None if pixels is None or is_blank(pixels) else super().prepare(pixels)
+        return np.stack(volume), is_seen, is_read
 
     def _volume_map(
         self, volume: Grey, tile_px: int | None = None, decided: slice = slice(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mito_instance.annotations.image_files import is_of_stack
 from mito_instance.annotations.series import slices_of
 from mito_instance.errors import MitoInstanceError
 from mito_instance.instances import ImageInstances
@@ -27,23 +28,29 @@ Place = tuple[Path, int]
 """A file and a 0-based page of it."""
 
 
-def runs_of(images: Sequence[ImageInstances]) -> list[list[int]]:
+def runs_of(images: Sequence[ImageInstances], *, asks_files: bool = True) -> list[list[int]]:
     """Indices of images that follow each other without a gap, as in one stack.
 
     Pages k and k + 1 of one file are neighbours, in a hyperstack slices of one channel and time
     (see `SeriesOnDisk.around`); so are files of one folder whose names are
-    equal but for the number at their end, if these numbers are neighbours. All images of a
-    run have one size.
+    equal but for the number at their end, if these numbers are neighbours and none is a stack of
+    which only the first page is given. All images of a run have one size.
 
     Args:
         images: in any order; may be empty.
+        asks_files: whether files are asked for their pages, for which they must be there.
 
     Returns:
         Runs in slice order; every image is in exactly one.
     """
-    stacks: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for index, place in enumerate(slices_of(images)):
-        stacks[place.stack].append((place.number, index))
+    stacks: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    n_entries = Counter(image.image for image in images)
+    for index, (image, place) in enumerate(zip(images, slices_of(images), strict=True)):
+        path = Path(image.image)
+        is_file = n_entries[image.image] == 1 and image.frame == 0
+        is_first = asks_files and is_file and is_of_stack(path, 0)
+        stack = image.image if is_first else place.stack
+        stacks[stack, path.suffix].append((place.number, index))
     runs: list[list[int]] = []
     for members in stacks.values():
         previous: tuple[int, int] | None = None
@@ -228,7 +235,7 @@ def _series_of(paths: Iterable[Path]) -> dict[Place, Series]:
     # Sizes are not known yet: the reader of a series finds out.
     images = [ImageInstances(str(path), (1, 1)) for path in paths]
     found = {}
-    for run in runs_of(images):
+    for run in runs_of(images, asks_files=False):
         places = tuple((Path(images[index].image), 0) for index in run)
         for position, place in enumerate(places):
             found[place] = Series(places, position)

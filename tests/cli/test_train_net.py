@@ -78,6 +78,28 @@ def test_images_on_both_sides_are_said(truth, tmp_path, capfd, caplog):
     words += ["MODEL.WEIGHTS", "", "OUTPUT_DIR", str(tmp_path / "run"), "SOLVER.MAX_ITER", "1"]
     assert train_net.main(words) == 0
     assert "2 of 2 validation images are trained on too" in caplog.text
+    card = (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    assert "2 of 2 validation images are trained on too" in card
+
+
+def test_images_that_the_start_had_learned_are_said_over_generations(truth, tmp_path, caplog):
+    other = write_dataset(tmp_path / "other", 2, seed=5, image_hw=(96, 96), count=2)
+
+    def run(name, train, weights, *more):
+        words = ["--config-file", str(CONFIG), "--train", str(train), *more, *TINY]
+        words += ["MODEL.WEIGHTS", str(weights), "OUTPUT_DIR", str(tmp_path / name)]
+        assert train_net.main([*words, "SOLVER.MAX_ITER", "1"]) == 0
+        return tmp_path / name / "model"
+
+    first = run("first", truth, "")
+    second = run("second", other, first)
+    with (second / "images.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["training"] * 2 + ["start"] * 2
+    assert "are measured on are among" not in caplog.text
+    third = run("third", other, second, "--val", str(truth))
+    text = "2 of 2 images that are measured on are among those that the model at the start learned"
+    assert text in caplog.text
+    assert text in (third / "MODEL_CARD.md").read_text()
 
 
 def test_look_alikes_of_validation_images_are_said(truth, tmp_path, capfd, caplog):

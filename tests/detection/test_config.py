@@ -306,6 +306,12 @@ def test_the_hardest_boxes_are_those_of_the_softmax(light_config, key):
         ),
         (["MODEL.ROI_HEADS.NAME", "CascadeROIHeads"], True, "or MitoCascadeROIHeads"),
         (["MODEL.PROPOSAL_GENERATOR.NAME", "RPN"], True, "take MitoRPN"),
+        (
+            ["MITO.SEMANTIC.NEIGHBOUR_WEIGHT", "0.25"],
+            True,
+            "NEIGHBOUR_WEIGHT 0.25: only 2D semantic networks average over slices",
+        ),
+        (["MITO.FOREGROUND.ENABLED", "False"], True, "MITO.FOREGROUND.COARSE_SHARE, OUTLINE_LIM"),
     ],
 )
 def test_keys_that_do_nothing_are_said(light_config, caplog, words, has_validation, message):
@@ -331,6 +337,7 @@ def test_keys_that_do_nothing_are_said(light_config, caplog, words, has_validati
         ("MITO.EMA_DECAY", "99"),
         ("MITO.HARD_BOX_FRACTION", "17"),
         ("MITO.FOREGROUND.HARD_PIXEL_FRACTION", "0"),
+        ("MITO.SEMANTIC.BCE_WEIGHT", "-1"),
         ("MITO.SCORE_THRESHOLD", "50"),
         ("MITO.MIN_OBJECTNESS", "-1"),
         ("SOLVER.MAX_ITER", "0"),
@@ -390,6 +397,13 @@ def test_a_semantic_network_learns_one_class(light_config, name):
     config = light_config.with_name("semantic") / f"{name}.yaml"
     with pytest.raises(ConfigError, match=r"^MODEL\.ROI_HEADS\.NUM_CLASSES: must be 1, got 2"):
         check_training(load_config(config, ["MODEL.ROI_HEADS.NUM_CLASSES", "2"]))
+
+
+def test_a_semantic_network_needs_a_loss(light_config):
+    words = ["MITO.SEMANTIC.BCE_WEIGHT", "0", "MITO.SEMANTIC.DICE_WEIGHT", "0"]
+    cfg = load_config(light_config.parent / "semantic" / "unet3d.yaml", words)
+    with pytest.raises(ConfigError, match=r"one must be above 0, got 0 and 0"):
+        check_training(cfg)
 
 
 def test_a_3d_network_pastes_nothing_and_says_so(light_config):

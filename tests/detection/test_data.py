@@ -198,6 +198,38 @@ def test_what_is_pasted_has_the_pixels_of_the_crop(light_config, tiny_overrides,
     assert mapper._zoom_of_source(unknown, coarse) == 1
 
 
+def test_look_alikes_of_a_training_image_are_shown_as_it_is(
+    light_config, tiny_overrides, dataset, tmp_path, caplog
+):
+    """A prediction with --pixel-size-nm states a size that the training file does not."""
+    cfg = load_config(light_config, tiny_overrides)
+    records = [replace(i, pixel_size=None) for i in load_records([str(dataset)], cfg)]
+    found = [replace(i, pixel_size=PixelSize(2.0, "user")) for i in records]
+    write_coco(tmp_path / "false.json", found)
+    words = ["MITO.AUGMENT.COPY_PASTE_MAX", "4", "MITO.AUGMENT.LOOKALIKES"]
+    cfg = load_config(light_config, [*tiny_overrides, *words, f"('{tmp_path / 'false.json'}',)"])
+    mapper = MicrographMapper(cfg, 0, records)
+    assert {mapper._zoom_of_source(one, records[0]) for one in mapper.lookalikes} == {1.0}
+    assert "state a pixel size" not in caplog.text
+    MicrographMapper(cfg, 0, records[:1])
+    assert "1 of 2 images of MITO.AUGMENT.LOOKALIKES state a pixel size" in caplog.text
+
+
+def test_specks_are_neither_foreground_nor_background(light_config, tiny_overrides, dataset):
+    words = [*tiny_overrides, *PLAIN[:-2], "MITO.AUGMENT.CROP_PX", "90"]
+    records = load_records([str(dataset)], load_config(light_config, tiny_overrides))
+
+    def example(least):
+        cfg = load_config(light_config, [*words, "MITO.MIN_AREA_PX", least])
+        return MicrographMapper(cfg, 0, records)(records[0], 1)
+
+    kept, dropped = example("1"), example("100000")
+    union = kept["instances"].gt_masks.tensor.any(dim=0)
+    assert union.any()
+    assert not len(dropped["instances"])
+    assert (dropped["valid"] == kept["valid"] & ~union).all()
+
+
 def test_look_alikes_need_copy_paste(light_config, tiny_overrides, dataset):
     overrides = [*tiny_overrides, "MITO.AUGMENT.LOOKALIKES", f"('{dataset}',)"]
     with pytest.raises(ConfigError, match="LOOKALIKES: none is shown while COPY_PASTE_MAX is 0"):

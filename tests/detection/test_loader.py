@@ -1,5 +1,6 @@
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,35 @@ def test_empty_images_come_as_often_as_asked(light_config, tiny_overrides, datas
     loader = build_train_loader(cfg, records, seed=5)
     shown = {record for _, record in first(loader.loader.sampler, 30)}
     assert [len(records[record]) > 0 for record in sorted(shown)] == [True, True]
+
+
+def test_a_file_that_is_never_shown_is_not_pasted(light_config, tiny_overrides, dataset, tmp_path):
+    records = read_coco(dataset)
+    for name, part in (("a", records[:1]), ("b", records[1:])):
+        write_coco(tmp_path / f"{name}.json", part)
+    words = ["DATASETS.TRAIN", f"('{tmp_path / 'a.json'}', '{tmp_path / 'b.json'}')"]
+    words += ["MITO.DATASET_REPEATS", "(1.0, 0.0)", "MITO.AUGMENT.COPY_PASTE_MAX", "2"]
+    cfg = load_config(light_config, [*tiny_overrides, *words])
+    loader = build_train_loader(cfg, read_data(cfg, with_validation=False)[0], seed=0)
+    (source,) = loader.loader.dataset.mapper.sources
+    assert Path(source.image).name == Path(records[0].image).name
+
+
+def test_a_page_with_two_truths_is_refused(light_config, tiny_overrides, dataset, tmp_path):
+    records = read_coco(dataset)
+    fewer = [records[0].select(range(len(records[0]) - 1)), *records[1:]]
+    write_coco(tmp_path / "corrected.json", records)
+    write_coco(tmp_path / "old.json", fewer)
+
+    def read(name):
+        words = ["DATASETS.TRAIN", f"('{tmp_path / name}', '{dataset}')"]
+        return read_data(
+            load_config(light_config, [*tiny_overrides, *words]), with_validation=False
+        )
+
+    assert len(read("corrected.json")[0]) == 2 * len(records)
+    with pytest.raises(AnnotationError, match=r"page 1, has 3 .*2 or others in .*old\.json; train"):
+        read("old.json")
 
 
 def test_an_error_in_a_worker_is_its_one_line(light_config, tiny_overrides, dataset):

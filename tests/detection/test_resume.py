@@ -391,6 +391,29 @@ def test_a_resumed_training_takes_the_rates_of_its_config(make_config, tmp_path,
     assert group["lr"] == trainer.scheduler.get_lr()[0] < 0.002
 
 
+def test_other_settings_than_those_of_the_steps_so_far_are_said(make_config, tmp_path, caplog):
+    output = tmp_path / "run"
+    train(make_config(output), kill_at=8)
+    caplog.clear()
+    Trainer(make_config(output), unused, 1).resume_or_load(resume=True)
+    assert "differ from those" not in caplog.text
+    other = make_config(output, **{"MITO.PIXEL_SIZE_NM": 7.0, "MITO.AUGMENT.BLUR_SIGMA_PX": 2.0})
+    Trainer(other, unused, 1).resume_or_load(resume=True)
+    assert "MITO.PIXEL_SIZE_NM (5.0, now 7.0), MITO.AUGMENT.BLUR_SIGMA_PX (" in caplog.text
+
+
+def test_steps_that_are_counted_otherwise_are_refused(make_config, tmp_path):
+    output = tmp_path / "run"
+    steps = {"SOLVER.LR_SCHEDULER_NAME": "WarmupMultiStepLR", "SOLVER.STEPS": "(4,)"}
+    train(make_config(output, **steps), kill_at=8)
+    fewer = Trainer(make_config(output, **steps, **{"SOLVER.MAX_ITER": 5}), unused, 1)
+    with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER: must be at least the 8 steps"):
+        fewer.resume_or_load(resume=True)
+    shared = make_config(output, **steps, **{"SOLVER.REFERENCE_WORLD_SIZE": 1})
+    with pytest.raises(ConfigError, match=r"made with the key 0, not 1; resume with as many"):
+        Trainer(shared, unused, 1).resume_or_load(resume=True)
+
+
 def test_other_training_files_are_said(make_config, tmp_path, dataset, caplog):
     output = tmp_path / "run"
     train(make_config(output), kill_at=8)

@@ -55,6 +55,29 @@ def test_a_short_stack_lies_between_repetitions_of_its_ends(stack):
         assert patch["valid"].any(dim=(1, 2)).sum() == 5
 
 
+def test_slices_that_nobody_outlined_are_shown_beside_the_run(stack):
+    for position in range(4):
+        patch = example(stack[1:3], position=position)
+        numbers = patch["volume"][:, -1, -1].numpy() / 40
+        up = numbers[0] < numbers[-1]
+        expected = [0] * 7 + [1, 2, 3] + [4] * 6
+        assert numbers.tolist() == (expected if up else expected[::-1])
+        shown = [
+            round(float(n))
+            for n, real in zip(numbers, patch["valid"].any(dim=(1, 2)), strict=True)
+            if real
+        ]
+        assert sorted(shown) == [1, 2]
+        assert not patch["foreground"][~patch["valid"].any(dim=(1, 2))].any()
+
+
+def test_a_slice_beside_the_run_that_is_of_no_use_is_passed_over(stack):
+    Path(stack[0].image).write_bytes(b"no image")
+    cv2.imwrite(stack[3].image, np.zeros((9, 9), np.uint8))
+    numbers = example(stack[1:3])["volume"][:, -1, -1].numpy() / 40
+    assert sorted(set(numbers.tolist())) == [1, 2, 4]
+
+
 def test_a_page_that_two_files_name_is_one_slice(stack, caplog):
     caplog.set_level("INFO")
     twice = [*stack[:3], *stack[1:]]

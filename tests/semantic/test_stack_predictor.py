@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -94,9 +95,10 @@ def test_the_files_that_a_map_depends_on_are_those_of_its_block(build, files):
     ]
     for k in range(7):
         own = next(block for block in blocks if k in block)
-        stop = min(7, max(own) + 1 + predictor.margin)
-        # The last block is filled up with what is there, not with copies of its slices.
-        near = range(min(min(own) - predictor.margin, stop - predictor.patch_slices), stop)
+        # Blocks at the ends are filled up with what is there, not with copies of their slices.
+        start = max(0, min(own) - predictor.margin)
+        stop = min(7, max(max(own) + 1 + predictor.margin, start + predictor.patch_slices))
+        near = range(min(start, stop - predictor.patch_slices), stop)
         expected = [files / f"z{n + 5}.png" for n in near if 0 <= n < 7 and n != k]
         assert predictor.files_beside(files / f"z{k + 5}.png") == expected
 
@@ -111,6 +113,21 @@ def test_a_neighbour_that_cannot_be_read_is_done_without(build, files, tmp_path,
     assert "z2.png" in caplog.text
     assert "predicted without it" in caplog.text
     assert not predictor.is_whole(page)
+
+
+def test_a_slice_that_could_be_read_later_is_no_empty_page(build, files, tmp_path):
+    for number in (1, 2, 3):
+        (tmp_path / f"z{number}.png").write_bytes((files / f"z{number + 4}.png").read_bytes())
+    expected = build().prepare_page(read_page(tmp_path / "z2.png", 0))
+    assert expected.any()
+    predictor, second = build(), tmp_path / "z2.png"
+    state, content = second.stat(), second.read_bytes()
+    second.write_bytes(b"\0" * len(content))  # as a share that is away for a moment
+    os.utime(second, ns=(state.st_atime_ns, state.st_mtime_ns))
+    predictor.prepare_page(read_page(tmp_path / "z1.png", 0))
+    second.write_bytes(content)
+    os.utime(second, ns=(state.st_atime_ns, state.st_mtime_ns))
+    np.testing.assert_array_equal(predictor.prepare_page(read_page(second, 0)), expected)
 
 
 def test_a_blank_slice_shows_nothing_whichever_page_comes_first(build, volume, tmp_path):

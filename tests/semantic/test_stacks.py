@@ -31,10 +31,21 @@ def image(name, frame=0, image_hw=(8, 8)):
         pytest.param([image("a/1.png"), image("b/2.png")], [[0], [1]], id="folders"),
         pytest.param([image("s.tif", 1), image("s.tif", 0)], [[1, 0]], id="pages"),
         pytest.param([image("cell.png"), image("liver.png")], [[0], [1]], id="no-numbers"),
+        pytest.param([image("z1.png"), image("z2.tif")], [[0], [1]], id="formats"),
     ],
 )
 def test_runs(images, runs):
     assert sorted(runs_of(images)) == sorted(runs)
+
+
+def test_first_pages_of_stacks_are_no_neighbours(tmp_path):
+    for number in (1, 2, 3):
+        tifffile.imwrite(tmp_path / f"cell{number}.tif", np.zeros((2, 8, 8), np.uint8))
+    images = [image(str(tmp_path / f"cell{number}.tif")) for number in (1, 2, 3)]
+    assert sorted(runs_of(images)) == [[0], [1], [2]]
+    tifffile.imwrite(tmp_path / "cell2.tif", np.zeros((8, 8), np.uint8))
+    tifffile.imwrite(tmp_path / "cell3.tif", np.zeros((8, 8), np.uint8))
+    assert sorted(runs_of(images)) == [[0], [1, 2]]
 
 
 def test_neighbours_on_disk(tmp_path):
