@@ -44,8 +44,8 @@ class Conversion:
         reports: one for each mask page or folder of masks.
         incomplete: image and 0-based page of those of which an outline could not be used, or may
             not have been, as its page is not known; with the reason, which is among the failures.
-        unusable: images that have outlines of which none could be used, with the reason, which is
-            among the failures as well.
+        unusable: image and 0-based page of those that have outlines of which none could be used,
+            with the reason, which is among the failures as well; the first page for a whole stack.
     """
 
     images: list[ImageInstances] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Conversion:
     skipped: list[SkippedRoi] = field(default_factory=list)
     reports: list[MaskReport] = field(default_factory=list)
     incomplete: dict[tuple[Path, int], str] = field(default_factory=dict)
-    unusable: dict[Path, str] = field(default_factory=dict)
+    unusable: dict[tuple[Path, int], str] = field(default_factory=dict)
 
     @property
     def n_instances(self) -> int:

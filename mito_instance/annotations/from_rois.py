@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mito_instance.annotations.conversion import Conversion
@@ -25,11 +25,16 @@ from mito_instance.masks.labels import component_rles
 from mito_instance.masks.polygons import rasterise
 from mito_instance.masks.rle import RLE
 
+_Failures = dict[int | None, str]
+"""Pages of which an ROI cannot be used, with the first reason; None: the page is not known."""
+
 
 def convert_roi_pairs(
     pairs: Iterable[tuple[Path, RoiSet]],
     pixel_size: PixelSize | None = None,
-    empty_pages: Collection[tuple[str, int]] | None = (),
+    is_empty: Callable[[Path, int], bool] | None = None,
+    *,
+    keeps_doubtful: bool = False,
 ) -> Conversion:
     """Instances of every image of the pairs; a bad ROI or file is named and the others go on.
 
@@ -38,51 +43,49 @@ def convert_roi_pairs(
     Args:
         pairs: image and ROI set.
         pixel_size: of all images, in place of what the files say.
-        empty_pages: name without suffix and 0-based page of those that are without instances where
-            they carry no ROI, unless an ROI failed that is theirs, or may be, as its page is not
-            known. None: all pages are.
+        is_empty: whether a 0-based page of an image is one without instances, where it carries no
+            ROI; None: no page is. A page of which an ROI failed is none.
+        keeps_doubtful: whether such a page is also kept where an ROI failed whose page is not
+            known, as incomplete.
     """
     conversion = Conversion()
     for image, roi_set in pairs:
-        n_failures = len(conversion.failures)
+        failed: _Failures = {}
         try:
             images_hw, pixel_sizes = page_sizes_hw(image), page_pixel_sizes(image)
-            rois = _read_set(roi_set, conversion)
+            rois = _read_set(roi_set, conversion, failed)
         except MitoInstanceError as error:
             conversion.failures.append(str(error))
-            conversion.unusable[image] = str(error)
+            conversion.unusable[image, 0] = str(error)
             continue
-        has_unread = len(conversion.failures) > n_failures
-        by_page, failed = _by_page(image, rois, images_hw, conversion)
-        has_failures = len(conversion.failures) > n_failures
-        if has_failures and not by_page:
+        by_page = _by_page(image, rois, images_hw, conversion, failed)
+        if failed and not by_page:
             # Every ROI failed and is named; that is not an image without instances.
-            conversion.unusable[image] = conversion.failures[n_failures]
+            conversion.unusable[image, 0] = next(iter(failed.values()))
             continue
-        if has_failures:
-            pages = by_page.keys() if has_unread or None in failed else by_page.keys() & failed
-            first = conversion.failures[n_failures]
-            conversion.incomplete.update(((image, page), first) for page in pages)
         if not rois:
             conversion.notices.append(f"{roi_set.name}: holds no area ROI; {image} has no instance")
-        if not has_unread and None not in failed and len(images_hw) > 1:
-            empty = {
-                page
-                for page in range(len(images_hw))
-                if page not in failed and (empty_pages is None or (image.stem, page) in empty_pages)
-            }
-            if found_nothing := empty - by_page.keys():
-                by_page.update((page, []) for page in found_nothing)
-                conversion.notices.append(
-                    f"{image}: {len(found_nothing)} pages carry no ROI; nothing was found there"
+        pages = range(len(images_hw))
+        if len(pages) > 1 and is_empty is not None and (keeps_doubtful or None not in failed):
+            bare = [p for p in pages if p not in by_page.keys() | failed and is_empty(image, p)]
+            by_page.update((page, []) for page in bare)
+            if bare:
+                doubt = (
+                    ", though an ROI that cannot be used may be theirs" if None in failed else ""
                 )
-        if len(images_hw) == 1:
+                conversion.notices.append(
+                    f"{image}: {len(bare)} pages carry no ROI; nothing was found there{doubt}"
+                )
+        if len(pages) == 1:
             by_page.setdefault(0, [])
-        elif len(by_page) < len(images_hw):
+        elif n_bare := len(set(pages) - by_page.keys() - failed.keys()):
             conversion.notices.append(
-                f"{image}: {len(images_hw) - len(by_page)} of {len(images_hw)} pages carry no ROI; "
-                "left out"
+                f"{image}: {n_bare} of {len(pages)} pages carry no ROI; left out"
             )
+        for page, reason in failed.items():
+            for hit in by_page if page is None else [page]:
+                of_page = conversion.incomplete if hit in by_page else conversion.unusable
+                of_page[image, hit] = failed.get(hit, reason)
         conversion.images.extend(
             ImageInstances(
                 image=str(image),
@@ -98,7 +101,7 @@ def convert_roi_pairs(
     return conversion
 
 
-def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
+def _read_set(roi_set: RoiSet, conversion: Conversion, failed: _Failures) -> list[ImageJRoi]:
     """The area ROIs of a set; the others are noted."""
     rois: list[ImageJRoi] = []
     n_vertices = 0
@@ -111,13 +114,14 @@ def _read_set(roi_set: RoiSet, conversion: Conversion) -> list[ImageJRoi]:
             n_vertices += n_curved
             for roi in found:
                 if isinstance(roi, SkippedRoi):
-                    _note_skipped(roi, conversion)
+                    _note_skipped(roi, None, conversion, failed)
                 else:
                     rois.append(roi)
         except MitoInstanceError as error:
             if len(roi_set.files) == 1:
                 raise
             conversion.failures.append(str(error))
+            failed.setdefault(None, str(error))
     return rois
 
 
@@ -138,12 +142,9 @@ def _by_page(
     rois: Sequence[ImageJRoi],
     images_hw: Sequence[tuple[int, int]],
     conversion: Conversion,
-) -> tuple[dict[int, list[tuple[RLE, ImageJRoi]]], set[int | None]]:
-    """Masks and their ROIs of each page that has any, in the order of the ROIs.
-
-    Also the pages of ROIs that cannot be used; None stands for a page that is not known.
-    """
-    failed: set[int | None] = set()
+    failed: _Failures,
+) -> dict[int, list[tuple[RLE, ImageJRoi]]]:
+    """Masks and their ROIs of each page that has any, in the order of the ROIs."""
     by_page: dict[int, list[tuple[RLE, ImageJRoi]]] = {}
     dimensions = stack_dimensions(image) if len(images_hw) > 1 else None
     n_slices = len({roi.position for roi in rois if roi.position.is_set})
@@ -161,8 +162,8 @@ def _by_page(
             page = roi.position.page(len(images_hw), dimensions, where)
             raster = rasterise(roi.rings, images_hw[page], where)
         except AnnotationError as error:
-            failed.add(page)
-            _note_skipped(SkippedRoi(roi.name, roi.source, str(error), is_damaged=True), conversion)
+            skipped = SkippedRoi(roi.name, roi.source, str(error), is_damaged=True)
+            _note_skipped(skipped, page, conversion, failed)
             continue
         if (key := (page, roi.position, raster.rle["counts"])) in seen:
             twice.append(where)
@@ -181,7 +182,7 @@ def _by_page(
             f"{image}: {len(twice)} ROIs repeat an outline of the same page exactly, and do not "
             f"count again: {', '.join(twice[:3])}{' …' if len(twice) > 3 else ''}"
         )
-    return by_page, failed
+    return by_page
 
 
 def _n_parts(rle: RLE) -> int:
@@ -189,9 +190,12 @@ def _n_parts(rle: RLE) -> int:
     return len(component_rles(rle_masks.crop(rle, rle_masks.box_xywh(rle))))
 
 
-def _note_skipped(roi: SkippedRoi, conversion: Conversion) -> None:
+def _note_skipped(
+    roi: SkippedRoi, page: int | None, conversion: Conversion, failed: _Failures
+) -> None:
     """Record an ROI that gave no instance; a damaged one is a failure."""
     conversion.skipped.append(roi)
     if roi.is_damaged:
         line = roi.reason if roi.reason.startswith(roi.source) else f"{roi.source}: {roi.reason}"
         conversion.failures.append(line)
+        failed.setdefault(page, line)

@@ -163,7 +163,11 @@ def _finetune(args: argparse.Namespace) -> int:
         model_folder,
         n_steps,
     )
-    from mito_instance.detection.image_list import IMAGE_LIST_NAME, n_learned_before
+    from mito_instance.detection.image_list import (
+        IMAGE_LIST_NAME,
+        add_whole_images,
+        n_learned_before,
+    )
     from mito_instance.detection.model_card import CROSS_VALIDATED
     from mito_instance.detection.weights import CONFIG_NAME
 
@@ -267,6 +271,9 @@ def _finetune(args: argparse.Namespace) -> int:
         n_learned = n_learned_before(start / IMAGE_LIST_NAME, judged, whole_pages)
         notes += notes_of_learned(n_learned, len(judged), start)
     _move_model(fit(logs, (train, judged), others, validate, "fine-tune"), args.output)
+    if args.region is not None:
+        whole_pages = [source_of[page_of(image)] for image in train]
+        add_whole_images(args.output / IMAGE_LIST_NAME, whole_pages)
     print(args.output)
     return status
 

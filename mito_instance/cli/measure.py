@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from mito_instance.cli.command import CommandParser, run
+from mito_instance.cli.conversion_report import say_lines
 from mito_instance.cli.outlined_images import add_outlined, read_outlined
 from mito_instance.cli.quantify import count_pages
 from mito_instance.cli.quantify_options import add_measuring, add_results, add_workers
@@ -83,7 +85,13 @@ def _measure(args: argparse.Namespace) -> int:
         one_category=False,
     )
     # One file may have several names.
-    paths = list({file.resolve(): file for file in outlined.files}.values())
+    named: dict[Path, Path] = {}
+    for file in outlined.files:
+        named.setdefault(file.resolve(), file)
+    paths = list(named.values())
+    others = [file for file in dict.fromkeys(outlined.files) if named[file.resolve()] != file]
+    lines = [f"{file}: is {named[file.resolve()]}, and measured under that name" for file in others]
+    say_lines("notice", lines)
     pages = OutlinedPages(outlined.images, outlined.unusable, outlined.incomplete)
     record = {
         "description": "outlined mitochondria, measured by mito measure",

@@ -63,8 +63,8 @@ class Outlined:
     Args:
         images: the outlined pages.
         status: exit status so far.
-        unusable: file and page of the outlines that could not be used, and why not; of an ROI set,
-            the first page.
+        unusable: file and page of the outlines that could not be used, and why not; the first page
+            for an ROI set of which nothing could.
         incomplete: file and page of those of which an outline could not be used, and why not.
         files: all of these, in the order of the images, or of the JSON.
     """
@@ -112,6 +112,8 @@ def read_outlined(
     pixel_size = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     if args.coco is not None:
         found = read_categories(args.coco, args.category, alone=one_category)
+        if not all_or_none:
+            _say_scores(found)
         outlined.images += found if all_or_none else _of_size(found, pixel_size)
         outlined.files += [Path(i.image) for i in found]
     seen = set()
@@ -147,6 +149,17 @@ def read_outlined(
         raise AnnotationError(next(iter(outlined.unusable.values()), "no image is outlined"))
     outlined.images = [as_mitochondria(image) for image in matched]
     return outlined
+
+
+def _say_scores(images: Sequence[ImageInstances]) -> None:
+    """Say that detections count whatever their score is."""
+    scores = [i.scores for i in images if i.scores is not None and len(i)]
+    if scores:
+        line = (
+            f"{sum(map(len, scores))} masks are detections, with scores from "
+            f"{min(float(s.min()) for s in scores):.2f} on; all of them count"
+        )
+        say_lines("notice", [line])
 
 
 def _of_size(images: Sequence[ImageInstances], size: PixelSize | None) -> list[ImageInstances]:
@@ -259,7 +272,8 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     pairing = pair_roi_sets(find_images(args.images), find_roi_sets(args.rois))
     given = None if args.pixel_size_nm is None else PixelSize(args.pixel_size_nm, "user")
     pixel_size = None if all_or_none else given  # for a training, it is compared with the files'
-    conversion = convert_roi_pairs(pairing.pairs, pixel_size, None if whole_stacks else ())
+    is_empty = (lambda _image, _page: True) if whole_stacks else None
+    conversion = convert_roi_pairs(pairing.pairs, pixel_size, is_empty, keeps_doubtful=True)
     say_lines("notice", [*pairing.notices, *conversion.notices])
     say_lines("notice", [f"{path}: no ROI set; left out" for path in pairing.images_alone])
     say_skipped(conversion)
@@ -267,7 +281,7 @@ def _read_rois(args: argparse.Namespace, whole_stacks: bool, all_or_none: bool) 
     if not conversion.images:
         reason = failures[0] if failures else "no image has an ROI set of its name"
         raise AnnotationError(f"--rois: nothing can be used: {reason}")
-    unusable = {(path, 0): reason for path, reason in conversion.unusable.items()}
+    unusable = conversion.unusable
     left_to_caller = [] if all_or_none else list(unusable.values())
     say_lines("failed", [failure for failure in failures if failure not in left_to_caller])
     files = [image for image, _ in pairing.pairs]

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mito_instance.detection.model_card import DataFile, sha256
+from mito_instance.detection.model_card import DataFile, DataPage, sha256
 from mito_instance.instances import ImageInstances
 from mito_instance.io.tables import write_table
 
@@ -19,7 +19,11 @@ MAX_HASHED_BYTES = 8 << 30
 START = "start"
 """Part of the images that the model at the start had learned from."""
 
+WHOLE = "whole"
+"""Part of the images that those of the training were cut from."""
+
 _COLUMNS = ("part", "coco_file", "image", "page", "instances", "bytes", "sha256")
+_PARTS = ("training", WHOLE, START)
 
 
 def write_image_list(path: Path, files: Sequence[DataFile], start: Path | None = None) -> None:
@@ -38,11 +42,29 @@ def write_image_list(path: Path, files: Sequence[DataFile], start: Path | None =
     write_table(path, _COLUMNS, [*_rows(files), *(row | {"part": START} for row in before)])
 
 
+def add_whole_images(path: Path, images: Sequence[ImageInstances]) -> None:
+    """Add what the images of a training were cut from: who measures on those is told, too.
+
+    Args:
+        path: the list, which exists.
+        images: whole images.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    pages = tuple(DataPage(image.image, image.frame, len(image)) for image in images)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    added = _rows([DataFile("", WHOLE, "", len(pages), 0, pages=pages)])
+    # Outlines outside of the part were not learned, and nobody has counted those inside apart.
+    write_table(path, _COLUMNS, [*rows, *(row | {"instances": ""} for row in added)])
+
+
 def _learned(path: Path) -> list[dict[str, Any]]:
     """Rows of the images that a model learned from, by its list, if there is one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("part") in ("training", START)]
+            rows = [row for row in csv.DictReader(file) if row.get("part") in _PARTS]
     except (OSError, ValueError, csv.Error):
         return []
     return [{name: row.get(name) or "" for name in _COLUMNS} for row in rows if row.get("sha256")]

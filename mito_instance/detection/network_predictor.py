@@ -72,12 +72,16 @@ class NetworkPredictor:
 
     def record(self) -> dict[str, str]:
         """What a run record says of the model: hashes of weights and config, device, arithmetic."""
-        precision = Precision.choose(self.cfg.MITO.PRECISION, self.cfg.MODEL.DEVICE)
+        device = str(self.cfg.MODEL.DEVICE)
+        precision = Precision.choose(self.cfg.MITO.PRECISION, device)
+        config = self.cfg.clone()
+        config.defrost()
+        config.MODEL.DEVICE = device.partition(":")[0]  # which one of several changes no result
         found = {
-            "device": str(self.cfg.MODEL.DEVICE),
+            "device": device,
             "precision": precision.name,
             "torch": torch.__version__,
-            "config_sha256": hashlib.sha256(self.cfg.dump().encode()).hexdigest(),
+            "config_sha256": hashlib.sha256(config.dump().encode()).hexdigest(),
         }
         if self.weights is not None:
             found["weights"] = f"{self.weights.absolute().parent.name}/{self.weights.name}"

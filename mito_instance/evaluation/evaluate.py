@@ -228,7 +228,7 @@ def _paired(
     if not scored:
         raise AnnotationError(
             f"{pairing.pairs[0][0].image}: none of the images that truth and prediction share is "
-            "to be scored; check the regions"
+            "to be scored; check the regions, and ROIs that cannot be used"
         )
     alone = (item for item in pairing.unpaired_true if (item.image, item.frame) not in not_scored)
     return replace(pairing, pairs=tuple(in_one_order(scored)), unpaired_true=tuple(alone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from mito_instance.io import coco_values
 from mito_instance.io.coco import read_coco
 from mito_instance.io.json_file import read_json
 from mito_instance.masks import rle
+
+logger = logging.getLogger(__name__)
 
 
 def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
@@ -38,6 +41,7 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
     by_id = dict(zip(ids, images, strict=True))
     masks: dict[Any, list[rle.RLE]] = {image_id: [] for image_id in by_id}
     scores: dict[Any, list[float]] = {image_id: [] for image_id in by_id}
+    n_empty = 0
     for position, entry in enumerate(read_json(path_pred, "COCO results list")):
         where = f"{path_pred}: result {position}"
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
@@ -52,6 +56,10 @@ def read_predictions(path_pred: Path, path_true: Path) -> list[ImageInstances]:
         if rle.area_px(mask):  # as in a COCO JSON: a mask without pixels is no instance
             masks[image_id].append(mask)
             scores[image_id].append(score)
+        else:
+            n_empty += 1
+    if n_empty:
+        logger.warning("%s: %d results have no pixel, left out", path_pred, n_empty)
     return [
         replace(
             image,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from mito_instance.annotations.conversion import Conversion
 from mito_instance.annotations.from_rois import convert_roi_pairs
+from mito_instance.annotations.image_files import page_of
 from mito_instance.annotations.mask_values import is_soft_binary
 from mito_instance.annotations.pairing import names_another, pair_by_name
 from mito_instance.annotations.roi_sets import find_roi_sets, pair_roi_sets
@@ -32,12 +33,14 @@ class Source:
         failures: one line for each file that could not be read.
         notices: one line for each decision that the user should know of.
         names_pictures: whether ``image`` is the path of a micrograph, and not of a label image.
+        incomplete: image and frame of those of which an ROI could not be used, or may be missing.
     """
 
     images: tuple[ImageInstances, ...]
     failures: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     names_pictures: bool = True
+    incomplete: frozenset[tuple[str, int]] = frozenset()
 
 
 def read_source(
@@ -166,10 +169,29 @@ def _read_rois(path: Path, images: Path | None, images_true: Sequence[ImageInsta
         raise ConfigError(
             f"{path}: ImageJ ROIs do not say how large their image is; give the images by --images"
         )
-    pairing = pair_roi_sets(find_images([images]), find_roi_sets([path]))
-    listed = {(PurePath(image.image).stem, image.frame) for image in images_true}
-    conversion = convert_roi_pairs(pairing.pairs, empty_pages=listed)
+    pictures = find_images([images])
+    pairing = pair_roi_sets(pictures, find_roi_sets([path]))
+    conversion = convert_roi_pairs(pairing.pairs, is_empty=_listed(images_true, pictures))
     return _source(conversion, pairing.failures, pairing.notices, path, names_pictures=True)
+
+
+def _listed(
+    images_true: Sequence[ImageInstances], pictures: Sequence[Path]
+) -> Callable[[Path, int], bool]:
+    """Whether the truth lists a page of a micrograph: by its path, or a name that no other has."""
+    pages = {page_of(image) for image in images_true}
+    files_of: dict[str, set[Path]] = defaultdict(set)
+    for file, _ in pages:
+        files_of[file.stem].add(file)
+    n_pictures = Counter(picture.stem for picture in pictures)
+
+    def is_listed(picture: Path, frame: int) -> bool:
+        named = files_of[picture.stem] if n_pictures[picture.stem] == 1 else ()
+        return (picture.resolve(), frame) in pages or (
+            len(named) == 1 and (next(iter(named)), frame) in pages
+        )
+
+    return is_listed
 
 
 def _read_labels(path: Path, images: Path | None) -> Source:
@@ -254,5 +276,9 @@ def _source(
             failures[0] if failures else f"{path}: holds no instances of any image; check the path"
         )
     return Source(
-        tuple(conversion.images), failures, (*notices, *conversion.notices), names_pictures
+        tuple(conversion.images),
+        failures,
+        (*notices, *conversion.notices),
+        names_pictures,
+        frozenset((str(path), page) for path, page in conversion.incomplete),
     )

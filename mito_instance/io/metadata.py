@@ -187,7 +187,7 @@ def _square(x_nm: float | None, y_nm: float | None, source: str, where: str) -> 
             (where, x_nm, y_nm),
         )
         return None
-    edge_nm = float(f"{x_nm:.6g}")
+    edge_nm = float(f"{math.sqrt(x_nm * y_nm):.6g}")  # so that areas are right
     if not MIN_NM <= edge_nm <= MAX_NM:
         logger.warning("%s: pixel size %.6g nm is impossible; it counts as unknown", where, edge_nm)
         return None

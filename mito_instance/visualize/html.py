@@ -206,7 +206,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
         return "–"
     if isinstance(value, int):
         return f"{value:d}"
-    is_small = 0 < abs(value) < 0.5 * 10**-digits
+    is_small = 0 < abs(value) < 10.0 ** (1 - digits)
     return f"{value:.2g}" if is_small else f"{value:.{digits}f}"
 
 

@@ -189,8 +189,17 @@ def test_annotations(folder, entry, expected, n_kept):
     assert finding.repair or expected == "polygon-hole"
 
 
-def test_an_image_that_loses_all_its_annotations_is_no_image_without_mitochondria(folder):
-    lost = check(folder, document(annotation(segmentation=None)))
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        pytest.param(None, id="none"),
+        pytest.param([[50, 3, 60, 3, 60, 8, 50, 8]], id="outside"),
+    ],
+)
+def test_an_image_that_loses_all_its_annotations_is_no_image_without_mitochondria(
+    folder, segmentation
+):
+    lost = check(folder, document(annotation(segmentation=segmentation)))
     assert lost.images == ()
     assert [item.kind for item in lost.findings.items][-1] == "image-lost"
     kept = check(folder, document(annotation(), annotation(id=2, segmentation=None)))

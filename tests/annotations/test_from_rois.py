@@ -50,6 +50,10 @@ def convert(image, *inputs, **fields):
     return convert_roi_pairs(pairing.pairs, **fields)
 
 
+def always(_image, _page):
+    return True
+
+
 def areas(conversion, position=0):
     return [rle.area_px(item) for item in conversion.images[position].masks]
 
@@ -221,12 +225,24 @@ def test_folders_may_be_numbered_like_the_images(tmp_path):
 def test_an_roi_that_fails_leaves_the_other_pages_empty_if_its_page_is_known(tmp_path):
     image = save_image(tmp_path / "s.tif", 4)
     good, beyond = square(2, 3, position=1), square(100, 100, position=2)
-    conversion = convert(image, save_zip(tmp_path / "s.zip", good, beyond), empty_pages=None)
+    conversion = convert(image, save_zip(tmp_path / "s.zip", good, beyond), is_empty=always)
     assert [(page.frame, len(page)) for page in conversion.images] == [(0, 1), (2, 0), (3, 0)]
-    assert len(conversion.failures) == 1
-    homeless = square(9, 3)
-    conversion = convert(image, save_zip(tmp_path / "s.zip", good, homeless), empty_pages=None)
+    (failure,) = conversion.failures
+    assert conversion.unusable == {(image, 1): failure}
+    assert not conversion.incomplete
+
+
+def test_an_roi_that_may_be_of_any_page_makes_all_doubtful(tmp_path):
+    image = save_image(tmp_path / "s.tif", 4)
+    good, homeless, beyond = square(2, 3, position=1), square(9, 3), square(99, 99, position=2)
+    rois = save_zip(tmp_path / "s.zip", good, homeless, beyond)
+    conversion = convert(image, rois, is_empty=always)
     assert [page.frame for page in conversion.images] == [0]
+    conversion = convert(image, rois, is_empty=always, keeps_doubtful=True)
+    assert [(page.frame, len(page)) for page in conversion.images] == [(0, 1), (2, 0), (3, 0)]
+    no_page, outside = conversion.failures
+    assert conversion.unusable == {(image, 1): outside}
+    assert conversion.incomplete == dict.fromkeys([(image, 0), (image, 2), (image, 3)], no_page)
 
 
 def test_a_selection_saved_with_an_image_is_no_roi_set_of_a_folder(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 from PIL import Image
 
@@ -374,6 +375,27 @@ def test_group_regex_errors(files, capsys, option, message):
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("side", ["truth", "pred"])
+def test_a_page_whose_rois_cannot_all_be_used_is_not_scored(tmp_path, capsys, side):
+    corners = np.array([[0, 0], [0, 10], [10, 10], [10, 0]])
+    for name in "ab":
+        Image.fromarray(np.zeros(HW, np.uint8)).save(tmp_path / f"{name}.png")
+        for folder in ("truth", "pred"):
+            rois = [roifile.ImagejRoi.frompoints(corners, name="1")]
+            if (folder, name) == (side, "b"):
+                rois.append(roifile.ImagejRoi.frompoints(corners + 500, name="2"))
+            (tmp_path / folder).mkdir(exist_ok=True)
+            roifile.roiwrite(tmp_path / folder / f"{name}.zip", rois, mode="w")
+    words = [str(tmp_path / "truth"), str(tmp_path / "pred"), "--images", str(tmp_path)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "warning: 1 images or pages of which an ROI cannot be used are not scored" in error
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["n_images"] == 1
+    assert main([*words, "--truth-incomplete", "-o", str(tmp_path / "out")]) == 1
+    n_scored = json.loads((tmp_path / "out" / "metrics.json").read_text())["n_images"]
+    assert n_scored == (2 if side == "truth" else 1)
 
 
 def test_incomplete_truth_has_no_precision(files, tmp_path, capsys):

@@ -23,7 +23,7 @@ from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.data import MicrographMapper  # noqa: E402
 from mito_instance.detection.export import export_model  # noqa: E402
 from mito_instance.detection.finetuning import finetuning_config  # noqa: E402
-from mito_instance.detection.image_list import n_learned_before, write_image_list  # noqa: E402
+from mito_instance.detection.image_list import add_whole_images, n_learned_before, write_image_list  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
 from mito_instance.detection.model_card import DataFile  # noqa: E402
 from mito_instance.detection.predictor import load_predictor  # noqa: E402
@@ -465,6 +465,8 @@ def test_pages_that_the_start_held_out_were_not_learned(tmp_path):
     learned = DataFile.describe(tmp_path / "train.json", "training", pages[:2])
     write_image_list(tmp_path / "images.csv", [learned])
     assert n_learned_before(tmp_path / "images.csv", pages[1:], pages[1:]) == 1
+    add_whole_images(tmp_path / "images.csv", pages[3:])  # a part of it was learned
+    assert n_learned_before(tmp_path / "images.csv", pages[1:], pages[1:]) == 2
 
 
 def test_neighbours_of_a_validation_of_ones_own_are_said(tmp_path, caplog):

@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import roifile
 import tifffile
 
 from mito_instance.calibration import PixelSize
 from mito_instance.cli import export_roi, measure
 from mito_instance.instances import ImageInstances
-from mito_instance.io.coco import write_coco
+from mito_instance.io.coco import read_coco, write_coco
 from mito_instance.masks import rle
 
 HW = (20, 30)
@@ -116,19 +118,56 @@ def test_an_empty_set_says_that_a_stack_shows_nothing(folder, capsys):
     assert "3 pages carry no ROI; nothing was found there" in err
 
 
-@pytest.mark.parametrize("is_damaged", [False, True])
-def test_pages_without_rois_can_be_left_out(folder, capsys, is_damaged):
-    words = roi_zips(folder)
-    if is_damaged:  # it may have been of any page
-        with zipfile.ZipFile(folder / "rois" / "stack.zip", "a") as rois:
-            rois.writestr("0003-0001.roi", b"Iout")
-    else:
-        words.append("--only-outlined-pages")
+def test_pages_without_rois_can_be_left_out(folder, capsys):
+    words = [*roi_zips(folder), "--only-outlined-pages"]
     capsys.readouterr()
-    assert measure.main(words) == (1 if is_damaged else 0)
+    assert measure.main(words) == 0
     out, err = capsys.readouterr()
     assert [key for key in counts(out) if key[0] == "stack.tif"] == [("stack.tif", "1")]
     assert "2 of 3 pages carry no ROI; left out" in err
+
+
+def test_an_roi_that_may_be_of_any_page_is_told_with_each(folder, capsys):
+    words = roi_zips(folder)
+    with zipfile.ZipFile(folder / "rois" / "stack.zip", "a") as rois:
+        rois.writestr("0003-0001.roi", b"Iout")
+    capsys.readouterr()
+    assert measure.main(words) == 1
+    out, err = capsys.readouterr()
+    rows = [row for row in rows_of(out) if row["image"].endswith("stack.tif")]
+    assert [row["count"] for row in rows] == ["0", "2", "0"]
+    assert all("0003-0001.roi" in row["message"] for row in rows)
+    assert "2 pages carry no ROI; nothing was found there, though an ROI" in err
+
+
+def test_a_page_all_of_whose_rois_failed_is_no_empty_one(folder, capsys):
+    words = roi_zips(folder)
+    outline = np.array([[100, 100], [100, 110], [110, 110]])
+    beyond = roifile.ImagejRoi.frompoints(outline, position=2).tobytes()
+    with zipfile.ZipFile(folder / "rois" / "stack.zip", "a") as rois:
+        rois.writestr("beyond.roi", beyond)
+    capsys.readouterr()
+    assert measure.main(words) == 1
+    out, err = capsys.readouterr()
+    rows = [row for row in rows_of(out) if row["image"].endswith("stack.tif")]
+    assert [(row["count"], row["status"]) for row in rows] == [
+        ("0", "ok"), ("2", "ok"), ("", "error"),
+    ]  # fmt: skip
+    assert "beyond" in rows[2]["message"]
+    assert err.count(rows[2]["message"]) == 1
+
+
+def test_detections_and_second_names_are_said(folder, capsys):
+    stack = next(image for image in read_coco(folder / "truth.json") if image.frame)
+    link = folder / "images" / "link.tif"
+    link.symlink_to(stack.image)
+    other = replace(stack, image=str(link), frame=0, scores=np.array([0.25, 0.5]))
+    write_coco(folder / "pred.json", [stack, other])
+    assert measure.main(["--coco", str(folder / "pred.json")]) == 0
+    out, err = capsys.readouterr()
+    assert "4 masks are detections, with scores from 0.25 on; all of them count" in err
+    assert f"{link}: is {stack.image}, and measured under that name" in err
+    assert [row["count"] for row in rows_of(out)] == ["2", "2"]
 
 
 def test_a_bad_image_of_a_json_is_named_and_the_others_go_on(folder, capsys):

@@ -28,7 +28,7 @@ def result(**changes):
     return {"image_id": 2, "category_id": 1, "segmentation": dict(MASK), "score": 0.5} | changes
 
 
-def test_results_belong_to_the_images_of_the_truth(tmp_path, truth):
+def test_results_belong_to_the_images_of_the_truth(tmp_path, truth, caplog):
     path = tmp_path / "results.json"
     path.write_text(json.dumps([result(), result(score=1), result(segmentation=EMPTY)]))
     first, second = read_predictions(path, truth)
@@ -37,6 +37,7 @@ def test_results_belong_to_the_images_of_the_truth(tmp_path, truth):
     assert second.masks == (MASK, MASK)
     assert second.scores is not None
     assert second.scores.tolist() == [0.5, 1.0]
+    assert "1 results have no pixel, left out" in caplog.text
 
 
 def test_no_results_are_no_detections(tmp_path, truth):

@@ -1,6 +1,7 @@
 """Truths and predictions of every kind, and the regions where they count."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -560,6 +561,17 @@ def test_a_page_whose_rois_may_have_failed_is_not_empty(files, stack):
     pred = read_source(files / "s.zip", path, files / "truth.json", truth)
     assert [image.frame for image in pred.images] == [2]
     assert len(pred.failures) == 1
+    assert pred.incomplete == {(str(path), 2)}
+
+
+def test_a_page_of_another_image_of_the_same_name_is_not_listed(files, stack):
+    path, truth = stack
+    positioned(files / "s.zip", [3])
+    other = replace(truth[0], image=str(files / "ko" / "s.tif"))
+    pred = read_source(files / "s.zip", path, files / "truth.json", [other, truth[1]])
+    assert [image.frame for image in pred.images] == [2]
+    pred = read_source(files / "s.zip", path, files / "truth.json", [other])
+    assert [image.frame for image in pred.images] == [0, 2]
 
 
 def test_no_image_no_region(files):

@@ -32,7 +32,8 @@ def test_escape(text, expected):
     [
         pytest.param(0.00042, "0.00042", id="small"),
         pytest.param(-0.0004, "-0.0004", id="small-negative"),
-        pytest.param(0.0005, "0.001", id="shown"),
+        pytest.param(0.0095, "0.0095", id="two-digits"),
+        pytest.param(0.0105, "0.011", id="shown"),
         pytest.param(0.0, "0.000", id="none"),
         pytest.param(12.3456, "12.346", id="large"),
         pytest.param(3, "3", id="whole"),
