@@ -91,6 +91,12 @@ def build_parser() -> CommandParser:
         help=f"edge length of a pixel, {MIN_NM:g} to {MAX_NM:g} nm, in place of the files' own "
         "(of --also: where a file says none)",
     )
+    data.add_argument(
+        "--pixel-size-csv",
+        type=Path,
+        metavar="CSV",
+        help="pixel sizes of the images of --rois and --coco, as for `mito quantify`",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the new model"
     )
@@ -183,7 +189,8 @@ def _finetune(args: argparse.Namespace) -> int:
     start_cfg = load_config(start / CONFIG_NAME, overrides)
     check_one_class(start_cfg, start)
     logs = args.output / "training"
-    given = [*(args.coco or ()), *(args.also or ()), *([args.val] if args.val else ())]
+    tables = [path for path in (args.val, args.pixel_size_csv) if path is not None]
+    given = [*(args.coco or ()), *(args.also or ()), *tables]
     check_not_overwritten(logs, given)
     outlined = read_outlined(args)
     images, status = outlined.images, outlined.status

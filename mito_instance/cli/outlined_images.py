@@ -14,7 +14,7 @@ from mito_instance.calibration import PixelSize
 from mito_instance.cli.command import OK, SOME_FAILED
 from mito_instance.cli.conversion_report import say_lines, say_skipped
 from mito_instance.errors import AnnotationError, ConfigError, ImageError
-from mito_instance.io.pixel_sizes import PixelSizes
+from mito_instance.io.pixel_sizes import PixelSizes, read_pixel_size_list
 
 if TYPE_CHECKING:
     from mito_instance.instances import ImageInstances
@@ -86,7 +86,8 @@ def read_outlined(
     """All outlined images, their masks as mitochondria and nothing else.
 
     Args:
-        args: ``rois``, ``images``, ``coco``, ``category``, ``pixel_size_nm``.
+        args: ``rois``, ``images``, ``coco``, ``category``, ``pixel_size_nm`` and, where images are
+            all or none, ``pixel_size_csv``.
         all_or_none: whether an image of a JSON that cannot be used is an error, and one of an ROI
             set is named on stderr; if not, the caller names what is unusable, and the others go on.
         whole_stacks: whether pages of a stack that carry no ROI show nothing; if not, they are
@@ -134,7 +135,8 @@ def read_outlined(
                     f"leave the images out, first {next(iter(outlined.incomplete.values()))}"
                 ],
             )
-        images = with_sizes(match_files(outlined.images), pixel_size)
+        table = getattr(args, "pixel_size_csv", None)
+        images = with_sizes(match_files(outlined.images), pixel_size, table)
         outlined.images = [as_mitochondria(image) for image in images]
         return outlined
     matched: list[ImageInstances] = []
@@ -167,10 +169,20 @@ def _of_size(images: Sequence[ImageInstances], size: PixelSize | None) -> list[I
 
 
 def with_sizes(
-    images: Sequence[ImageInstances], pixel_size: PixelSize | None
+    images: Sequence[ImageInstances], pixel_size: PixelSize | None, table: Path | None = None
 ) -> list[ImageInstances]:
-    """Images with the user's pixel size, if there is one; says where files state another."""
-    sizes = PixelSizes(pixel_size)
+    """Images with the user's pixel sizes, if there are any; says where files state others.
+
+    Args:
+        images: whose files exist.
+        pixel_size: of all that the table does not name.
+        table: see `read_pixel_size_list`.
+
+    Raises:
+        ConfigError: if the table is not usable.
+    """
+    files = [Path(image.image) for image in images]
+    sizes = PixelSizes(pixel_size, None if table is None else read_pixel_size_list(table, files))
     return [replace(i, pixel_size=sizes.of(Path(i.image), i.pixel_size)) for i in images]
 
 

@@ -457,6 +457,11 @@ def test_another_pixel_size_than_that_of_the_file_is_said(truth, tmp_path, caplo
     found = read_outlined(finetune.build_parser().parse_args(words)).images
     assert {image.pixel_size.nm for image in found} == {8.0}
     assert "pixel size 8 nm (user) is used, but the file says 2 nm (coco)" in caplog.text
+    table = tmp_path / "sizes.csv"
+    table.write_text(f"image,nm\n{Path(images[0].image).name},4\n")
+    words += ["--pixel-size-csv", str(table)]
+    found = read_outlined(finetune.build_parser().parse_args(words)).images
+    assert [image.pixel_size.nm for image in found] == [4.0] + [8.0] * (len(images) - 1)
 
 
 def test_pages_that_the_start_held_out_were_not_learned(tmp_path):

@@ -6,9 +6,11 @@ pytest.importorskip("detectron2")
 
 from detectron2.layers.mask_ops import paste_masks_in_image  # noqa: E402
 from detectron2.structures import Boxes, Instances  # noqa: E402
+from torch import nn  # noqa: E402
 
 from mito_instance.detection.config import load_config  # noqa: E402
 from mito_instance.detection.model import build_network  # noqa: E402
+from mito_instance.detection.network_predictor import NetworkPredictor  # noqa: E402
 from mito_instance.detection.predictor import (  # noqa: E402
     MaskRCNNPredictor,
     load_predictor,
@@ -87,6 +89,21 @@ def test_a_model_folder_is_all_that_prediction_needs(model_folder):
 def test_the_model_in_the_package_knows_sizes_and_one_s_own_does_not(model_folder):
     assert load_predictor().familiar_px == (28.0, 90.0)
     assert load_predictor(model_folder).familiar_px == ()
+
+
+def test_which_device_of_a_kind_it_was_changes_no_hash(light_config):
+    config = load_config(light_config, ["MODEL.DEVICE", "cpu", "MITO.PRECISION", "fp32"])
+    records = []
+    for device in ("cpu", "cpu:0"):
+        config.defrost()
+        config.MODEL.DEVICE = device
+        records.append(NetworkPredictor(config, nn.Identity()).record())
+    assert records[0] | {"device": "cpu:0"} == records[1]
+    config.MITO.MIN_AREA_PX += 1
+    assert (
+        NetworkPredictor(config, nn.Identity()).record()["config_sha256"]
+        != records[0]["config_sha256"]
+    )
 
 
 def test_tiles_of_different_sizes_give_a_result_each(model_folder):
