@@ -156,8 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Read, score, write and print."""
-    from dataclasses import replace
-
     from mito_instance.cli.conversion_report import check_outputs, say_lines
     from mito_instance.cli.evaluate_outputs import OUTPUT_NAMES, check_folder, write_outputs
     from mito_instance.evaluation import tables
@@ -185,17 +183,17 @@ def _evaluate(args: argparse.Namespace) -> int:
     regions: dict[tuple[str, int], RLE] = {}
     without_region: list[str] = []
     not_scored: set[tuple[str, int]] = set()
-    complete = [i for i in pred.images if (i.image, i.frame) not in pred.incomplete]
-    pred = replace(pred, images=tuple(complete))
-    if not args.truth_incomplete:
-        not_scored |= truth.incomplete
-    if n_partly := len(pred.incomplete) + len(not_scored):
-        line = f"{n_partly} images or pages of which an ROI cannot be used are not scored"
+    not_scored |= pred.incomplete if args.truth_incomplete else pred.incomplete | truth.incomplete
+    if not_scored:
+        pages = {(Path(image).stem, frame) for image, frame in not_scored}
+        line = f"{len(pages)} images or pages of which an ROI cannot be used are not scored"
         say_lines("warning", [line])
     if args.region is not None:
         regions, without_region = read_regions(args.region, images_true)
         pages = {(image.image, image.frame) for image in images_true}
         not_scored |= pages - regions.keys()
+    failures = (*truth.failures, *pred.failures, *without_region)
+    say_lines("error", failures)
     metrics = evaluate(
         images_true,
         _calibrated(pred, args.pixel_size_nm),
@@ -216,8 +214,6 @@ def _evaluate(args: argparse.Namespace) -> int:
         write_outputs(args, metrics, intervals, n_distinct(groups), pictures)
     print(tables.format_table(metrics.summary(), intervals))
     say_lines("notice", [*truth.notices, *pred.notices, *_cut_scores(metrics)])
-    failures = (*truth.failures, *pred.failures, *without_region)
-    say_lines("error", failures)
     return max(_report_unpaired(metrics), SOME_FAILED if failures else OK)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,22 @@ _COLUMNS = ("part", "coco_file", "image", "page", "instances", "bytes", "sha256"
 _PARTS = ("training", WHOLE, START)
 
 
-def write_image_list(path: Path, files: Sequence[DataFile], start: Path | None = None) -> None:
+def write_image_list(
+    path: Path, files: Sequence[DataFile], before: Sequence[Mapping[str, str]] = ()
+) -> None:
     """One row an image or page: part, names without folders, instances, size and SHA-256.
 
     Args:
         path: the CSV.
         files: the COCO files of the training, with their pages.
-        start: the list of the model at the start, which may be absent: what that had learned, the
-            new model has, too.
+        before: rows of what the model at the start had learned (see `learned_images`): the new
+            model has, too.
 
     Raises:
         ConfigError: if it cannot be written.
     """
-    before = [] if start is None else _learned(start)
-    write_table(path, _COLUMNS, [*_rows(files), *(row | {"part": START} for row in before)])
+    rows = ({**row, "part": START} for row in before)
+    write_table(path, _COLUMNS, [*_rows(files), *rows])
 
 
 def add_whole_images(path: Path, images: Sequence[ImageInstances]) -> None:
@@ -60,8 +62,8 @@ def add_whole_images(path: Path, images: Sequence[ImageInstances]) -> None:
     write_table(path, _COLUMNS, [*rows, *(row | {"instances": ""} for row in added)])
 
 
-def _learned(path: Path) -> list[dict[str, Any]]:
-    """Rows of the images that a model learned from, by its list, if there is one."""
+def learned_images(path: Path) -> list[dict[str, str]]:
+    """Rows of the images that a model learned from, by its list; none where that is absent."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row.get("part") in _PARTS]
@@ -80,7 +82,7 @@ def n_learned_before(
         images: of the files at hand.
         whole: what each was cut from, or itself.
     """
-    learned = {(row["sha256"], row["page"]) for row in _learned(path)}
+    learned = {(row["sha256"], row["page"]) for row in learned_images(path)}
     if not learned:
         return 0
     digest_of = cache(_digest)

@@ -109,7 +109,7 @@ def read_data(
     Raises:
         ConfigError, AnnotationError: as ``load_records``; AnnotationError also if a network of
             several classes is to learn a category id that two files give different names, or two
-            training files outline a page differently.
+            training files that are shown outline a page differently.
     """
     records: list[ImageInstances] = []
     named: dict[int, tuple[str, str]] = {}
@@ -117,6 +117,8 @@ def read_data(
     files = []
     if not cfg.DATASETS.TRAIN:
         load_records((), cfg)  # says that none is named
+    times = zip(cfg.DATASETS.TRAIN, cfg.MITO.DATASET_REPEATS, strict=False)
+    unshown = {path for path, n in times if not n}
     parts = [("training", path) for path in cfg.DATASETS.TRAIN]
     if cfg.MITO.AUGMENT.COPY_PASTE_MAX:
         parts += [(LOOKALIKES, path) for path in cfg.MITO.AUGMENT.LOOKALIKES]
@@ -128,7 +130,8 @@ def read_data(
             _check_names(path, images, int(cfg.MODEL.ROI_HEADS.NUM_CLASSES), named)
         files.append(DataFile.describe(Path(path), use, images))
         if use == "training":
-            _check_outlines(path, images, outlined)
+            if path not in unshown:
+                _check_outlines(path, images, outlined)
             records += images
     _report_crowds(records)
     return records, tuple(files)
@@ -170,13 +173,11 @@ def _check_outlines(
     """
     for image in images:
         before, source = outlined.setdefault(page_of(image), (image, path))
-        is_same = (
-            len(before) == len(image)
-            and [mask["counts"] for mask in before.masks]
-            == [mask["counts"] for mask in image.masks]
-            and before.category_ids == image.category_ids
+        mine, others = (
+            sorted(zip((m["counts"] for m in one.masks), one.category_ids, strict=True))
+            for one in (image, before)
         )
-        if not is_same:
+        if mine != others:
             raise AnnotationError(
                 f"{path}: {image.image}, page {image.frame + 1}, has {len(image)} instances, but "
                 f"{len(before)} or others in {source}; train on one of the two files"
@@ -264,6 +265,15 @@ def _learned(
     Images without any stay, for they may lie between others of a stack.
     """
     return [record for record, n in zip(records, repeats, strict=True) if n > 0 or not len(record)]
+
+
+def shown(cfg: CfgNode, records: Sequence[ImageInstances]) -> list[ImageInstances]:
+    """The records that an epoch may show, of those from `read_data`.
+
+    Raises:
+        ConfigError: if ``MITO.DATASET_REPEATS`` does not fit the files.
+    """
+    return [record for record, n in zip(records, _repeats(cfg, records), strict=True) if n > 0]
 
 
 def _repeats(cfg: CfgNode, records: Sequence[ImageInstances]) -> npt.NDArray[np.float64]:

@@ -13,8 +13,14 @@ from mito_instance.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-_NOT_OF_A_STEP = ("MITO.CLASS_NAMES", "MITO.EARLY_STOPPING_PATIENCE", "MITO.OPTIMIZER")
-_BESIDE_MITO = ("MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", "SOLVER.IMS_PER_BATCH")
+_NOT_OF_A_STEP = (
+    *("MITO.CLASS_NAMES", "MITO.EARLY_STOPPING_PATIENCE", "MITO.OPTIMIZER"),
+    *("MODEL.WEIGHTS", "MODEL.DEVICE"),
+)
+_OF_THE_SOLVER = (
+    *("SOLVER.IMS_PER_BATCH", "SOLVER.MOMENTUM", "SOLVER.NESTEROV", "SOLVER.CLIP_GRADIENTS."),
+    *("SOLVER.WEIGHT_DECAY", "SOLVER.BIAS_LR_FACTOR"),
+)
 _MOST_NAMED = 5
 
 
@@ -90,10 +96,9 @@ def settings_of(cfg: CfgNode) -> dict[str, str]:
     return {
         key: value
         for key, value in keys.items()
-        if key in _BESIDE_MITO
-        or (
-            key.startswith("MITO.") and key not in _NOT_OF_A_STEP and not key.endswith("LOOKALIKES")
-        )
+        if key.startswith(("MITO.", "MODEL.", *_OF_THE_SOLVER))
+        and key not in _NOT_OF_A_STEP
+        and not key.endswith(("LOOKALIKES", "_TEST"))
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from mito_instance.detection.architectures import MASK_RCNN
+from mito_instance.detection.architectures import MASK_RCNN, SEMANTIC_2D
 from mito_instance.detection.config import load_config
 from mito_instance.detection.image_list import IMAGE_LIST_NAME
 from mito_instance.detection.weights import CONFIG_NAME, WEIGHTS_NAME, resolve_weights
@@ -68,11 +68,7 @@ def check_start(cfg: CfgNode, *, warns: bool = True) -> None:
         return
     if start.MODEL.META_ARCHITECTURE != cfg.MODEL.META_ARCHITECTURE:
         return
-    has_bottlenecks = (
-        cfg.MODEL.META_ARCHITECTURE != MASK_RCNN
-        or int(cfg.MODEL.RESNETS.DEPTH) >= _LEAST_BOTTLENECKS
-    )
-    wrong = _differing(start, cfg, (*_FEEDS, _STRIDE) if has_bottlenecks else _FEEDS)
+    wrong = _differing(start, cfg, (*_FEEDS, _STRIDE) if _has_bottlenecks(cfg) else _FEEDS)
     if wrong:
         raise ConfigError(
             f"{folder}: its network is fed otherwise than this config does; add {' '.join(wrong)}"
@@ -85,12 +81,21 @@ def check_start(cfg: CfgNode, *, warns: bool = True) -> None:
         )
 
 
+def _has_bottlenecks(cfg: CfgNode) -> bool:
+    """Whether the network has blocks whose stride can be in one layer or another."""
+    if cfg.MODEL.META_ARCHITECTURE == MASK_RCNN:
+        return int(cfg.MODEL.RESNETS.DEPTH) >= _LEAST_BOTTLENECKS
+    depth = int(cfg.MITO.SEMANTIC.ENCODER.removeprefix("resnet"))
+    return cfg.MODEL.META_ARCHITECTURE == SEMANTIC_2D and depth >= _LEAST_BOTTLENECKS
+
+
 def _differing(start: CfgNode, cfg: CfgNode, keys: tuple[str, ...]) -> list[str]:
     """Those keys that the start has otherwise, with its values as they are typed."""
+    has_channels = cfg.MODEL.META_ARCHITECTURE == MASK_RCNN
     return [
         f"{key} {_typed(_value(start, key))}"
         for key in keys
-        if _plain(_value(start, key)) != _plain(_value(cfg, key))
+        if _plain(_value(start, key), has_channels) != _plain(_value(cfg, key), has_channels)
     ]
 
 
@@ -98,9 +103,13 @@ def _typed(value: Any) -> str:
     return f"'{value}'" if isinstance(value, list | tuple) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    """Lists and tuples alike."""
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+def _plain(value: Any, has_channels: bool) -> Any:
+    """Lists and tuples alike; of grey levels of three channels their mean, where one is fed."""
+    if not isinstance(value, list | tuple):
+        return value
+    if not has_channels and all(isinstance(one, int | float) for one in value):
+        return sum(value) / max(1, len(value))
+    return [_plain(one, has_channels) for one in value]
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

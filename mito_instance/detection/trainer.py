@@ -31,8 +31,8 @@ from mito_instance.detection.config_ranges import (
     warn_of_idle_keys,
 )
 from mito_instance.detection.export import export_model, with_choices, with_data, write_card
-from mito_instance.detection.image_list import IMAGE_LIST_NAME, write_image_list
-from mito_instance.detection.loader import build_train_loader, read_data
+from mito_instance.detection.image_list import IMAGE_LIST_NAME, learned_images, write_image_list
+from mito_instance.detection.loader import build_train_loader, read_data, shown
 from mito_instance.detection.logs import Writers, check_curves, recent_curves, restore_curves
 from mito_instance.detection.machine import explained_out_of_memory
 from mito_instance.detection.model import build_network
@@ -105,8 +105,11 @@ class Trainer(DefaultTrainer):
         precision = Precision.choose(cfg.MITO.PRECISION, cfg.MODEL.DEVICE)
         network = share_batch_statistics(build_network(cfg), cfg.MODEL.DEVICE)
         optimizer = build_optimizer(cfg, network)
+        # Now: it may lie where this training writes its own.
+        start = start_images(cfg.MODEL.WEIGHTS)
+        self._learned_before = [] if start is None else learned_images(start)
         self.records, self.files = read_data(cfg, with_validation=validate is not None)
-        self.model_cfg = with_data(cfg, self.records)
+        self.model_cfg = with_data(cfg, shown(cfg, self.records))
         loader = build_train_loader(cfg, self.records, seed)
         logger.info(
             "%d images with %d instances, %s parameters, %s on %s",
@@ -342,8 +345,7 @@ class Trainer(DefaultTrainer):
             record = self._record(best.step, self.iter, best.figures)
             cfg = with_choices(self.model_cfg, best.figures)
             write_card(cfg, self.model_folder, self.best_score_threshold, record)
-        start = start_images(self.cfg.MODEL.WEIGHTS)
-        write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files, start)
+        write_image_list(self.model_folder / IMAGE_LIST_NAME, self.files, self._learned_before)
         return self.model_folder
 
     def export_unmeasured(self) -> Path:

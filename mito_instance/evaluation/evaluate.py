@@ -125,7 +125,7 @@ def evaluate(
         min_area_px: smallest instance that counts, in pixels; 0 keeps all.
         score_threshold: in [0, 1]; 0 keeps all.
         regions: the annotated part of each true image that is not annotated as a whole.
-        not_scored: (image, frame) of true images that are left out with their predictions, once
+        not_scored: (image, frame) of images of either side that are left out in both, once
             these are paired, as where a region is needed and there is none.
         truth_incomplete: some true instances are not in the truth.
         progress: show a progress bar on stderr.
@@ -224,7 +224,11 @@ def _paired(
             f"truth has {len(images_true)}{_example(images_true)}, prediction has "
             f"{len(images_pred)}{_example(images_pred)}; check that both are of the same images"
         )
-    scored = [pair for pair in pairing.pairs if (pair[0].image, pair[0].frame) not in not_scored]
+    scored = [
+        pair
+        for pair in pairing.pairs
+        if not any((side.image, side.frame) in not_scored for side in pair)
+    ]
     if not scored:
         raise AnnotationError(
             f"{pairing.pairs[0][0].image}: none of the images that truth and prediction share is "

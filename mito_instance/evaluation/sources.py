@@ -181,8 +181,8 @@ def _listed(
     """Whether the truth lists a page of a micrograph: by its path, or a name that no other has."""
     pages = {page_of(image) for image in images_true}
     files_of: dict[str, set[Path]] = defaultdict(set)
-    for file, _ in pages:
-        files_of[file.stem].add(file)
+    for image in images_true:
+        files_of[PurePath(image.image).stem].add(page_of(image)[0])
     n_pictures = Counter(picture.stem for picture in pictures)
 
     def is_listed(picture: Path, frame: int) -> bool:

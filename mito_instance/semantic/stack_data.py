@@ -83,7 +83,7 @@ class StackMapper:
             for position, index in enumerate(run)
         }
         self.disk = SeriesOnDisk()
-        self.unusable: set[Place] = set()
+        self.usable: dict[Place, bool] = {}
 
     def __call__(self, record: ImageInstances, position: int) -> dict[str, Any]:
         """Example number ``position`` of the training: a patch that the record is in.
@@ -99,13 +99,14 @@ class StackMapper:
         boxes = np.array([rle.box_xywh(mask) for mask in record.masks]).reshape(-1, 4)
         window, beyond = random_window(self.cfg, record.image_hw, boxes, zoom, rng)
         cut = [self._cut(one, window, zoom) for one in slices]
-        images = [surround(image, beyond) for image, _ in cut]
-        masks = [np.pad(mask, beyond) for _, mask in cut]
-        inside = np.pad(np.ones_like(cut[0][1]), beyond)
+        images = [surround(image, beyond) for image, _, _ in cut]
+        masks = [np.pad(mask, beyond) for _, mask, _ in cut]
+        inside = [np.pad(1 - specks, beyond) for _, _, specks in cut]
         transform = build_augmentations(self.cfg, rng)(T.AugInput(images[len(images) // 2]))
         grey = np.stack([transform.apply_image(image) for image in images])
         foreground = np.stack([transform.apply_segmentation(mask) for mask in masks])
-        valid = is_real[:, None, None] & transform.apply_segmentation(inside).astype(bool)
+        known = np.stack([transform.apply_segmentation(mask) for mask in inside])
+        valid = is_real[:, None, None] & known.astype(bool)
         crop_px = int(self.cfg.MITO.AUGMENT.CROP_PX)
         return _example(grey, foreground.astype(bool), valid, crop_px)
 
@@ -143,7 +144,7 @@ class StackMapper:
             path, frame = series.places[position]
             found = replace(end, image=str(path), frame=frame, masks=(), category_ids=(), names=(),
                             groups=(), track_ids=(), crowds=(), scores=None)  # fmt: skip
-            if self._is_usable(found):
+            if self._is_usable(found, end):
                 return found
         return end
 
@@ -151,32 +152,38 @@ class StackMapper:
         path = Path(record.image)
         return self.disk.around(path, record.frame, n_frames(path))
 
-    def _is_usable(self, found: ImageInstances) -> bool:
-        """Whether a slice that nobody outlined can be shown; those of another size cannot."""
+    def _is_usable(self, found: ImageInstances, end: ImageInstances) -> bool:
+        """Whether a slice that nobody outlined can be shown beside one; no other stack's can."""
         place = (Path(found.image), found.frame)
-        if place not in self.unusable:
+        if place not in self.usable:
             try:
-                self.slices._image(found)
+                self.slices._image(found)  # fails where it has another size
+                self.usable[place] = found.image == end.image or n_frames(place[0]) == 1
             except MitoInstanceError:
-                self.unusable.add(place)
-        return place not in self.unusable
+                self.usable[place] = False
+        return self.usable[place]
 
-    def _cut(self, record: ImageInstances, window: Window, zoom: float) -> tuple[Volume, Volume]:
-        """Zoomed window of a slice, and of its foreground: uint8 (h, w)."""
+    def _cut(
+        self, record: ImageInstances, window: Window, zoom: float
+    ) -> tuple[Volume, Volume, Volume]:
+        """Zoomed window of a slice, of its foreground and of what is too small: uint8 (h, w)."""
         x, y, width, height = window
         edge_px = edge_with_margin_px(self.cfg)
         size = (zoomed_px(width, zoom, edge_px), zoomed_px(height, zoom, edge_px))
         image = self.slices._image(record)[y : y + height, x : x + width]
         mask = np.zeros((height, width), dtype=bool)
+        specks = np.zeros_like(mask)
         for instance in record.masks:
             left, top, box_width, box_height = rle.box_xywh(instance)
             if (
                 left < x + width and left + box_width > x
                 and top < y + height and top + box_height > y
-                and rle.area_px(instance) * zoom**2 >= self.cfg.MITO.MIN_AREA_PX
             ):  # fmt: skip
-                mask |= rle.crop(instance, window)
-        return resize_image(image, size), resize_mask(mask, size)
+                is_speck = rle.area_px(instance) * zoom**2 < self.cfg.MITO.MIN_AREA_PX
+                of_its_kind = specks if is_speck else mask
+                of_its_kind |= rle.crop(instance, window)
+        specks &= ~mask
+        return resize_image(image, size), resize_mask(mask, size), resize_mask(specks, size)
 
 
 def _example(grey: Volume, foreground: Volume, valid: Volume, edge: int) -> dict[str, Any]:

@@ -117,6 +117,8 @@ class SeriesOnDisk:
     def around(self, path: Path, frame: int, n_frames: int) -> Series:
         """The series that a page belongs to, by the rule of `runs_of`.
 
+        Files beside it are not opened: stacks among them are found out where they are read.
+
         Args:
             path: image file.
             frame: 0-based page.
@@ -195,17 +197,21 @@ def read_slice(
         unread: grows by the slice if it cannot be read.
 
     Returns:
-        None if the slice cannot be read or has another size than the page (the log says so).
+        None if the slice cannot be read or has another size than the page (the log says so), or
+        is a page of another stack.
     """
     if place == (page.path, page.frame):
         return page.pixels
     try:
-        pixels = read_page(*place).pixels
+        neighbour = read_page(*place)
     except MitoInstanceError as error:
         logger.warning("%s; its neighbours are predicted without it", error)
         if unread is not None:
             unread.add(place)
         return None
+    pixels = neighbour.pixels
+    if neighbour.path != page.path and neighbour.n_frames > 1:
+        return None  # the first page of a stack, and no slice of this one
     if pixels.shape != page.pixels.shape:
         logger.warning(
             "%s: page %d is %s (height, width), its neighbour %s: predicted without it",

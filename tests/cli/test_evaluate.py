@@ -396,6 +396,12 @@ def test_a_page_whose_rois_cannot_all_be_used_is_not_scored(tmp_path, capsys, si
     assert main([*words, "--truth-incomplete", "-o", str(tmp_path / "out")]) == 1
     n_scored = json.loads((tmp_path / "out" / "metrics.json").read_text())["n_images"]
     assert n_scored == (2 if side == "truth" else 1)
+    (tmp_path / "truth" / "a.zip").unlink()
+    capsys.readouterr()
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "none of the images that truth and prediction share is to be scored" in error
+    assert "(ROI '2')" in error
 
 
 def test_incomplete_truth_has_no_precision(files, tmp_path, capsys):

@@ -102,6 +102,16 @@ def test_images_that_the_start_had_learned_are_said_over_generations(truth, tmp_
     assert text in (third / "MODEL_CARD.md").read_text()
 
 
+def test_a_start_in_the_folder_of_the_training_is_known_at_its_end(truth, tmp_path):
+    other = write_dataset(tmp_path / "other", 1, seed=5, image_hw=(96, 96), count=2)
+    for train, weights in ((truth, ""), (other, str(tmp_path / "run" / "model"))):
+        words = ["--config-file", str(CONFIG), "--train", str(train), *TINY]
+        words += ["MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(tmp_path / "run")]
+        assert train_net.main([*words, "SOLVER.MAX_ITER", "1"]) == 0
+    with (tmp_path / "run" / "model" / "images.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["training", "start", "start"]
+
+
 def test_look_alikes_of_validation_images_are_said(truth, tmp_path, capfd, caplog):
     train = write_dataset(tmp_path / "train", 2, seed=5, image_hw=(96, 96), count=2)
     words = ["--config-file", str(CONFIG), "--train", str(train), "--val", str(truth), *TINY]

@@ -14,6 +14,7 @@ from mito_instance.detection.loader import (  # noqa: E402
     TrainingOrder,
     build_train_loader,
     read_data,
+    shown,
 )
 from mito_instance.errors import AnnotationError, ConfigError  # noqa: E402
 from mito_instance.io.coco import read_coco, write_coco  # noqa: E402
@@ -109,6 +110,9 @@ def test_a_file_that_is_never_shown_is_not_pasted(light_config, tiny_overrides, 
     words += ["MITO.DATASET_REPEATS", "(1.0, 0.0)", "MITO.AUGMENT.COPY_PASTE_MAX", "2"]
     cfg = load_config(light_config, [*tiny_overrides, *words])
     loader = build_train_loader(cfg, read_data(cfg, with_validation=False)[0], seed=0)
+    assert [Path(r.image).name for r in shown(cfg, read_data(cfg, with_validation=False)[0])] == [
+        Path(records[0].image).name
+    ]
     (source,) = loader.loader.dataset.mapper.sources
     assert Path(source.image).name == Path(records[0].image).name
 
@@ -119,13 +123,16 @@ def test_a_page_with_two_truths_is_refused(light_config, tiny_overrides, dataset
     write_coco(tmp_path / "corrected.json", records)
     write_coco(tmp_path / "old.json", fewer)
 
-    def read(name):
-        words = ["DATASETS.TRAIN", f"('{tmp_path / name}', '{dataset}')"]
+    def read(name, *more):
+        words = ["DATASETS.TRAIN", f"('{tmp_path / name}', '{dataset}')", *more]
         return read_data(
             load_config(light_config, [*tiny_overrides, *words]), with_validation=False
         )
 
     assert len(read("corrected.json")[0]) == 2 * len(records)
+    write_coco(tmp_path / "turned.json", [r.select(range(len(r))[::-1]) for r in records])
+    assert len(read("turned.json")[0]) == 2 * len(records)
+    assert len(read("old.json", "MITO.DATASET_REPEATS", "(0.0, 1.0)")[0]) == 2 * len(records)
     with pytest.raises(AnnotationError, match=r"page 1, has 3 .*2 or others in .*old\.json; train"):
         read("old.json")
 

@@ -400,6 +400,8 @@ def test_other_settings_than_those_of_the_steps_so_far_are_said(make_config, tmp
     other = make_config(output, **{"MITO.PIXEL_SIZE_NM": 7.0, "MITO.AUGMENT.BLUR_SIGMA_PX": 2.0})
     Trainer(other, unused, 1).resume_or_load(resume=True)
     assert "MITO.PIXEL_SIZE_NM (5.0, now 7.0), MITO.AUGMENT.BLUR_SIGMA_PX (" in caplog.text
+    Trainer(make_config(output, **{"MODEL.RPN.NMS_THRESH": 0.6}), unused, 1).resume_or_load(True)
+    assert "MODEL.RPN.NMS_THRESH (0.7, now 0.6)" in caplog.text
 
 
 def test_steps_that_are_counted_otherwise_are_refused(make_config, tmp_path):

@@ -65,6 +65,27 @@ def test_bottlenecks_must_halve_in_the_layer_that_they_did(model, light_config, 
         check_start(load_config(r50, [*words, *same, TORCHVISION[2], stride]))
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        pytest.param(["MODEL.RESNETS.STRIDE_IN_1X1", "True"], "", id="no-bottleneck"),
+        pytest.param(["MODEL.PIXEL_MEAN", "[120.0, 110.0]"], "", id="same-mean"),
+        pytest.param(["MODEL.PIXEL_MEAN", "[120.0]"], "fed otherwise", id="mean"),
+    ],
+)
+def test_a_semantic_network_is_fed_one_grey_level(light_config, tmp_path, words, error):
+    path = light_config.with_name("semantic") / "unet2d.yaml"
+    own = ["MODEL.DEVICE", "cpu", "MODEL.PIXEL_MEAN", "[115.0]", "MODEL.WEIGHTS", ""]
+    cfg = load_config(path, own)
+    export_model(cfg, build_network(cfg), tmp_path, 0.5)
+    cfg = load_config(path, [*own[:-1], str(tmp_path), *words])
+    if error:
+        with pytest.raises(ConfigError, match=error):
+            check_start(cfg)
+    else:
+        check_start(cfg)
+
+
 def test_only_model_folders_have_a_config_of_their_own(model, tmp_path, light_config, caplog):
     assert start_folder(str(model)) == start_folder(str(model / "model.safetensors")) == model
     assert start_folder("shipped://mask_rcnn_light").name == "mask_rcnn_light"

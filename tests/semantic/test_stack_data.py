@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("detectron2")
@@ -76,6 +77,31 @@ def test_a_slice_beside_the_run_that_is_of_no_use_is_passed_over(stack):
     cv2.imwrite(stack[3].image, np.zeros((9, 9), np.uint8))
     numbers = example(stack[1:3])["volume"][:, -1, -1].numpy() / 40
     assert sorted(set(numbers.tolist())) == [1, 2, 4]
+
+
+def test_the_first_page_of_another_stack_is_not_shown(stack):
+    grey = [cv2.imread(record.image, cv2.IMREAD_GRAYSCALE) for record in stack]
+    names = [str(Path(record.image).with_suffix(".tif")) for record in stack]
+    for name, pixels in zip(names, grey, strict=True):
+        tifffile.imwrite(name, pixels)
+    tifffile.imwrite(names[0], np.stack(grey[:2]), photometric="minisblack")
+    records = [replace(record, image=name) for record, name in zip(stack, names, strict=True)]
+    numbers = example(records[1:3])["volume"][:, -1, -1].numpy() / 40
+    assert set(numbers.tolist()) == {1, 2, 3, 4}
+
+
+def test_specks_are_no_background(stack):
+    tiny = rle.place(np.ones((2, 2), dtype=bool), 40, 40, (80, 80))
+    records = [replace(record, masks=(*record.masks, tiny), category_ids=()) for record in stack]
+    words = ["MITO.SEMANTIC.PATCH_SLICES", "5", "MITO.MIN_AREA_PX", "7", "MITO.PIXEL_SIZE_NM", "0"]
+    for position in range(4):
+        patch = example(records, words, position)
+        plain = example(stack, words, position)
+        assert torch.equal(patch["foreground"], plain["foreground"])
+        assert (plain["valid"] & ~patch["valid"]).any()
+        if (plain["valid"] & ~patch["valid"]).sum() == 20:
+            return
+    pytest.fail("no patch shows all of the specks")
 
 
 def test_a_page_that_two_files_name_is_one_slice(stack, caplog):

@@ -7,11 +7,12 @@ import tifffile
 
 from mito_instance.inference.tiling import tiles_of
 from mito_instance.instances import ImageInstances
+from mito_instance.io.images import read_page
 
 pytest.importorskip("detectron2")
 
 from mito_instance.semantic import stacks
-from mito_instance.semantic.stacks import Series, SeriesOnDisk, file_states, runs_of
+from mito_instance.semantic.stacks import Series, SeriesOnDisk, file_states, read_slice, runs_of
 from mito_instance.semantic.windows import owned_parts
 
 
@@ -46,6 +47,15 @@ def test_first_pages_of_stacks_are_no_neighbours(tmp_path):
     tifffile.imwrite(tmp_path / "cell2.tif", np.zeros((8, 8), np.uint8))
     tifffile.imwrite(tmp_path / "cell3.tif", np.zeros((8, 8), np.uint8))
     assert sorted(runs_of(images)) == [[0], [1, 2]]
+
+
+def test_the_first_page_of_another_stack_is_not_read_as_a_slice(tmp_path):
+    for number in (1, 2, 3):
+        pages = np.zeros((1 + (number == 1), 8, 8), np.uint8)
+        tifffile.imwrite(tmp_path / f"cell{number}.tif", pages, photometric="minisblack")
+    page = read_page(tmp_path / "cell2.tif", 0)
+    places = SeriesOnDisk().around(page.path, 0, 1).places
+    assert [read_slice(place, page) is None for place in places] == [True, False, False]
 
 
 def test_neighbours_on_disk(tmp_path):
