@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mito_instance.batch.file_names import FileNames
+from mito_instance.batch.run_records import RECORD_NAME, write_record
 from mito_instance.errors import ConfigError
 from mito_instance.instances import ImageInstances
 from mito_instance.io.coco import write_coco
@@ -156,18 +157,33 @@ class Outputs:
             objects: rows of ``objects.csv``.
             instances: of each page.
             figures: of each page, for ``summary.csv``.
-            record: what the results were made with, for the JSON's ``info``.
+            record: what the results were made with, for the JSON's ``info`` and the files that
+                hold it alone.
 
         Raises:
             ConfigError: if a file could not be written.
         """
         with ExitStack() as writes:  # from the last to the first; raises when all were tried
+            if (place := self._record_file()) is not None:
+                writes.callback(write_record, place, record)
             if self.summary is not None:
                 writes.callback(write_table, self.summary, SUMMARY_NAMES, summary_rows(figures))
             if self.coco is not None:
                 writes.callback(write_coco, self.coco, instances, info=record)
             if self.objects is not None:
                 writes.callback(write_table, self.objects, OBJECTS_NAMES, objects)
+
+    def _record_file(self) -> Path | None:
+        """Where it is told what the table of objects was made with, if there is a place.
+
+        None in folders of pictures: programs that open these whole stumble over other files.
+        """
+        if self.objects is None or is_special(self.objects):
+            return None
+        place = self.objects.with_name(f"{self.objects.stem}.{RECORD_NAME}")
+        named = (self.coco, self.summary, self.log, self.report)
+        taken = {_target(file) for file in named if file is not None}
+        return None if _target(place) in taken else place
 
 
 def _check_overlays(folder: Path, images: Sequence[Path]) -> None:

@@ -336,7 +336,7 @@ def test_results_do_not_depend_on_the_number_of_workers(folder, capsys):
         content = [(path.relative_to(out).as_posix(), path.read_bytes()) for path in files]
         results.append((rows, content))
     assert results[0] == results[1] == results[2]
-    assert len(results[0][1]) == 10
+    assert len(results[0][1]) == 11
 
 
 def test_an_interruption_keeps_what_is_done_with_workers(folder, capsys, monkeypatch):
