@@ -157,8 +157,8 @@ class Outputs:
             objects: rows of ``objects.csv``.
             instances: of each page.
             figures: of each page, for ``summary.csv``.
-            record: what the results were made with, for the JSON's ``info`` and the files that
-                hold it alone.
+            record: what the results were made with, for the JSON's ``info`` and the file that
+                holds it alone.
 
         Raises:
             ConfigError: if a file could not be written.

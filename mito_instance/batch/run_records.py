@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mito_instance.errors import AnnotationError
 from mito_instance.io.files import write_text_atomic
+from mito_instance.io.json_file import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def _is_record(path: Path) -> bool:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return False
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path, "run record")
+    except (OSError, AnnotationError):
         return False
     return isinstance(found, dict) and _MARK in found

@@ -86,12 +86,10 @@ def _measure(args: argparse.Namespace) -> int:
     )
     # One file may have several names.
     named: dict[Path, Path] = {}
-    for file in outlined.files:
-        named.setdefault(file.resolve(), file)
+    for file in dict.fromkeys(outlined.files):
+        if (first := named.setdefault(file.resolve(), file)) != file:
+            say_lines("notice", [f"{file}: is {first}, and measured under that name"])
     paths = list(named.values())
-    others = [file for file in dict.fromkeys(outlined.files) if named[file.resolve()] != file]
-    lines = [f"{file}: is {named[file.resolve()]}, and measured under that name" for file in others]
-    say_lines("notice", lines)
     pages = OutlinedPages(outlined.images, outlined.unusable, outlined.incomplete)
     record = {
         "description": "outlined mitochondria, measured by mito measure",

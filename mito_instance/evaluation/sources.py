@@ -179,10 +179,11 @@ def _listed(
     images_true: Sequence[ImageInstances], pictures: Sequence[Path]
 ) -> Callable[[Path, int], bool]:
     """Whether the truth lists a page of a micrograph: by its path, or a name that no other has."""
-    pages = {page_of(image) for image in images_true}
+    pages = set()
     files_of: dict[str, set[Path]] = defaultdict(set)
     for image in images_true:
-        files_of[PurePath(image.image).stem].add(page_of(image)[0])
+        pages.add(page := page_of(image))
+        files_of[PurePath(image.image).stem].add(page[0])
     n_pictures = Counter(picture.stem for picture in pictures)
 
     def is_listed(picture: Path, frame: int) -> bool:
